@@ -1,0 +1,115 @@
+// swift-tools-version: 6.2
+// The rooms of vault-token-agent and the arrows between them. Arrows point down only; `make build` checks that no
+// source imports a room it does not name here.
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+]
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(of name: String, _ more: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: [.byName(name: name)] + more, exclude: exclude, swiftSettings: strict)
+}
+
+func library(_ name: String, pkgConfig: String, debian: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([debian])])
+}
+
+let package = Package(
+    name: "vault-token-agent",
+    products: [.executable(name: "vault-token-agent", targets: ["vault-token-agent"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
+    ],
+    targets: [
+        // System libraries and the kernel's calls, as modules
+        library("CLibcurl", pkgConfig: "libcurl", debian: "libcurl4-openssl-dev"),
+        library("COpenSSL", pkgConfig: "libcrypto", debian: "libssl-dev"),
+        library("CSystemd", pkgConfig: "libsystemd", debian: "libsystemd-dev"),
+        library("CExpat", pkgConfig: "expat", debian: "libexpat1-dev"),
+        .systemLibrary(name: "CLinux"),
+
+        // Values: no I/O, no clock, no Foundation
+        room("Timekeeping"),
+        room("Diagnosis"),
+        room("TokenLifecycle", ["Timekeeping", "Diagnosis"]),
+
+        // Machinery
+        room("Crypto", ["COpenSSL"]),
+        room("EventLoop", ["Timekeeping", "Diagnosis", "CLinux"]),
+        room(
+            "HTTPClient",
+            ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLibcurl", "CLinux", "COpenSSL", logging]),
+
+        // What the agent knows
+        room(
+            "AWSIdentity",
+            [
+                "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CExpat", "CLinux", logging,
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]),
+        room("VaultAPI", ["HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        room(
+            "TokenSinks",
+            [
+                "Crypto", "EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging,
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]),
+        room("ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CSystemd", "CLinux", logging]),
+
+        // What binds them
+        room(
+            "Configuration",
+            [
+                "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth", "HTTPClient", "Crypto",
+                "Timekeeping",
+                "Diagnosis", "CLinux",
+            ]),
+        room(
+            "AgentRuntime",
+            [
+                "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
+                "EventLoop",
+                "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+            ]),
+        .executableTarget(
+            name: "vault-token-agent",
+            dependencies: [
+                "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "EventLoop",
+                "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
+        // Tests
+        tests(of: "Timekeeping"),
+        tests(of: "Diagnosis"),
+        tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
+        tests(of: "Crypto"),
+        tests(of: "HTTPClient", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis"]),
+        tests(of: "AWSIdentity", ["HTTPClient", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
+        tests(of: "VaultAPI", ["HTTPClient", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
+        tests(of: "TokenSinks", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        tests(of: "ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        tests(
+            of: "Configuration",
+            ["AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "Timekeeping", "Diagnosis"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,4 @@
+// libsystemd: service notifications and the journal.
+#pragma once
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>

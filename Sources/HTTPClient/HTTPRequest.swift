@@ -1,0 +1,135 @@
+// HTTPClient: one request and one reply as values, over libcurl. Knows HTTP and TLS; nothing of AWS or Vault.
+
+package import Crypto
+package import Timekeeping
+
+package enum HTTPMethod: String, Sendable {
+    case get = "GET"
+    case put = "PUT"
+    case post = "POST"
+}
+
+/// A header field to send. Values are refused before they reach the wire where they hold CR, LF or NUL.
+package struct HTTPHeader: Sendable {
+    package enum Value: Sendable {
+        case plain(String)
+        /// Never logged; the copy that libcurl needs is wiped after the request.
+        case secret(Secret)
+    }
+
+    package let name: String
+    package let value: Value
+
+    package init(_ name: String, _ value: String) {
+        self.name = name
+        self.value = .plain(value)
+    }
+
+    package init(_ name: String, secret: Secret) {
+        self.name = name
+        self.value = .secret(secret)
+    }
+}
+
+/// How a request travels.
+package struct HTTPRoute: Hashable, Sendable {
+    /// How a request gets past a proxy.
+    package enum Proxy: Hashable, Sendable {
+        /// Straight to the host, whatever the environment says (IMDS and container endpoints).
+        case direct
+        /// By this proxy's URL, except for the hosts of `exceptions` (NO_PROXY's syntax).
+        case url(String, exceptions: String)
+    }
+
+    package var proxy: Proxy = .direct
+    package var tls = TLSSettings()
+    /// Connect by this socket instead of the URL's host.
+    package var unixSocketPath: String?
+
+    package init(proxy: Proxy = .direct, tls: TLSSettings = TLSSettings(), unixSocketPath: String? = nil) {
+        self.proxy = proxy
+        self.tls = tls
+        self.unixSocketPath = unixSocketPath
+    }
+}
+
+/// Trust and identity for TLS. Always 1.2 or newer. Files are read for each new connection, so a replaced file counts
+/// from the next one.
+package struct TLSSettings: Hashable, Sendable {
+    /// PEM file of CA certificates; nil: the system's.
+    package var caFile: String?
+    /// Directory of CA certificates, hashed as by `openssl rehash`.
+    package var caDirectory: String?
+    package var clientCertificateFile: String?
+    package var clientKeyFile: String?
+    /// File that holds the client key's passphrase; a trailing newline does not count.
+    package var clientKeyPassphraseFile: String?
+    /// Name to expect in the certificate, and to send as SNI, instead of the URL's host.
+    package var serverName: String?
+    /// Accept any certificate. For laboratories.
+    package var skipVerify = false
+
+    package init() {}
+}
+
+/// What to do with a redirect.
+package enum RedirectPolicy: Sendable {
+    /// Hand the 3xx to the caller.
+    case never
+    /// Follow a 307 (method and body kept) to the same scheme or up from http to https, at most 3 times; refuse others.
+    case follow307
+}
+
+package struct HTTPRequest: Sendable {
+    package var method: HTTPMethod
+    /// Absolute, `http` or `https`.
+    package var url: String
+    package var headers: [HTTPHeader]
+    package var body: Secret?
+    package var route: HTTPRoute
+    package var redirects: RedirectPolicy
+    /// From the request's start until connected (TLS included).
+    package var connectTimeout: Duration
+    /// From the request's start until the last byte of the reply, redirects included.
+    package var totalTimeout: Duration
+    /// A longer reply body fails the request.
+    package var replyLimit: Int
+
+    /// Defaults: 5 s to connect, 30 s in all, 1 MiB of reply, no redirects, no proxy.
+    package init(
+        _ method: HTTPMethod, _ url: String, headers: [HTTPHeader] = [], body: Secret? = nil,
+        route: HTTPRoute = HTTPRoute(), redirects: RedirectPolicy = .never, connectTimeout: Duration = .seconds(5),
+        totalTimeout: Duration = .seconds(30), replyLimit: Int = 1 << 20
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.route = route
+        self.redirects = redirects
+        self.connectTimeout = connectTimeout
+        self.totalTimeout = totalTimeout
+        self.replyLimit = replyLimit
+    }
+}
+
+package struct HTTPReply: Sendable {
+    package let status: Int
+    /// Field names in lower case, in order of arrival.
+    package let headers: [(name: String, value: String)]
+    package let body: Secret
+    /// When the request was handed to the transport: leases are counted from here.
+    package let sentAt: Instant
+
+    package init(status: Int, headers: [(name: String, value: String)], body: Secret, sentAt: Instant) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.sentAt = sentAt
+    }
+
+    /// The first field of that name; give the name in lower case.
+    package func header(_ name: String) -> String? {
+        headers.first { $0.name == name }?.value
+    }
+}

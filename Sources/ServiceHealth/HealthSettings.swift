@@ -1,0 +1,24 @@
+// ServiceHealth: how the agent tells people and machines how it is. This file: what the configuration says about that.
+
+package struct HealthSettings: Hashable, Sendable {
+    package enum LogFormat: String, CaseIterable, Hashable, Sendable {
+        /// Journal fields where stderr is the journal, else text.
+        case auto
+        case journal, json, text
+    }
+
+    package enum LogLevel: String, CaseIterable, Hashable, Sendable {
+        case debug, info, warning, error
+    }
+
+    package var logFormat: LogFormat = .auto
+    package var logLevel: LogLevel = .info
+    /// Where the status file goes; nil: none.
+    package var statusFile: String? = "/run/vault-token-agent/status.json"
+    /// File for node_exporter's textfile collector.
+    package var metricsTextfile: String?
+    /// Where to serve `/metrics`, `/healthz`, `/readyz`: `127.0.0.1:9112`, `[::1]:9112` or `unix:///path`.
+    package var metricsListen: String?
+
+    package init() {}
+}

@@ -1,0 +1,25 @@
+// TokenLifecycle: PURE. One token's life as a state machine. No clock, no I/O, no Foundation, no secret.
+
+/// The choices that the configuration leaves to the operator about one token's life.
+package struct LifecyclePolicy: Hashable, Sendable {
+    /// What becomes of a token in the sinks once it has expired with no better one to be had.
+    package enum Expired: String, CaseIterable, Hashable, Sendable {
+        case keep, remove
+    }
+
+    /// What becomes of the old token once a new login has replaced it.
+    package enum Replaced: Hashable, Sendable {
+        /// It lives out its lease: readers may still hold it.
+        case expire
+        /// It is revoked after a grace.
+        case revoke(after: Duration)
+    }
+
+    package var expired: Expired = .keep
+    package var replaced: Replaced = .expire
+    /// Lease to ask for at each renewal; nil: what the role gives.
+    package var increment: Duration?
+    package var revokeOnStop = false
+
+    package init() {}
+}
