@@ -1,0 +1,47 @@
+# Everything a developer does here. `make` alone lists the targets.
+
+export PATH := $(PATH):/opt/swift/usr/bin
+# The backtracer prints memory on a crash, secrets with it.
+export SWIFT_BACKTRACE := enable=no
+
+PYTHON_SOURCES := Tests
+SWIFT_SOURCES  := Sources Tests Package.swift
+# Checks that no source imports a room which Package.swift does not name among its dependencies.
+BUILD_FLAGS    := --explicit-target-dependency-import-check error
+RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xlinker -s
+# Parallel end-to-end tests: they wait more than they work.
+WORKERS        ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build release test swift-test python-test lint format
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: Debian packages (as root), .venv with pinned Python packages
+	@tools/setup.sh
+
+build: setup ## debug build of the agent and of its tests
+	swift build --build-tests $(BUILD_FLAGS)
+
+release: setup ## release build: Swift linked statically, stripped; prints where it is
+	swift build $(RELEASE_FLAGS) --product vault-token-agent
+	@ls -l "$$(swift build $(RELEASE_FLAGS) --show-bin-path)/vault-token-agent"
+
+test: lint swift-test python-test ## set-up, build, lint and every test
+
+swift-test: build
+	swift test --skip-build --parallel --enable-swift-testing --disable-xctest
+
+python-test: build
+	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(TESTS)
+
+lint: setup ## formatters and linters, strict: Swift and Python
+	swift format lint --strict -r -p $(SWIFT_SOURCES)
+	.venv/bin/ruff check --quiet $(PYTHON_SOURCES)
+	.venv/bin/ruff format --check --quiet $(PYTHON_SOURCES)
+
+format: setup ## format all sources in place
+	swift format -i -r -p $(SWIFT_SOURCES)
+	.venv/bin/ruff check --quiet --fix $(PYTHON_SOURCES)
+	.venv/bin/ruff format --quiet $(PYTHON_SOURCES)

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Brings a Debian machine with Swift to where everything in the Makefile runs: system packages, then .venv.
+# Does nothing where nothing is missing. Installs system packages only as root; else says which command to run.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+command -v swift >/dev/null 2>&1 ||
+    stop "no swift on PATH and none in /opt/swift/usr/bin. Install Swift 6.2 or newer (https://www.swift.org/install/linux/)"
+
+# Libraries that the agent links, then what the tests run beside it.
+packages="libssl-dev libcurl4-openssl-dev libsystemd-dev libexpat1-dev pkg-config"
+packages="$packages ca-certificates python3 python3-venv openssl iproute2 util-linux procps systemd"
+
+if command -v dpkg-query >/dev/null 2>&1; then
+    missing=""
+    for package in $packages; do
+        status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+        [ "$status" = "install ok installed" ] || missing="$missing $package"
+    done
+    if [ -n "$missing" ]; then
+        install="apt-get update && apt-get install -y --no-install-recommends$missing"
+        [ "$(id -u)" = 0 ] || stop "missing Debian packages. As root: $install"
+        say "installing$missing"
+        export DEBIAN_FRONTEND=noninteractive
+        log=$(mktemp)
+        if ! sh -c "$install" >"$log" 2>&1; then
+            tail -n 20 "$log" >&2
+            rm -f "$log"
+            stop "installing Debian packages failed"
+        fi
+        rm -f "$log"
+    fi
+else
+    pkg-config --exists libcrypto libcurl libsystemd expat ||
+        stop "not a Debian machine: install the development packages of OpenSSL 3, libcurl (OpenSSL flavour), libsystemd and expat, and Python 3.11 with venv"
+fi
+
+# The virtual environment, made anew whenever the pins or the interpreter changed.
+python=${PYTHON:-python3}
+wanted=$( { "$python" -c 'import sys; print(sys.version, sys.base_prefix)'; cat Tests/requirements.txt; } | sha256sum | cut -d' ' -f1)
+if [ "$(cat .venv/installed 2>/dev/null || true)" != "$wanted" ]; then
+    say "making .venv from Tests/requirements.txt"
+    rm -rf .venv
+    "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement Tests/requirements.txt
+    .venv/bin/python -m pip check >/dev/null || stop "Tests/requirements.txt does not fit together: $(.venv/bin/python -m pip check | head -3)"
+    printf '%s\n' "$wanted" >.venv/installed
+fi
