@@ -84,3 +84,33 @@ extension AgentError.Code {
         }
     }
 }
+
+extension AgentError.Code {
+    /// Whether only people can mend it: trying again soon only makes noise.
+    package var needsPeople: Bool {
+        switch self {
+        case .configurationInvalid, .fileUnreadable, .awsAccessDenied, .awsRegionWrong, .vaultLoginRefused,
+            .vaultDenied,
+            .vaultOperatorNeeded:
+            true
+        case .awsCredentialsAbsent, .awsCredentialsBroken, .awsMetadataUnavailable, .awsSTSUnavailable,
+            .awsCredentialsRefused, .clockSkew, .vaultUnreachable, .vaultTLS, .vaultUnavailable, .vaultThrottled,
+            .tokenDead, .tokenAtMaximum, .tokenNotRenewable, .sinkUnwritable, .sinkFull, .stateUnwritable,
+            .commandFailed, .cancelled, .internalFault:
+            false
+        }
+    }
+
+    /// Whether it says nothing about the token or the login: the other side was out of reach or busy.
+    package var isPassing: Bool {
+        switch self {
+        case .vaultUnreachable, .vaultTLS, .vaultUnavailable, .vaultThrottled, .cancelled:
+            true
+        case .configurationInvalid, .fileUnreadable, .awsCredentialsAbsent, .awsCredentialsBroken,
+            .awsMetadataUnavailable, .awsSTSUnavailable, .awsCredentialsRefused, .awsAccessDenied, .awsRegionWrong,
+            .clockSkew, .vaultLoginRefused, .vaultDenied, .vaultOperatorNeeded, .tokenDead, .tokenAtMaximum,
+            .tokenNotRenewable, .sinkUnwritable, .sinkFull, .stateUnwritable, .commandFailed, .internalFault:
+            false
+        }
+    }
+}

@@ -11,6 +11,9 @@ package struct Instant: Comparable, Hashable, Sendable {
         self.nanoseconds = nanoseconds
     }
 
+    package static let distantPast = Instant(nanoseconds: .min)
+    package static let distantFuture = Instant(nanoseconds: .max)
+
     package static func < (left: Instant, right: Instant) -> Bool {
         left.nanoseconds < right.nanoseconds
     }

@@ -1,0 +1,99 @@
+// TokenLifecycle: every number that decides when a request may be made.
+
+import Timekeeping
+
+/// How fast to act, measured by the token's full lease.
+///
+/// A "full lease" is the longest time Vault gave this token at once. Before the first login it is unknown and taken as
+/// ``leaseBeforeFirst``.
+package enum Pace {
+    /// Renewal, or the login that replaces a token that cannot be renewed, is due when this share of the full lease is left:
+    /// 55 % to 65 % of a lease has then passed.
+    static let shareLeftWhenDue = (least: 0.35, most: 0.45)
+
+    /// Stands in for the lease of a token that was never issued: an hour, as many roles have it.
+    static let leaseBeforeFirst: Duration = .seconds(3_600)
+
+    /// The promise "never a storm": so many requests in ``window(fullLease:)``.
+    package static let requestsPerWindow = 20
+
+    /// A minute, or the lease where that is shorter.
+    package static func window(fullLease: Duration) -> Duration {
+        min(.seconds(60), fullLease)
+    }
+
+    /// Least time from the end of one request to the start of the next.
+    static func gap(fullLease: Duration) -> Duration {
+        min(.milliseconds(200), fullLease / 50)
+    }
+
+    /// Least time from the start of a request that failed to the start of the next: a second, or what keeps twenty of them
+    /// within a short lease.
+    static func leastDelay(fullLease: Duration) -> Duration {
+        min(.seconds(1), fullLease / 20)
+    }
+
+    /// Most time between attempts once the token is dead, or nearly: under a tenth of the lease and under the 30 s after
+    /// which a healthy Vault must have given a fresh token.
+    static func mostDelay(fullLease: Duration) -> Duration {
+        max(leastDelay(fullLease: fullLease) * 1.6, min(.seconds(25), fullLease * 0.08))
+    }
+
+    /// Most time between attempts while a valid token has time to spare.
+    static let mostDelayAtLeisure: Duration = .seconds(300)
+
+    /// Most time between attempts that fail for a reason only people can mend.
+    static let mostDelayWhenRefused: Duration = .seconds(60)
+
+    /// From a failed attempt's start to the next one's. Grows by 1.6 with each attempt, drawn between least and most.
+    ///
+    /// `remaining` is what the token has left; zero for a dead one.
+    static func retryDelay(
+        attempts: Int, fullLease: Duration, remaining: Duration, refused: Bool, using generator: inout SeededGenerator
+    ) -> Duration {
+        let least = leastDelay(fullLease: fullLease)
+        var most = mostDelay(fullLease: fullLease)
+        if refused {
+            most = max(most, mostDelayWhenRefused)
+        }
+        if remaining > .zero {
+            let tenth = remaining / 10
+            let atLeisure = remaining - tenth > fullLease * shareLeftWhenDue.most
+            most = min(max(tenth, least * 1.6), atLeisure ? mostDelayAtLeisure : most)
+        }
+        var grown = least
+        for _ in 0..<min(attempts, 20) where grown < most { grown = grown * 1.6 }
+        return generator.duration(in: least...max(least, min(grown, most)))
+    }
+
+    /// After the time that the server asked for, a spread so that a fleet does not come back as one.
+    static func afterRetryAfter(_ asked: Duration, using generator: inout SeededGenerator) -> Duration {
+        asked + generator.share(of: min(max(asked, .seconds(1)), .seconds(20)), between: 0, and: 0.5)
+    }
+
+    /// Between two questions whether the token still lives: a tenth of the lease, at least 5 s and at most 5 min.
+    static func lookupInterval(fullLease: Duration, using generator: inout SeededGenerator) -> Duration {
+        generator.share(of: min(max(fullLease / 10, .seconds(5)), .seconds(300)), between: 0.9, and: 1)
+    }
+
+    /// How long a request may take: a twentieth of the lease, at least 1 s and at most 10 s, so that a hung server costs a
+    /// short lease little. With trouble for over a minute it is 10 s: a server that is slow must get its chance.
+    static func requestLimit(fullLease: Duration, troubledFor: Duration) -> Duration {
+        troubledFor > .seconds(60) ? .seconds(10) : min(max(fullLease / 20, .seconds(1)), .seconds(10))
+    }
+
+    /// Sinks are local: retried from 250 ms up to 10 s.
+    static func deliveryDelay(attempts: Int, using generator: inout SeededGenerator) -> Duration {
+        let most = min(Duration.milliseconds(250) * (1 << min(attempts, 6)), .seconds(10))
+        return generator.share(of: most, between: 0.5, and: 1)
+    }
+
+    /// Least time from a finished write to the repair of a sink that somebody disturbs again and again.
+    static let betweenRepairs: Duration = .milliseconds(250)
+
+    /// A revocation is tried so often; after that the token lives out its lease.
+    static let revocationAttempts = 3
+
+    /// How long stopping may wait for the revocation of the last token.
+    static let revocationLimitWhenStopping: Duration = .seconds(3)
+}
