@@ -52,6 +52,7 @@ let package = Package(
 
         // Machinery
         room("Crypto", ["COpenSSL"]),
+        room("SecretJSON", ["Crypto"]),
         room("EventLoop", ["Timekeeping", "Diagnosis", "CLinux"]),
         room(
             "HTTPClient",
@@ -64,7 +65,9 @@ let package = Package(
                 "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CExpat", "CLinux", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]),
-        room("VaultAPI", ["HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        room(
+            "VaultAPI",
+            ["HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
         room(
             "TokenSinks",
             [
@@ -102,9 +105,12 @@ let package = Package(
         tests(of: "Diagnosis"),
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
         tests(of: "Crypto"),
+        tests(of: "SecretJSON", ["Crypto"]),
         tests(of: "HTTPClient", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis"]),
         tests(of: "AWSIdentity", ["HTTPClient", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
-        tests(of: "VaultAPI", ["HTTPClient", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
+        tests(
+            of: "VaultAPI",
+            ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(of: "TokenSinks", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(of: "ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(
