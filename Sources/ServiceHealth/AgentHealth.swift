@@ -1,0 +1,129 @@
+// ServiceHealth: the state of the agent as values. The runtime fills them in; the status line, the status file, the metrics
+// and the probes are made from them and from nothing else, so that they cannot contradict each other.
+
+package import Diagnosis
+package import Timekeeping
+
+/// Something that has been failing, and since when.
+package struct Trouble: Hashable, Sendable {
+    /// The latest failure.
+    package var error: AgentError
+    /// When the first of the row failed.
+    package var since: WallTime
+    /// Failures in a row, the latest included.
+    package var attempts: Int
+
+    package init(error: AgentError, since: WallTime, attempts: Int = 1) {
+        self.error = error
+        self.since = since
+        self.attempts = attempts
+    }
+}
+
+/// One sink of one token.
+package struct SinkHealth: Hashable, Sendable {
+    /// As the configuration tells sinks apart: "file /run/app/token". At most 200 bytes are shown.
+    package var name: String
+    /// Whether it holds the token that is valid now.
+    package var delivered: Bool
+    package var trouble: Trouble?
+
+    package init(name: String, delivered: Bool, trouble: Trouble? = nil) {
+        self.name = name
+        self.delivered = delivered
+        self.trouble = trouble
+    }
+}
+
+/// What has happened to one token since the agent started.
+package struct TokenCounters: Hashable, Sendable {
+    package var logins = 0
+    package var renewals = 0
+    package var lookups = 0
+    package var sinkWrites = 0
+    /// Writes that put back what somebody had deleted or changed; they count as writes too.
+    package var sinkRepairs = 0
+    package var failures: [AgentError.Code: Int] = [:]
+
+    package init() {}
+}
+
+/// One token.
+package struct TokenHealth: Hashable, Sendable {
+    package enum Phase: String, CaseIterable, Hashable, Sendable {
+        /// No token yet.
+        case starting
+        /// A valid token in every sink, and nothing fails.
+        case fresh
+        /// Still a valid token, but something fails: a renewal, a login, a sink.
+        case struggling
+        /// There was a token and it is valid no more.
+        case lost
+        /// Not looked after any more.
+        case stopped
+    }
+
+    /// What the agent does next of its own accord.
+    package enum Step: String, CaseIterable, Hashable, Sendable {
+        case renew
+        case logIn = "log in"
+        case lookUp = "look up"
+        case deliver
+    }
+
+    /// As in the configuration: 1 to 64 of `a-z A-Z 0-9 . _ -`.
+    package var name: String
+    package var phase: Phase
+    /// When the phase began.
+    package var since: WallTime
+    /// When the token in hand expires; nil without one, and for one that never expires.
+    package var validUntil: WallTime?
+    package var neverExpires = false
+    package var nextStep: Step?
+    package var nextAt: WallTime?
+    package var trouble: Trouble?
+    package var sinks: [SinkHealth]
+    package var counters = TokenCounters()
+
+    package init(name: String, phase: Phase, since: WallTime, sinks: [SinkHealth] = []) {
+        self.name = name
+        self.phase = phase
+        self.since = since
+        self.sinks = sinks
+    }
+
+    /// Whether every sink holds a valid token. A token whose renewal fails is served all the same until it expires.
+    package var served: Bool {
+        (phase == .fresh || phase == .struggling) && sinks.allSatisfy(\.delivered)
+    }
+
+    /// Its own trouble, or else that of its first sink that has one.
+    package var firstTrouble: Trouble? {
+        trouble ?? sinks.lazy.compactMap(\.trouble).first
+    }
+}
+
+/// The agent as a whole.
+package struct AgentHealth: Hashable, Sendable {
+    package var version: String
+    package var startedAt: WallTime
+    /// In the configuration's order.
+    package var tokens: [TokenHealth]
+    /// Why the last reload was refused; the configuration before it is in force. Nil after one that was accepted.
+    package var configurationTrouble: AgentError?
+    package var stopping = false
+
+    package init(version: String, startedAt: WallTime, tokens: [TokenHealth] = []) {
+        self.version = version
+        self.startedAt = startedAt
+        self.tokens = tokens
+    }
+
+    /// Whether every sink of every token holds a valid token.
+    ///
+    /// This, and no more, is what READY=1, `/readyz` and `healthcheck` go by: an outage of Vault makes an agent unready only
+    /// once a token has run out, since restarting the agent or its neighbours before that helps nobody.
+    package var ready: Bool {
+        !stopping && !tokens.isEmpty && tokens.allSatisfy(\.served)
+    }
+}
