@@ -87,7 +87,8 @@ struct Lease: Hashable, Sendable {
         nearMaximum = duration < min(increment ?? before, before) * 0.95
         self.renewable = renewable
         expiry = sentAt + duration
-        if !nearMaximum { full = duration }
+        // A little less is the server's rounding, not a new measure.
+        if !nearMaximum, duration < before * 0.95 || duration > before { full = duration }
         plan(using: &generator)
     }
 

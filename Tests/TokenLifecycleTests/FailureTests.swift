@@ -1,0 +1,198 @@
+// What happens when Vault, AWS or the disk fail.
+
+import Diagnosis
+import Testing
+import Timekeeping
+import TokenLifecycle
+
+private let unreachable = AgentError(.vaultUnreachable, "connection refused")
+
+@Suite struct FailureTests {
+    /// Twenty in a minute, or twenty in a lease where that is shorter.
+    private func expectNoStorm(_ stage: Stage, lease: Duration, sourceLocation: SourceLocation = #_sourceLocation) {
+        let window = min(.seconds(60), lease)
+        let moments = stage.asked.map(\.at)
+        for (first, later) in zip(moments, moments.dropFirst(20)) {
+            #expect(later - first >= window, "21 requests in \(later - first)", sourceLocation: sourceLocation)
+        }
+        for (before, after) in zip(moments, moments.dropFirst()) {
+            #expect(after > before, "two requests without a wait", sourceLocation: sourceLocation)
+        }
+    }
+
+    @Test(arguments: [1, 20, 45, 3_600].map { Duration.seconds($0) })
+    func anOutageIsMetWithPatienceAndAQuickReturn(lease: Duration) throws {
+        for seed in 0..<50 {
+            let vault = HealthyVault(ttl: lease)
+            var stage = Stage(seed: UInt64(seed), vault: vault.answer)
+            stage.send(.started(candidate: nil))
+            stage.run(until: lease * 0.5)
+            vault.failure = unreachable
+            stage.run(until: lease * 3)
+            vault.failure = nil
+            let healthySince = stage.now
+            stage.run(until: lease * 3 + .seconds(30))
+            expectNoStorm(stage, lease: lease)
+            let login = try #require(stage.asked.first { $0.at >= healthySince })
+            let bound: Duration = max(lease * 0.08, min(.seconds(1), lease / 20) * 1.6)
+            #expect(login.at - healthySince <= min(bound, .seconds(25)) + .milliseconds(50))
+            #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        }
+    }
+
+    @Test func aHungServerCostsAShortLeaseOnlyASecondAtATime() {
+        let vault = HealthyVault(ttl: .seconds(20))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(10))
+        vault.failure = unreachable
+        vault.latency = .seconds(3_600)
+        stage.run(until: .seconds(50))
+        for (before, after) in zip(stage.asked.dropFirst(4), stage.asked.dropFirst(5)) {
+            #expect(before.limit == .seconds(1))
+            #expect(after.at - before.at <= .seconds(4))
+        }
+        stage.run(until: .seconds(100))
+        #expect(stage.asked.last?.limit == .seconds(10), "after a minute of trouble a slow server gets its chance")
+    }
+
+    @Test(arguments: [5, 60, 300])
+    func retryAfterIsHonoured(seconds: Int) throws {
+        let vault = HealthyVault(ttl: .seconds(20))
+        vault.failure = AgentError(.vaultThrottled, "429", retryAfter: .seconds(seconds))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(seconds) * 10)
+        #expect(stage.asked.count >= 6)
+        for (before, after) in zip(stage.asked, stage.asked.dropFirst()) {
+            #expect(after.at - before.at >= .seconds(seconds))
+        }
+    }
+
+    @Test func refusedCredentialsAreFetchedAnewOnceAndThenRetriedWithPatience() {
+        var answers: [AgentError] = [AgentError(.awsCredentialsRefused, "ExpiredToken")]
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage { request, sentAt, id in
+            answers.isEmpty ? vault.answer(request, sentAt, id) : Reply(answer: .failed(answers.removeFirst()))
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(2))
+        #expect(
+            stage.asked.map(\.request) == [.logIn(withNewCredentials: false), .logIn(withNewCredentials: true)])
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+
+        var stubborn = Stage { _, _, _ in Reply(answer: .failed(AgentError(.awsCredentialsRefused, "ExpiredToken"))) }
+        stubborn.send(.started(candidate: nil))
+        stubborn.run(until: .seconds(600))
+        #expect(stubborn.asked.count < 60)
+    }
+
+    @Test func whatOnlyPeopleCanMendIsRetriedSlowly() {
+        var stage = Stage { _, _, _ in
+            Reply(answer: .failed(AgentError(.vaultLoginRefused, "entry for role not found")))
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(3_600))
+        #expect((60...180).contains(stage.asked.count))
+        #expect(stage.lifecycle.health(at: stage.now).trouble?.error.code == .vaultLoginRefused)
+    }
+
+    @Test func aFailedRenewalIsRetriedWhileTheTokenLives() {
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(1_900))
+        vault.failure = unreachable
+        stage.run(until: .seconds(2_700))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .struggling)
+        vault.failure = nil
+        stage.run(until: .seconds(2_731))
+        #expect(stage.times(of: .login).count == 1, "a renewal mends it, no login is needed")
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+    }
+
+    @Test func aRenewalThatFindsTheMaximumLeadsToALogin() {
+        let vault = HealthyVault(ttl: .seconds(100))
+        var stage = Stage { request, sentAt, id in
+            if case .renew = request { return Reply(answer: .failed(AgentError(.tokenAtMaximum, "past the max TTL"))) }
+            return vault.answer(request, sentAt, id)
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(70))
+        #expect(stage.times(of: .renewal).count == 1)
+        #expect(stage.times(of: .login).count == 2)
+    }
+
+    @Test func aRequestedLoginThatFailsLeavesTheGoodTokenToItsSchedule() {
+        let vault = HealthyVault(ttl: .seconds(100))
+        var stage = Stage { request, sentAt, id in
+            if case .logIn = request, sentAt.nanoseconds > 1_001_000_000_000 {
+                return Reply(answer: .failed(AgentError(.vaultLoginRefused, "role not found")))
+            }
+            return vault.answer(request, sentAt, id)
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(5))
+        stage.send(.loginRequested)
+        stage.run(until: .seconds(6))
+        #expect(stage.times(of: .login).count == 2)
+        #expect(stage.lifecycle.health(at: stage.now).phase == .struggling)
+        stage.run(until: .seconds(500))
+        #expect(stage.times(of: .login).count == 2)
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+    }
+
+    @Test func aRefusedLookupDoesNotLoseATokenThatRenewalCouldKeep() {
+        // AWS is gone, the role forbids lookups but allows renewals: the login cannot work, the renewal can.
+        let vault = HealthyVault(ttl: .seconds(100))
+        var stage = Stage { request, sentAt, id in
+            switch request {
+            case .lookUp: Reply(answer: .failed(AgentError(.tokenDead, "permission denied")))
+            case .logIn where sentAt.nanoseconds > 1_001_000_000_000:
+                Reply(answer: .failed(AgentError(.awsCredentialsAbsent, "no credentials")))
+            case .logIn, .renew, .revoke: vault.answer(request, sentAt, id)
+            }
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(1_000))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        #expect(stage.times(of: .renewal).count >= 10)
+    }
+
+    @Test func noStateEverMakesAStormWhateverVaultAnswers() {
+        for seed in 0..<300 {
+            var world = SeededGenerator(seed: UInt64(seed))
+            let lease: Duration = .seconds([1, 7, 20, 60, 600][Int.random(in: 0..<5, using: &world)])
+            let codes = AgentError.Code.allCases
+            let vault = HealthyVault(ttl: lease, maximum: lease * 3)
+            var stage = Stage(seed: UInt64(seed)) { request, sentAt, id in
+                let latency = Duration.milliseconds(Int.random(in: 0...1_500, using: &world))
+                if Int.random(in: 0..<3, using: &world) > 0 {
+                    let error = AgentError(codes[Int.random(in: 0..<codes.count, using: &world)], "drawn")
+                    return Reply(answer: .failed(error), latency: latency)
+                }
+                return Reply(answer: vault.answer(request, sentAt, id).answer, latency: latency)
+            }
+            stage.send(.started(candidate: seed % 2 == 0 ? TokenID(number: 9_999) : nil))
+            for step in 1...40 {
+                stage.run(until: lease * Double(step) / 2)
+                if step % 7 == 0 { stage.send(.loginRequested) }
+                if step % 5 == 0 { stage.send(.sinkDisturbed) }
+            }
+            expectNoStorm(stage, lease: lease)
+            #expect(stage.asked.count > 5)
+        }
+    }
+
+    @Test func theSameSeedGivesTheSameLife() {
+        func life(seed: UInt64) -> [LifecycleEffect] {
+            let vault = HealthyVault(ttl: .seconds(20), maximum: .seconds(60))
+            var stage = Stage(seed: seed, vault: vault.answer)
+            stage.send(.started(candidate: nil))
+            stage.run(until: .seconds(600))
+            return stage.effects
+        }
+        #expect(life(seed: 7) == life(seed: 7))
+        #expect(life(seed: 7).count > 100)
+    }
+}

@@ -1,0 +1,177 @@
+// When tokens are renewed, replaced and asked about.
+
+import Diagnosis
+import Testing
+import Timekeeping
+import TokenLifecycle
+
+@Suite struct ScheduleTests {
+    static let leases: [Duration] = [
+        .seconds(1), .seconds(20), .seconds(59), .seconds(60), .seconds(3_600), .seconds(768 * 3_600),
+    ]
+
+    @Test(arguments: leases)
+    func renewsWhen55To65PercentOfTheLeaseHavePassed(lease: Duration) {
+        // A long lease is asked about thousands of times: two seeds of it do.
+        for seed in 0..<(lease > .seconds(3_600) ? 2 : 50) {
+            let vault = HealthyVault(ttl: lease)
+            var stage = Stage(seed: UInt64(seed), vault: vault.answer)
+            stage.send(.started(candidate: nil))
+            stage.run(until: lease * 10)
+            #expect(stage.times(of: .login).count == 1)
+            var last = Duration.zero
+            for renewal in stage.times(of: .renewal) {
+                let share = (renewal - last) / lease
+                #expect(share >= 0.549 && share <= 0.651, "renewed after \(share) of the lease")
+                last = renewal
+            }
+            #expect(stage.times(of: .renewal).count >= 14)
+        }
+    }
+
+    @Test func theFirstRenewalDoesNotFollowTheLogin() {
+        let vault = HealthyVault(ttl: .seconds(20))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(4))
+        #expect(stage.asked.count == 1)
+    }
+
+    @Test(arguments: [20, 60, 3_600].map { Duration.seconds($0) })
+    func logsInAnewBeforeTheMaximumWithEnoughLeft(lease: Duration) throws {
+        for seed in 0..<60 {
+            let maximum = lease * (3 + Double(seed % 7) / 7)
+            let vault = HealthyVault(ttl: lease, maximum: maximum)
+            var stage = Stage(seed: UInt64(seed), vault: vault.answer)
+            stage.send(.started(candidate: nil))
+            stage.run(until: maximum * 1.5)
+            let second = try #require(stage.times(of: .login).dropFirst().first)
+            let left = (maximum - second) / lease
+            #expect(left >= 1.0 / 3 - 0.01 && left <= 0.46, "logged in anew with \(left) of a lease left")
+            #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        }
+    }
+
+    @Test func aTokenThatCannotBeRenewedIsReplacedWithAThirdLeft() throws {
+        let vault = HealthyVault(ttl: .seconds(600), renewable: false)
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(500))
+        #expect(stage.times(of: .renewal).isEmpty)
+        let second = try #require(stage.times(of: .login).dropFirst().first)
+        #expect(second >= .seconds(329) && second <= .seconds(391))
+    }
+
+    @Test func aTokenThatNeverExpiresIsOnlyAskedAbout() {
+        let vault = HealthyVault(ttl: .zero)
+        var stage = Stage { request, sentAt, id in
+            if case .lookUp(let id) = request {
+                return Reply(answer: .alive(Grant(id: id, sentAt: sentAt, duration: nil, renewable: false)))
+            }
+            return vault.answer(request, sentAt, id)
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(86_400))
+        #expect(stage.times(of: .login).count == 1)
+        #expect(stage.times(of: .renewal).isEmpty)
+        #expect((288...321).contains(stage.times(of: .lookup).count), "every 270 s to 300 s for a day")
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+    }
+
+    @Test func aTokenOfLimitedUsesIsNeverSpentByTheAgent() {
+        let vault = HealthyVault(ttl: .seconds(60), limitedUses: true)
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(600))
+        #expect(stage.times(of: .renewal).isEmpty)
+        #expect(stage.times(of: .lookup).isEmpty)
+        #expect(stage.times(of: .login).count >= 14)
+    }
+
+    @Test func asksForTheIncrementAndTakesAShorterRoleForWhatItIs() {
+        var policy = LifecyclePolicy()
+        policy.increment = .seconds(600)
+        var leases: [Duration] = []
+        // The role gives an hour at login and what is asked for at renewals, but never more than 8 minutes.
+        var stage = Stage(policy: policy) { request, sentAt, id in
+            switch request {
+            case .renew(_, let increment):
+                let lease = min(increment ?? .seconds(3_600), .seconds(480))
+                leases.append(lease)
+                return Reply(answer: .renewed(duration: lease, renewable: true, sentAt: sentAt))
+            case .lookUp(let id):
+                return Reply(answer: .alive(Grant(id: id, sentAt: sentAt, duration: .seconds(480), renewable: true)))
+            case .logIn, .revoke:
+                return Reply(
+                    answer: .loggedIn(Grant(id: id, sentAt: sentAt, duration: .seconds(480), renewable: true)))
+            }
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(3_600))
+        #expect(stage.times(of: .login).count == 1, "a cap that stays the same is no maximum")
+        #expect(leases.count >= 10)
+    }
+
+    @Test(arguments: [(20, 4.5, 5.0), (300, 27, 30), (36_000, 270, 300)])
+    func asksWhetherTheTokenLivesEveryTenthOfTheLease(lease: Int, least: Double, most: Double) throws {
+        let vault = HealthyVault(ttl: .seconds(lease))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(lease) / 2)
+        let lookups = stage.times(of: .lookup).map(\.inSeconds)
+        let first = try #require(lookups.first)
+        #expect(first >= least && first <= most + 0.1)
+        for (before, after) in zip(lookups, lookups.dropFirst()) {
+            #expect(after - before >= least && after - before <= most + 0.1)
+        }
+    }
+
+    @Test func aRevokedTokenIsReplacedOnceItIsAskedAbout() throws {
+        let vault = HealthyVault(ttl: .seconds(20))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(1))
+        vault.revoke(TokenID(number: 1))
+        stage.run(until: .seconds(7))
+        #expect(stage.times(of: .login).count == 2)
+        #expect(try #require(stage.times(of: .login).last) < .seconds(5.5))
+        stage.run(until: .seconds(60))
+        #expect(stage.times(of: .login).count == 2, "one login mends it")
+    }
+
+    @Test func aRoleThatForbidsLookupsIsAskedNoMore() {
+        let vault = HealthyVault(ttl: .seconds(100))
+        var stage = Stage { request, sentAt, id in
+            if case .lookUp = request { return Reply(answer: .failed(AgentError(.tokenDead, "permission denied"))) }
+            return vault.answer(request, sentAt, id)
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(1_000))
+        #expect(stage.times(of: .lookup).count == 2)
+        #expect(stage.times(of: .login).count == 2)
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+    }
+
+    @Test func theLeaseCountsFromWhenTheRequestWasSent() {
+        let vault = HealthyVault(ttl: .seconds(20))
+        vault.latency = .milliseconds(900)
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(2))
+        #expect(stage.lifecycle.health(at: stage.now).validUntil == stage.begin + .seconds(20))
+    }
+
+    @Test func vaultsWordThatLessIsLeftIsBelieved() {
+        let vault = HealthyVault(ttl: .seconds(1_000))
+        var stage = Stage { request, sentAt, id in
+            if case .lookUp(let id) = request {
+                return Reply(answer: .alive(Grant(id: id, sentAt: sentAt, duration: .seconds(100), renewable: true)))
+            }
+            return vault.answer(request, sentAt, id)
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(110))
+        #expect(
+            stage.times(of: .renewal).count == 1, "due at once: 100 s of 1,000 s is less than what renewal is due at")
+    }
+}

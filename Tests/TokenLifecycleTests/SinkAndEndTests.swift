@@ -1,0 +1,151 @@
+// Sinks, take-over of an earlier run's token, revocation, expiry and the stop.
+
+import Diagnosis
+import Testing
+import Timekeeping
+import TokenLifecycle
+
+@Suite struct SinkAndEndTests {
+    private let earlier = TokenID(number: 4_711)
+
+    @Test func aTokenOfAnEarlierRunThatLivesIsTakenOver() {
+        var stage = Stage { request, sentAt, id in
+            guard case .lookUp(let token) = request else {
+                Issue.record("asked for \(request)")
+                return Reply(answer: .revoked)
+            }
+            return Reply(
+                answer: .alive(
+                    Grant(
+                        id: token, sentAt: sentAt, duration: .seconds(2_000), fullLease: .seconds(3_600),
+                        renewable: true)))
+        }
+        stage.send(.started(candidate: earlier))
+        stage.run(until: .seconds(60))
+        #expect(stage.asked.map(\.request) == [.lookUp(earlier)])
+        #expect(stage.effects.contains(.deliver(earlier)))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+    }
+
+    @Test func aTokenOfAnEarlierRunThatIsDeadIsForgottenAndALoginMade() {
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: earlier))
+        stage.run(until: .seconds(2))
+        #expect(stage.asked.map(\.request) == [.lookUp(earlier), .logIn(withNewCredentials: false)])
+        #expect(stage.effects.contains(.forget(earlier)))
+    }
+
+    @Test func anUnreachableVaultDoesNotCostATokenOfAnEarlierRun() {
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        vault.failure = AgentError(.vaultUnreachable, "connection refused")
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: earlier))
+        stage.run(until: .seconds(120))
+        #expect(stage.times(of: .login).isEmpty)
+        #expect(!stage.effects.contains(.withdraw))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .lost)
+    }
+
+    @Test func freshOnlyOnceEverySinkHoldsTheToken() {
+        let vault = HealthyVault(ttl: .seconds(60))
+        var stage = Stage(vault: vault.answer)
+        var full = true
+        stage.disk = { _ in full ? AgentError(.sinkFull, "no space left") : nil }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(5))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .struggling)
+        #expect(stage.lifecycle.health(at: stage.now).sinkTrouble?.error.code == .sinkFull)
+        full = false
+        stage.run(until: .seconds(16))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+    }
+
+    @Test func aDisturbedSinkIsWrittenAgainAtOnceButNotInALoop() {
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(10))
+        let before = stage.effects.count
+        stage.send(.sinkDisturbed)
+        #expect(stage.effects.dropFirst(before).contains(.deliver(TokenID(number: 1))))
+        for tenth in 101...200 {
+            stage.run(until: .milliseconds(tenth * 100))
+            stage.send(.sinkDisturbed)
+        }
+        let writes = stage.effects.filter { $0 == .deliver(TokenID(number: 1)) }.count
+        #expect((20...45).contains(writes), "10 s of constant disturbance: a write each 250 ms or so, not \(writes)")
+    }
+
+    @Test func theOldTokenLivesOutItsLeaseByDefault() {
+        let vault = HealthyVault(ttl: .seconds(20), maximum: .seconds(60))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(80))
+        #expect(stage.times(of: .revocation).isEmpty)
+        #expect(stage.effects.contains(.forget(TokenID(number: 1))))
+    }
+
+    @Test func theOldTokenIsRevokedAfterItsGraceWhereAsked() throws {
+        var policy = LifecyclePolicy()
+        policy.replaced = .revoke(after: .seconds(5))
+        let vault = HealthyVault(ttl: .seconds(60), maximum: .seconds(180))
+        var stage = Stage(policy: policy, vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(180))
+        let login = try #require(stage.times(of: .login).dropFirst().first)
+        let revocation = try #require(stage.times(of: .revocation).first)
+        #expect(revocation - login >= .seconds(5) && revocation - login <= .seconds(6))
+        #expect(stage.asked.contains { $0.request == .revoke(TokenID(number: 1)) })
+        #expect(stage.effects.contains(.forget(TokenID(number: 1))))
+    }
+
+    @Test(arguments: LifecyclePolicy.Expired.allCases)
+    func anExpiredTokenIsKeptOrRemovedAsConfigured(choice: LifecyclePolicy.Expired) {
+        var policy = LifecyclePolicy()
+        policy.expired = choice
+        let vault = HealthyVault(ttl: .seconds(20))
+        var stage = Stage(policy: policy, vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(5))
+        vault.failure = AgentError(.vaultUnreachable, "connection refused")
+        stage.run(until: .seconds(60))
+        #expect(stage.effects.contains(.withdraw) == (choice == .remove))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .lost)
+        vault.failure = nil
+        stage.run(until: .seconds(63))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+    }
+
+    @Test func stoppingLeavesTheTokenUnlessToldToRevoke() {
+        let vault = HealthyVault(ttl: .seconds(20))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(2))
+        stage.send(.stopRequested)
+        #expect(stage.effects.last == .finished)
+        #expect(!stage.effects.contains(.withdraw))
+        #expect(stage.lifecycle.wake == nil)
+
+        var policy = LifecyclePolicy()
+        policy.revokeOnStop = true
+        var revoking = Stage(policy: policy, vault: HealthyVault(ttl: .seconds(20)).answer)
+        revoking.send(.started(candidate: nil))
+        revoking.run(until: .seconds(2))
+        revoking.send(.stopRequested)
+        revoking.run(until: .seconds(6))
+        #expect(revoking.effects.contains(.withdraw))
+        #expect(revoking.asked.last?.request == .revoke(TokenID(number: 1)))
+        #expect(revoking.effects.last == .finished)
+    }
+
+    @Test func anAnswerToAnotherRequestChangesNothing() {
+        let vault = HealthyVault(ttl: .seconds(20))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(2))
+        let before = stage.lifecycle.health(at: stage.now)
+        stage.send(.answered(RequestID(number: 999), .failed(AgentError(.tokenDead, "late"))))
+        #expect(stage.lifecycle.health(at: stage.now) == before)
+    }
+}
