@@ -11,3 +11,4 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include <errno.h>
+#include "files.h"

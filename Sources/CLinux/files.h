@@ -1,0 +1,26 @@
+// What the C library declares only under _GNU_SOURCE, which Swift's own module of its headers does not set.
+#pragma once
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// 1: the name is the root of a mount (a bind-mounted file); 0: it is not; -1: errno says why it cannot be known
+// (ENOSYS before Linux 5.8, which does not report it).
+static inline int vta_is_mount_root(int directory, const char *name) {
+    struct statx status;
+    if (syscall(SYS_statx, directory, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &status) != 0) return -1;
+    if (!(status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)) { errno = ENOSYS; return -1; }
+    return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Takes the blocks for `size` bytes from the start without changing what the file holds.
+static inline int vta_reserve(int descriptor, int64_t size) {
+    return (int)syscall(SYS_fallocate, descriptor, 1 /* FALLOC_FL_KEEP_SIZE */, (int64_t)0, size);
+}
+
+// UTIME_OMIT, whose macro Swift does not import: leave this one of the two times as it is.
+static const long vta_utime_omit = UTIME_OMIT;

@@ -1,0 +1,75 @@
+// TokenSinks: what is known of a file without reading it.
+
+internal import Glibc
+
+/// A file's identity, size, rights and times. The change time moves with every write, chmod, chown and rename, so a
+/// file whose stamp is as it was left has not been touched.
+struct FileStamp: Equatable, Sendable {
+    let device: UInt64
+    let inode: UInt64
+    let kind: Kind
+    let mode: UInt16
+    let owner: uid_t
+    let group: gid_t
+    let size: Int64
+    let modified: Moment
+    let changed: Moment
+
+    /// What stands at a path, in the words of an error.
+    enum Kind: String, Sendable {
+        case regular = "a file"
+        case directory = "a directory"
+        case link = "a symbolic link"
+        case other = "a socket, pipe or device"
+    }
+
+    var isRegular: Bool { kind == .regular }
+
+    /// A file's time, by the file system's clock.
+    struct Moment: Equatable, Sendable {
+        let seconds: Int
+        let nanoseconds: Int
+    }
+
+    init(_ status: stat) {
+        device = UInt64(status.st_dev)
+        inode = UInt64(status.st_ino)
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: kind = .regular
+        case S_IFDIR: kind = .directory
+        case S_IFLNK: kind = .link
+        default: kind = .other
+        }
+        mode = UInt16(status.st_mode & 0o7777)
+        owner = status.st_uid
+        group = status.st_gid
+        size = Int64(status.st_size)
+        modified = Moment(seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+        changed = Moment(seconds: status.st_ctim.tv_sec, nanoseconds: status.st_ctim.tv_nsec)
+    }
+
+    /// Of an open file.
+    init(descriptor: Int32, path: String) throws(SystemFault) {
+        var status = stat()
+        // SAFETY: the kernel fills `status` before the call returns.
+        guard unsafe fstat(descriptor, &status) == 0 else { throw SystemFault("fstat", path) }
+        self.init(status)
+    }
+
+    /// Of a name in an open directory, a symbolic link itself and not what it points to; nil: no such name.
+    init?(name: String, in directory: Int32, path: String) throws(SystemFault) {
+        var status = stat()
+        // SAFETY: as above.
+        guard unsafe fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+            if errno == ENOENT { return nil }
+            throw SystemFault("stat", path)
+        }
+        self.init(status)
+    }
+}
+
+/// A mode as people write it: `0640`.
+func octal(_ mode: UInt16) -> String {
+    let digits = String(mode, radix: 8)
+    return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+}

@@ -1,0 +1,244 @@
+// TokenSinks: a file sink's memory of what it delivered, and what follows from what the disk holds now.
+// Everything here may wait for a disk: it is called on a blocking queue.
+
+internal import Crypto
+internal import Diagnosis
+internal import Glibc
+internal import Synchronization
+
+/// Keeps one file as it should be.
+final class FileWriter: Sendable {
+    private struct Delivered {
+        let token: Secret
+        let plain: Secret
+        /// What the file holds: `plain`, or that encrypted.
+        let stored: Secret
+        var stamp: FileStamp
+    }
+
+    private struct State {
+        var ownership: Ownership?
+        var delivered: Delivered?
+        /// Something is mounted on the file: it cannot be replaced, only written into.
+        var inPlace = false
+    }
+
+    /// What was done, and what of it is worth a line in the log.
+    struct Report: Sendable {
+        var delivery = Delivery.unchanged
+        var warnings: [String] = []
+    }
+
+    let place: FilePlace
+    let directory: String
+    private let name: String
+    private let state = Mutex(State())
+
+    /// Throws `configurationInvalid` for a path that is not absolute or names no file.
+    init(_ place: FilePlace) throws(AgentError) {
+        self.place = place
+        guard let (directory, name) = splitPath(place.path) else {
+            throw AgentError(
+                .configurationInvalid, "a file sink's path is \(place.path)", remedy: "Give an absolute path of a file")
+        }
+        (self.directory, self.name) = (directory, name)
+    }
+
+    // MARK: At start
+
+    /// See ``TokenSink/check()``.
+    func check() throws(AgentError) -> Report {
+        try state.withLock { (state) throws(AgentError) in
+            let rights = try rights(&state)
+            let found: FileStamp.Kind
+            do throws(SystemFault) {
+                let directory = try SinkDirectory(directory)
+                found = try directory.stamp(of: name)?.kind ?? .regular
+                if found == .regular { return try rehearse(in: directory, rights, &state) }
+            } catch {
+                throw error.whenChecking(directory: directory)
+            }
+            // A rename would put a file in the place of a link or a pipe, which nobody can have meant.
+            throw AgentError(
+                .configurationInvalid, "\(place.path) is \(found.rawValue), not a file",
+                remedy: found == .link ? "Name the file itself as the sink's path" : "Remove it, or give another path")
+        }
+    }
+
+    private func rehearse(
+        in directory: borrowing SinkDirectory, _ rights: FileRights, _ state: inout State
+    ) throws(SystemFault) -> Report {
+        var report = Report()
+        state.inPlace = directory.isMountPoint(name)
+        if state.inPlace {
+            report.warnings.append(Self.inPlaceWarning)
+            try directory.rehearseOverwriting(name, rights: rights)
+            return report
+        }
+        let leftovers = try directory.removeLeftovers(of: name)
+        if leftovers > 0 { report.warnings.append("removed \(leftovers) temporary files of a killed agent") }
+        let mode = try directory.stamp().mode
+        if mode & 0o002 != 0, mode & 0o1000 == 0 {
+            report.warnings.append("anyone may replace files in \(directory.path): its mode is \(octal(mode))")
+        }
+        try directory.rehearse(for: name, rights: rights)
+        return report
+    }
+
+    private static let inPlaceWarning =
+        "the file is a mount point and cannot be replaced: it is written in place, and a reader may see a torn token"
+
+    private func rights(_ state: inout State) throws(AgentError) -> FileRights {
+        let ownership =
+            if let known = state.ownership { known } else {
+                try Ownership(owner: place.owner, group: place.group)
+            }
+        state.ownership = ownership
+        return FileRights(mode: place.mode, ownership: ownership)
+    }
+
+    // MARK: Delivering
+
+    /// See ``TokenSink/deliver(_:)``. `seal` turns the content into what is stored; nil: it is stored as it is.
+    func put(
+        _ rendering: Rendering, seal: ((Secret) throws(AgentError) -> Secret)?
+    ) throws(AgentError) -> Report {
+        try state.withLock { (state) throws(AgentError) in
+            let rights = try rights(&state)
+            let last = state.delivered
+            let isSame = last.map { $0.token == rendering.token && $0.plain == rendering.bytes } ?? false
+            if isSame, try disturbance(&state) == nil { return Report() }
+            if last == nil, seal == nil, try adopt(rendering, rights, &state) { return Report() }
+
+            var report = Report()
+            let isSameToken = last.map { $0.token == rendering.token } ?? false
+            report.delivery = isSame ? .restored : isSameToken ? .refreshed : .rotated
+            let stored = if let seal { try seal(rendering.bytes) } else { rendering.bytes }
+            // Pollers go by the modification time: it tells when the token changed, not when it was renewed.
+            let modified = report.delivery == .refreshed ? last?.stamp.modified : nil
+            do throws(SystemFault) {
+                let stamp = try write(stored, rights, modified, &state, &report)
+                state.delivered = Delivered(
+                    token: rendering.token, plain: rendering.bytes, stored: stored, stamp: stamp)
+            } catch {
+                throw error.whenDelivering(directory: directory)
+            }
+            return report
+        }
+    }
+
+    private func write(
+        _ content: Secret, _ rights: FileRights, _ modified: FileStamp.Moment?, _ state: inout State,
+        _ report: inout Report
+    ) throws(SystemFault) -> FileStamp {
+        let directory = try SinkDirectory(directory)
+        if !state.inPlace {
+            do throws(SystemFault) {
+                return try directory.replace(name, with: content, rights: rights, modified: modified)
+            } catch  where error.number == EBUSY && error.call == "rename" {
+                state.inPlace = true
+                report.warnings.append(Self.inPlaceWarning)
+            }
+        }
+        return try directory.overwrite(name, with: content, rights: rights, modified: modified)
+    }
+
+    /// Takes over a file that already is what it should be, as after a restart that took the token over.
+    private func adopt(
+        _ rendering: Rendering, _ rights: FileRights, _ state: inout State
+    ) throws(AgentError) -> Bool {
+        do throws(SystemFault) {
+            let directory = try SinkDirectory(directory)
+            guard let stamp = try directory.stamp(of: name), stamp.isRegular, stamp.mode == rights.mode,
+                stamp.owner == rights.ownership.user, stamp.group == rights.ownership.group,
+                stamp.size == rendering.bytes.count, try directory.file(name, holds: rendering.bytes)
+            else { return false }
+            try directory.synchronise(name)
+            state.delivered = Delivered(
+                token: rendering.token, plain: rendering.bytes, stored: rendering.bytes, stamp: stamp)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    // MARK: Looking after
+
+    /// What is wrong with the file, compared with what was delivered last; nil where nothing is, or nothing was delivered.
+    func inspect() -> SinkDisturbance? {
+        state.withLock { state in
+            do throws(AgentError) {
+                return try disturbance(&state)
+            } catch {
+                return SinkDisturbance(kind: .directory, observed: error.observed)
+            }
+        }
+    }
+
+    private func disturbance(_ state: inout State) throws(AgentError) -> SinkDisturbance? {
+        guard let delivered = state.delivered else { return nil }
+        let path = place.path
+        do throws(SystemFault) {
+            let directory = try SinkDirectory(directory)
+            guard let found = try directory.stamp(of: name) else {
+                return SinkDisturbance(kind: .removed, observed: "\(path) is gone")
+            }
+            if found == delivered.stamp { return nil }
+            guard found.isRegular else {
+                return SinkDisturbance(kind: .altered, observed: "\(path) is no regular file any more")
+            }
+            if found.size != delivered.stored.count {
+                let size = found.size == 0 ? "is empty" : "has \(found.size) bytes, not \(delivered.stored.count)"
+                return SinkDisturbance(kind: .altered, observed: "\(path) \(size)")
+            }
+            guard try directory.file(name, holds: delivered.stored) else {
+                return SinkDisturbance(kind: .altered, observed: "\(path) has other content")
+            }
+            if found.mode != place.mode {
+                return SinkDisturbance(
+                    kind: .permissions, observed: "\(path) has mode \(octal(found.mode)), not \(octal(place.mode))")
+            }
+            if let wanted = state.ownership, found.owner != wanted.user || found.group != wanted.group {
+                return SinkDisturbance(
+                    kind: .permissions,
+                    observed: "\(path) belongs to \(found.owner):\(found.group), not \(wanted.user):\(wanted.group)")
+            }
+            // Touched and as it was: nothing to put right.
+            state.delivered?.stamp = found
+            return nil
+        } catch {
+            let isGone = error.number == ENOENT || error.number == ENOTDIR
+            return SinkDisturbance(kind: isGone ? .directory : .altered, observed: error.observed)
+        }
+    }
+
+    // MARK: Withdrawing
+
+    /// See ``TokenSink/withdraw()``.
+    func withdraw() throws(AgentError) {
+        try state.withLock { (state) throws(AgentError) in
+            state.delivered = nil
+            do throws(SystemFault) {
+                let directory = try SinkDirectory(directory)
+                if state.inPlace {
+                    try directory.empty(name)
+                    return
+                }
+                guard directory.remove(name) || errno == ENOENT else { throw SystemFault("unlink", place.path) }
+                try directory.synchronise()
+            } catch {
+                if error.number == ENOENT { return }
+                throw error.whenDelivering(directory: directory)
+            }
+        }
+    }
+}
+
+/// An absolute path as its directory and its last name; nil where it has none.
+func splitPath(_ path: String) -> (directory: String, name: String)? {
+    guard path.hasPrefix("/"), let slash = path.lastIndex(of: "/"), !path.utf8.contains(0) else { return nil }
+    let name = String(path[path.index(after: slash)...])
+    guard !name.isEmpty, name != ".", name != ".." else { return nil }
+    let directory = String(path[..<slash])
+    return (directory.isEmpty ? "/" : directory, name)
+}

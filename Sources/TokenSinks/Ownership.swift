@@ -1,0 +1,83 @@
+// TokenSinks: users and groups, by name or number.
+
+internal import Diagnosis
+internal import Glibc
+
+/// The user and group that a file is to belong to.
+struct Ownership: Hashable, Sendable {
+    let user: uid_t
+    let group: gid_t
+
+    /// Throws `configurationInvalid` for a name that this machine does not know. Asks the name service, which may block.
+    init(owner: String?, group: String?) throws(AgentError) {
+        self.user = try owner.map { (name) throws(AgentError) in try userIdentifier(name) } ?? geteuid()
+        self.group = try group.map { (name) throws(AgentError) in try groupIdentifier(name) } ?? getegid()
+    }
+}
+
+func userIdentifier(_ name: String) throws(AgentError) -> uid_t {
+    if let number = identifierNumber(name) { return number }
+    let found: uid_t? = try unsafe lookUp("user", name) { start, size in
+        var entry = unsafe passwd()
+        var result: UnsafeMutablePointer<passwd>?
+        // SAFETY: the C library writes within the buffer whose size it is told; `entry` is read while that lives.
+        let status = unsafe getpwnam_r(name, &entry, start, size, &result)
+        return unsafe (status, result == nil ? nil : entry.pw_uid)
+    }
+    guard let found else {
+        throw AgentError(
+            .configurationInvalid, "user \(name) is unknown on this machine", remedy: "Create it, or give a number")
+    }
+    return found
+}
+
+func groupIdentifier(_ name: String) throws(AgentError) -> gid_t {
+    if let number = identifierNumber(name) { return number }
+    let found: gid_t? = try unsafe lookUp("group", name) { start, size in
+        var entry = unsafe group()
+        var result: UnsafeMutablePointer<group>?
+        // SAFETY: as for users.
+        let status = unsafe getgrnam_r(name, &entry, start, size, &result)
+        return unsafe (status, result == nil ? nil : entry.gr_gid)
+    }
+    guard let found else {
+        throw AgentError(
+            .configurationInvalid, "group \(name) is unknown on this machine", remedy: "Create it, or give a number")
+    }
+    return found
+}
+
+/// A user or group given as a number. The largest is no identifier: to chown it means "leave as it is".
+private func identifierNumber(_ text: String) -> UInt32? {
+    guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }), let number = UInt32(text), number != .max
+    else {
+        return nil
+    }
+    return number
+}
+
+/// Largest entry of the user or group database that is read: a group of tens of thousands of members fits.
+private let largestEntry = 1 << 20
+
+/// Calls `query` with a buffer that grows until the entry fits.
+private func lookUp(
+    _ kind: String, _ name: String, _ query: (UnsafeMutablePointer<CChar>, Int) -> (status: Int32, found: UInt32?)
+) throws(AgentError) -> UInt32? {
+    guard !name.utf8.contains(0) else { return nil }
+    var size = 1 << 10
+    while true {
+        let buffer = UnsafeMutablePointer<CChar>.allocate(capacity: size)
+        defer { unsafe buffer.deallocate() }
+        let (status, found) = unsafe query(buffer, size)
+        switch status {
+        case 0: return found
+        case EINTR: continue
+        case ERANGE where size < largestEntry: size *= 4
+        case ENOENT, ESRCH: return nil
+        default:
+            throw AgentError(
+                .sinkUnwritable, SystemFault("looking up \(kind)", name, number: status).observed,
+                remedy: "Check the name service (nsswitch.conf), or give a number")
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// TokenSinks: makes sinks and owns what they share.
+
+package import Diagnosis
+package import EventLoop
+package import Logging
+
+/// Makes the sinks of one process. Belongs to the agent's actor.
+package final class SinkFactory {
+    private let loop: EventLoop
+    private var queues: [BlockingQueue?] = Array(repeating: nil, count: queueLimit)
+
+    package init(loop: EventLoop) {
+        self.loop = loop
+    }
+
+    /// Throws `configurationInvalid` for settings that cannot work; touches nothing outside the process.
+    package func makeSink(_ settings: SinkSettings, log: Logger) throws(AgentError) -> any TokenSink {
+        guard settings.encryption == nil else {
+            throw AgentError(.configurationInvalid, "an encrypted sink cannot be made yet")
+        }
+        switch settings.place {
+        case .file(let place):
+            return try FileSink(settings, place, queue: queue(for: place.path), log: log)
+        case .socket(let place):
+            throw AgentError(.configurationInvalid, "a sink of type socket (\(place.path)) cannot be made yet")
+        }
+    }
+
+    /// Most threads that can wait for disks at one time. A dead network file system holds up the sinks of its own queue.
+    private static let queueLimit = 4
+
+    /// The queue for a path: the same for all of one directory.
+    private func queue(for path: String) -> BlockingQueue {
+        let directory = splitPath(path)?.directory ?? path
+        let index =
+            Int(directory.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 })
+            % Self.queueLimit
+        let queue = queues[index] ?? BlockingQueue(label: "vault-token-agent.sinks.\(index)")
+        queues[index] = queue
+        return queue
+    }
+}
