@@ -106,7 +106,7 @@ let package = Package(
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
         tests(of: "Crypto"),
         tests(of: "SecretJSON", ["Crypto"]),
-        tests(of: "HTTPClient", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis"]),
+        tests(of: "HTTPClient", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
         tests(of: "AWSIdentity", ["HTTPClient", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
         tests(
             of: "VaultAPI",

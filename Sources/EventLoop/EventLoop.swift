@@ -57,11 +57,11 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
         }
         source = DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue)
         queue.setSpecific(key: key, value: ObjectIdentifier(self))
-        source.setEventHandler { [unowned self] in self.drain() }
+        source.setEventHandler { [weak self] in self?.drain() }
         source.activate()
-        let timer = self.timer
-        queue.async { [unowned self] in
-            _ = self.watch(timer, for: .readable) { [unowned self] _ in self.timerFired() }
+        queue.async { [weak self] in
+            guard let self else { return }
+            _ = watch(timer, for: .readable) { [weak self] _ in self?.timerFired() }
         }
     }
 

@@ -1,0 +1,154 @@
+// HTTPClient: the transport of production. Sends requests by libcurl on the event loop; follows redirects itself.
+
+private import CLibcurl
+private import Crypto
+private import Dispatch
+package import EventLoop
+package import Logging
+private import Timekeeping
+
+/// HTTP/1.1 and HTTP/2 over TCP, TLS, Unix sockets and proxies.
+///
+/// Use it on the loop's queue only. It keeps at most 4 idle connections, and none after 30 s without a request, so that
+/// an agent at rest holds no sockets. Of the process's environment nothing is used.
+package final class CurlTransport: HTTPTransport, @unchecked Sendable {
+    private static let redirectLimit = 3
+
+    private let loop: EventLoop
+    private let log: Logger
+
+    // Touched on the loop's queue only.
+    private var pool: ConnectionPool?
+    private var idleAlarm: Alarm?
+
+    package init(loop: EventLoop, log: Logger) {
+        self.loop = loop
+        self.log = log
+        _ = Self.libraryReady
+    }
+
+    private static let libraryReady: Void = {
+        let code = vta_global_init()
+        precondition(code == CURLE_OK, "libcurl cannot start: code \(code.rawValue)")
+    }()
+
+    package func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
+        dispatchPrecondition(condition: .onQueue(loop.queue))
+        let sentAt = loop.now
+        var request = request
+        var address = try WebAddress(request.url)
+        var hops = 0
+        while true {
+            let spent = loop.now - sentAt
+            let limits = TimeLimits(connect: request.connectTimeout - spent, total: request.totalTimeout - spent)
+            let transfer = try await exchange(request, with: address, within: limits)
+            guard let next = try redirect(of: transfer, under: request.redirects) else {
+                return HTTPReply(
+                    status: transfer.status, headers: transfer.headers, body: transfer.replyBody, sentAt: sentAt)
+            }
+            hops += 1
+            guard hops <= Self.redirectLimit else {
+                throw HTTPFailure(
+                    .replyMalformed, "\(transfer.peer) redirects for the \(hops)th time", maybeSent: true)
+            }
+            log.debug("redirected", metadata: ["from": "\(address.authority)", "to": "\(next.authority)"])
+            // The socket stood for the first host only.
+            request.route.unixSocketPath = nil
+            address = next
+        }
+    }
+
+    /// Where the reply sends us; nil where it is the answer.
+    private func redirect(of transfer: Transfer, under policy: RedirectPolicy) throws(HTTPFailure) -> WebAddress? {
+        guard policy == .follow307, [301, 302, 303, 307, 308].contains(transfer.status) else { return nil }
+        let refused = { (why: String) in
+            HTTPFailure(
+                .replyMalformed,
+                "\(transfer.peer) answers \(transfer.status) with a redirect that is not followed: \(why)",
+                maybeSent: true)
+        }
+        guard transfer.status == 307 else { throw refused("only 307 keeps method and body") }
+        guard let location = transfer.headers.first(where: { $0.name == "location" })?.value else {
+            throw refused("it has no Location")
+        }
+        let next: WebAddress
+        do {
+            next = try transfer.address.resolving(location)
+        } catch {
+            throw refused(error.observed)
+        }
+        guard transfer.address.scheme == .http || next.scheme == .https else {
+            throw refused("it leads from https to http, to \(next.authority)")
+        }
+        return next
+    }
+
+    private func exchange(
+        _ request: HTTPRequest, with address: WebAddress, within limits: TimeLimits
+    ) async throws(HTTPFailure) -> Transfer {
+        let cancelled = HTTPFailure(.cancelled, "the request to \(address.authority) was called off", maybeSent: true)
+        if Task.isCancelled { throw cancelled }
+        let exchange = Exchange()
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                exchange.continuation = continuation
+                begin(exchange, request, with: address, within: limits)
+            }
+        } onCancel: {
+            // On the queue this comes after `begin`, which has not given the queue away.
+            loop.queue.async {
+                if let transfer = exchange.transfer { self.pool?.abandon(transfer) }
+                self.finish(exchange, .failure(cancelled))
+            }
+        }
+        return try result.get()
+    }
+
+    private func begin(
+        _ exchange: Exchange, _ request: HTTPRequest, with address: WebAddress, within limits: TimeLimits
+    ) {
+        do throws(HTTPFailure) {
+            let transfer = try Transfer(request, to: address, within: limits) { result in
+                self.finish(exchange, result)
+            }
+            exchange.transfer = transfer
+            try connections().start(transfer)
+        } catch {
+            finish(exchange, .failure(error))
+        }
+    }
+
+    private func finish(_ exchange: Exchange, _ result: Result<Transfer, HTTPFailure>) {
+        guard let continuation = exchange.continuation.take() else { return }
+        exchange.transfer = nil
+        if pool?.isIdle == true { closeWhenIdle() }
+        nonisolated(unsafe) let result = result
+        unsafe continuation.resume(returning: result)
+    }
+
+    private func connections() throws(HTTPFailure) -> ConnectionPool {
+        if let idleAlarm { loop.cancel(idleAlarm) }
+        idleAlarm = nil
+        if let pool { return pool }
+        guard let fresh = ConnectionPool(loop: loop) else {
+            throw HTTPFailure(.other, "no memory for connections", maybeSent: false)
+        }
+        pool = fresh
+        return fresh
+    }
+
+    /// A connection found dead when it is needed costs a time-out; one that is closed costs a handshake.
+    private func closeWhenIdle() {
+        if let idleAlarm { loop.cancel(idleAlarm) }
+        idleAlarm = loop.schedule(at: loop.now + .seconds(ConnectionPool.idleSeconds)) { [weak self] in
+            self?.idleAlarm = nil
+            self?.pool = nil
+        }
+    }
+}
+
+/// A request under way, between the task that waits and the queue. Touched on the queue only.
+private final class Exchange: @unchecked Sendable {
+    var transfer: Transfer?
+    var continuation: CheckedContinuation<Result<Transfer, HTTPFailure>, Never>?
+}

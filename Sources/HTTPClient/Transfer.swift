@@ -1,0 +1,111 @@
+// HTTPClient: one request on its way through libcurl: its handle, what the handle points at, and what has come back.
+
+internal import CLibcurl
+internal import Crypto
+
+/// One hop: a request to one URL and its reply. Owns the easy handle and all that libcurl borrows. On the queue only.
+@safe final class Transfer {
+    /// Bytes of all header lines, interim replies and trailers included. Vault sends about 400, AWS about 600.
+    private static let headerLimit = 64 << 10
+
+    let handle: EasyHandle
+    let request: HTTPRequest
+    let address: WebAddress
+    private let finished: (Result<Transfer, HTTPFailure>) -> Void
+
+    private(set) var status = 0
+    private(set) var headers: [(name: String, value: String)] = []
+    private var headerBytes = 0
+    private var body: SecretBuffer
+    /// Why one of our own callbacks stopped the transfer.
+    private var refusal: HTTPFailure?
+
+    /// `finished` is called once, on the queue, unless the transfer is abandoned.
+    init(
+        _ request: HTTPRequest, to address: WebAddress, within limits: TimeLimits,
+        finished: @escaping (Result<Transfer, HTTPFailure>) -> Void
+    ) throws(HTTPFailure) {
+        self.request = request
+        self.address = address
+        self.finished = finished
+        body = SecretBuffer(limit: request.replyLimit)
+        handle = try EasyHandle(request, to: address, within: limits)
+        // SAFETY: this object owns the handle, and libcurl calls back only while it runs the handle.
+        let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+        unsafe handle.deliver(body: bodyArrived, headers: headerArrived, to: context)
+    }
+
+    /// Whom this talks to, as messages name it.
+    var peer: String {
+        guard let path = request.route.unixSocketPath else { return address.authority }
+        return "\(address.authority) at socket \(path)"
+    }
+
+    var replyBody: Secret { body.secret() }
+
+    func end(with code: CURLcode) {
+        if let refusal {
+            finished(.failure(refusal))
+        } else if code != CURLE_OK {
+            finished(.failure(HTTPFailure(code, of: self)))
+        } else {
+            finished(.success(self))
+        }
+    }
+
+    fileprivate func take(body bytes: UnsafeRawBufferPointer) -> Bool {
+        if unsafe body.append(bytes) { return true }
+        refusal = HTTPFailure(
+            .replyTooLong, "the reply of \(peer) is longer than \(request.replyLimit) bytes",
+            maybeSent: true)
+        return false
+    }
+
+    /// One line of a reply's head, as libcurl delivers them: whole, with its line end. Trailers come this way too.
+    fileprivate func take(headerLine bytes: UnsafeRawBufferPointer) -> Bool {
+        headerBytes += bytes.count
+        guard headerBytes <= Self.headerLimit else {
+            refusal = HTTPFailure(
+                .replyMalformed,
+                "the reply of \(peer) has more than \(Self.headerLimit) bytes of headers", maybeSent: true)
+            return false
+        }
+        if unsafe bytes.starts(with: "HTTP/".utf8) {
+            // A new head: the final reply follows interim ones (1xx).
+            let words = unsafe fieldText(bytes[...]).split(separator: " ", maxSplits: 2)
+            status = words.dropFirst().first.flatMap { Int($0) } ?? 0
+            headers = []
+        } else if let colon = unsafe bytes.firstIndex(of: UInt8(ascii: ":")) {
+            unsafe headers.append((fieldText(bytes[..<colon]).lowercased(), fieldText(bytes[(colon + 1)...])))
+        }
+        return true
+    }
+}
+
+/// The text without white space and line end around it.
+private func fieldText(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
+    let blank: (UInt8) -> Bool = { $0 <= UInt8(ascii: " ") }
+    let start = unsafe bytes.drop(while: blank)
+    guard let end = unsafe start.lastIndex(where: { !blank($0) }) else { return "" }
+    return unsafe String(decoding: start[...end], as: UTF8.self)
+}
+
+/// libcurl's CURLOPT_WRITEFUNCTION: fewer bytes than offered stop the transfer.
+private func bodyArrived(
+    _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let context = unsafe context else { return 0 }
+    // SAFETY: the context is the transfer that owns the handle, and `bytes` holds `count` bytes for this call.
+    let transfer = unsafe Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+    return unsafe transfer.take(body: UnsafeRawBufferPointer(start: bytes, count: count)) ? count : 0
+}
+
+/// libcurl's CURLOPT_HEADERFUNCTION.
+private func headerArrived(
+    _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let context = unsafe context else { return 0 }
+    // SAFETY: as for `bodyArrived`.
+    let transfer = unsafe Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+    return unsafe transfer.take(headerLine: UnsafeRawBufferPointer(start: bytes, count: count)) ? count : 0
+}

@@ -1,0 +1,168 @@
+// Test support: a server on loopback whose answers the test writes byte by byte, to misbehave as real ones do.
+
+import Dispatch
+import Glibc
+import Synchronization
+
+/// One accepted connection, with blocking calls.
+final class Peer: Sendable {
+    private let descriptor: Int32
+
+    init(_ descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    /// Reads a request: its head, and as much body as `Content-Length` says. Nil at the connection's end.
+    func request() -> String? {
+        var text = ""
+        while true {
+            if let end = text.firstRange(of: "\r\n\r\n") {
+                let wanted =
+                    text[..<end.lowerBound].lowercased().split(separator: "\r\n")
+                    .first { $0.hasPrefix("content-length:") }
+                    .flatMap { Int($0.dropFirst("content-length:".count).filter(\.isNumber)) } ?? 0
+                if text[end.upperBound...].utf8.count >= wanted { return text }
+            }
+            var part = [UInt8](repeating: 0, count: 65_536)
+            let count = unsafe read(descriptor, &part, part.count)
+            guard count > 0 else { return nil }
+            text += String(decoding: part[..<count], as: UTF8.self)
+        }
+    }
+
+    /// False once the other side has gone.
+    @discardableResult
+    func write(_ text: String) -> Bool {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { part in
+                unsafe send(descriptor, part.baseAddress, part.count, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { return false }
+            bytes = bytes.dropFirst(count)
+        }
+        return true
+    }
+
+    func reply(_ body: String, status: String = "200 OK", headers: String = "") {
+        write("HTTP/1.1 \(status)\r\nContent-Length: \(body.utf8.count)\r\n\(headers)\r\n\(body)")
+    }
+
+    /// Blocks until the other side ends the connection.
+    func waitForEnd() {
+        var byte: UInt8 = 0
+        while unsafe read(descriptor, &byte, 1) > 0 {}
+    }
+
+    /// Has the close that follows send a reset instead of an orderly end.
+    func resetOnClose() {
+        var setting = linger(l_onoff: 1, l_linger: 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &setting, socklen_t(MemoryLayout<linger>.size))
+    }
+}
+
+/// Listens on a free loopback port, or on a Unix socket, and runs `serve` for each connection on a queue of its own.
+final class SocketServer: Sendable {
+    let port: Int
+    private let descriptor: Int32
+    private let accepted = Mutex(0)
+    private let seen = Mutex<[String]>([])
+
+    enum Place {
+        case ipv4
+        case ipv6
+        case unix(String)
+    }
+
+    struct Unavailable: Error {
+        let errno: Int32
+    }
+
+    init(_ place: Place = .ipv4, _ serve: @escaping @Sendable (Peer) -> Void) throws {
+        let address = SocketAddress(place)
+        descriptor = socket(address.family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0, address.bind(descriptor), listen(descriptor, 128) == 0 else {
+            throw Unavailable(errno: errno)
+        }
+        port = SocketAddress.port(of: descriptor)
+        DispatchQueue(label: "test server").async { [descriptor, weak self] in
+            while true {
+                let connection = accept(descriptor, nil, nil)
+                guard connection >= 0 else { return }
+                self?.accepted.withLock { $0 += 1 }
+                let peer = Peer(connection)
+                DispatchQueue(label: "test peer").async { serve(peer) }
+            }
+        }
+    }
+
+    deinit {
+        shutdown(descriptor, Int32(SHUT_RDWR))
+        close(descriptor)
+    }
+
+    /// Answers every request by `answer`, on connections that stay open.
+    convenience init(
+        _ place: Place = .ipv4, answering answer: @escaping @Sendable (Peer, String) -> Void
+    ) throws {
+        try self.init(place) { peer in
+            while let request = peer.request() { answer(peer, request) }
+        }
+    }
+
+    var connections: Int { accepted.withLock { $0 } }
+
+    var url: String { "http://127.0.0.1:\(port)" }
+}
+
+/// A socket address of one of three families.
+private struct SocketAddress {
+    private var storage = sockaddr_storage()
+    private var length: socklen_t
+
+    init(_ place: SocketServer.Place) {
+        length = unsafe withUnsafeMutableBytes(of: &storage) { bytes in
+            switch place {
+            case .ipv4:
+                let address = sockaddr_in(
+                    sin_family: sa_family_t(AF_INET), sin_port: 0,
+                    sin_addr: in_addr(s_addr: UInt32(0x7F00_0001).bigEndian),
+                    sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
+                unsafe bytes.storeBytes(of: address, as: sockaddr_in.self)
+                return socklen_t(MemoryLayout<sockaddr_in>.size)
+            case .ipv6:
+                var address = sockaddr_in6()
+                address.sin6_family = sa_family_t(AF_INET6)
+                address.sin6_addr = in6addr_loopback
+                unsafe bytes.storeBytes(of: address, as: sockaddr_in6.self)
+                return socklen_t(MemoryLayout<sockaddr_in6>.size)
+            case .unix(let path):
+                unsafe bytes.storeBytes(of: sa_family_t(AF_UNIX), as: sa_family_t.self)
+                unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[2...]).copyBytes(from: path.utf8)
+                return socklen_t(2 + path.utf8.count + 1)
+            }
+        }
+    }
+
+    var family: Int32 { Int32(storage.ss_family) }
+
+    func bind(_ descriptor: Int32) -> Bool {
+        unsafe withUnsafeBytes(of: storage) { bytes in
+            unsafe Glibc.bind(descriptor, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), length) == 0
+        }
+    }
+
+    static func port(of descriptor: Int32) -> Int {
+        var name = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return unsafe withUnsafeMutableBytes(of: &name) { bytes in
+            unsafe getsockname(descriptor, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length)
+            // Port: the two bytes after the family, in network order, in both families.
+            return unsafe Int(bytes[2]) << 8 | Int(bytes[3])
+        }
+    }
+}
