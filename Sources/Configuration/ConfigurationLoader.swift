@@ -1,0 +1,123 @@
+// Configuration: the way in. One file, the environment and the flags give one configuration, or say what is wrong.
+
+package import Diagnosis
+private import Glibc
+private import ServiceHealth
+
+/// A configuration that can work, and where each of its values came from.
+package struct LoadedConfiguration: Sendable {
+    package let configuration: AgentConfiguration
+    /// Every value that holds, in the order of the reference.
+    package let effective: [EffectiveValue]
+    /// What is allowed and unwise, a line each; to be logged at each start.
+    package let warnings: [String]
+    /// The file it was read from.
+    package let path: String
+}
+
+/// One value that holds. Not a secret: the file has none.
+package struct EffectiveValue: Hashable, Sendable {
+    /// `vault.address`, `tokens[0].auth.role`.
+    package let path: String
+    package let value: String
+    package let origin: ValueOrigin
+}
+
+package enum ConfigurationLoader {
+    /// Reads and checks the file at `path`. Flags stand above the environment, the environment above the file.
+    ///
+    /// Throws `fileUnreadable` where there is no file to read, and the first thing wrong as `configurationInvalid`.
+    package static func load(
+        path: String, environment: [String: String], overrides: ConfigurationOverrides = ConfigurationOverrides()
+    ) throws(AgentError) -> LoadedConfiguration {
+        let examination = try examine(
+            SourceText(readingFrom: path), environment: environment, overrides: overrides)
+        switch examination {
+        case .usable(let loaded): return loaded
+        case .unusable(let errors):
+            guard let first = errors.first, errors.count > 1 else {
+                throw errors.first ?? AgentError(.internalFault, "\(path): refused without a reason")
+            }
+            throw AgentError(
+                first.code, first.observed,
+                remedy: [first.remedy, "\(errors.count - 1) more: run \"vault-token-agent config check\""]
+                    .filter { !$0.isEmpty }.joined(separator: ". "))
+        }
+    }
+
+    package enum Examination: Sendable {
+        case usable(LoadedConfiguration)
+        /// At least one error, at most 20.
+        case unusable([AgentError])
+    }
+
+    /// Checks a text and says all that is wrong with it.
+    package static func examine(
+        _ source: SourceText, environment: [String: String],
+        overrides: ConfigurationOverrides = ConfigurationOverrides()
+    ) -> Examination {
+        let node: JSONNode
+        do {
+            node = try JSONReader.read(source.bytes)
+        } catch {
+            return .unusable([
+                AgentError(
+                    .configurationInvalid, "\(source.place(error.offset)): \(error.complaint)", remedy: error.remedy)
+            ])
+        }
+        var checker = Checker(
+            environment: environment, overrides: overrides, workingDirectory: workingDirectory,
+            problems: Problems(source: source))
+        let root = checker.check(KeyTable.root, node, path: "", topLevel: true)
+        guard checker.problems.errors.isEmpty else { return .unusable(checker.problems.errors) }
+        var assembler = Assembler(environment: environment, problems: checker.problems)
+        let configuration = assembler.assemble(root)
+        guard assembler.problems.errors.isEmpty else { return .unusable(assembler.problems.errors) }
+        var warnings = assembler.warnings
+        if source.isWritableByOthers {
+            warnings.append("\(source.path) can be written by others than its owner: they could redirect the login")
+        }
+        return .usable(
+            LoadedConfiguration(
+                configuration: configuration, effective: effective(root, configuration, environment),
+                warnings: warnings, path: source.path))
+    }
+
+    /// The values of a section and those inside it.
+    private static func effective(_ section: CheckedSection) -> [EffectiveValue] {
+        section.section.keys.flatMap { key -> [EffectiveValue] in
+            guard let given = section.givens[key.name], given.inheritedFrom == nil else { return [] }
+            switch given.setting {
+            case .section(let inner): return effective(inner)
+            case .sections(let inner): return inner.flatMap { effective($0) }
+            default:
+                return [
+                    EffectiveValue(path: section.path(of: key.name), value: given.setting.text, origin: given.origin)
+                ]
+            }
+        }
+    }
+
+    /// As above, with what systemd's environment gave.
+    private static func effective(
+        _ root: CheckedSection, _ configuration: AgentConfiguration, _ environment: [String: String]
+    ) -> [EffectiveValue] {
+        var root = root
+        func fill(_ key: String, _ value: String?, _ variable: String) {
+            guard !root.isSet(key) else { return }
+            root.givens[key] = Given(
+                setting: value.map { .text($0) } ?? .none,
+                origin: environment[variable] == nil ? .fallback : .environment(variable))
+        }
+        fill("state_directory", configuration.stateDirectory, "STATE_DIRECTORY")
+        fill("status_file", configuration.health.statusFile, "RUNTIME_DIRECTORY")
+        return effective(root)
+    }
+
+    private static var workingDirectory: String {
+        // SAFETY: getcwd allocates a NUL-terminated string, which is copied and freed.
+        guard let directory = unsafe getcwd(nil, 0) else { return "" }
+        defer { unsafe free(directory) }
+        return unsafe String(cString: directory)
+    }
+}

@@ -1,0 +1,79 @@
+// Configuration: the bytes of the file, and where in it an offset stands.
+
+private import CLinux
+package import Diagnosis
+private import Glibc
+
+/// A text file of bounded size.
+package struct SourceText: Sendable {
+    /// Longest file read: 1 MiB holds some thousand tokens.
+    package static let sizeLimit = 1 << 20
+
+    package let path: String
+    package let bytes: [UInt8]
+    /// Whether users other than its owner may write it.
+    package let isWritableByOthers: Bool
+
+    package init(path: String, bytes: [UInt8]) {
+        self.path = path
+        self.bytes = bytes
+        isWritableByOthers = false
+    }
+
+    /// Throws `fileUnreadable`, and `configurationInvalid` for what is no file or too long.
+    package init(readingFrom path: String) throws(AgentError) {
+        // Not blocking, so that a FIFO without a writer is refused instead of waited for.
+        // SAFETY: the path is lent for the call only.
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw Self.unreadable(path) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw Self.unreadable(path) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw AgentError(
+                .configurationInvalid, "\(path) is not a regular file", remedy: "Name the configuration file itself")
+        }
+        let tooLong = AgentError(
+            .configurationInvalid, "\(path) is longer than 1 MiB",
+            remedy: "Is it the configuration? Spread many tokens over several files and processes")
+        guard status.st_size <= Self.sizeLimit else { throw tooLong }
+        var content: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            // SAFETY: the kernel writes at most `chunk.count` bytes into the array and says how many.
+            let count = unsafe read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw Self.unreadable(path) }
+            if count == 0 { break }
+            content.append(contentsOf: chunk[..<count])
+            guard content.count <= Self.sizeLimit else { throw tooLong }
+        }
+        self.path = path
+        bytes = content
+        isWritableByOthers = status.st_mode & (S_IWGRP | S_IWOTH) != 0
+    }
+
+    private static func unreadable(_ path: String) -> AgentError {
+        let remedy =
+            switch errno {
+            case ENOENT: "Name the configuration with --config FILE; config.example.json is one to begin with"
+            case EACCES: "Let the agent's user read it"
+            default: ""
+            }
+        // SAFETY: strerror gives a NUL-terminated string; it is copied before anything else can call it on this thread.
+        return AgentError(
+            .fileUnreadable, "cannot read \(path): \(unsafe String(cString: strerror(errno)))", remedy: remedy)
+    }
+
+    /// `config.json:12:5`: line and column count from 1, columns in characters.
+    func place(_ offset: Int) -> String {
+        let before = bytes[..<min(offset, bytes.count)]
+        let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+        let column = String(decoding: before[lineStart...], as: UTF8.self).count + 1
+        return "\(path):\(line(offset)):\(column)"
+    }
+
+    func line(_ offset: Int) -> Int {
+        bytes[..<min(offset, bytes.count)].count { $0 == UInt8(ascii: "\n") } + 1
+    }
+}

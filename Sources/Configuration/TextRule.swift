@@ -1,0 +1,300 @@
+// Configuration: what strings of the file must look like. Each rule says what it expects, checks, and tidies.
+
+private import Glibc
+
+/// What is wrong with one string.
+struct TextComplaint: Error, Equatable {
+    /// "has no scheme"; follows the quoted string in the message.
+    let observed: String
+    var remedy = ""
+}
+
+/// What paths may be relative to.
+struct PathContext {
+    /// systemd's `$CREDENTIALS_DIRECTORY`, for files given by `LoadCredential=`.
+    var credentialsDirectory: String?
+    /// Where relative paths of flags and variables begin; nil: relative paths are refused.
+    var workingDirectory: String?
+}
+
+enum TextRule: Sendable {
+    /// Any text without control characters, 1 to 1,024 characters.
+    case plain
+    case tokenName
+    case address
+    case namespace
+    case mountPath
+    case headerValue
+    case region
+    case endpoint
+    /// A file or directory that the agent reads.
+    case readPath
+    /// A file or directory that the agent writes.
+    case writePath
+    /// A user or group.
+    case principal
+    case variableName
+    case signal
+    case listenAddress
+    case policy
+
+    var expectation: String {
+        switch self {
+        case .plain: "a string"
+        case .tokenName: "a name of 1 to 64 letters, digits, dots, hyphens and underscores"
+        case .address: "a URL such as \"https://vault.example.com:8200\""
+        case .namespace: "a namespace such as \"team/app\", or \"\""
+        case .mountPath: "a path such as \"auth/aws\""
+        case .headerValue: "a string of printable ASCII"
+        case .region: "a region such as \"eu-central-1\""
+        case .endpoint: "a URL such as \"https://sts.eu-central-1.amazonaws.com\""
+        case .readPath: "an absolute path, or one that begins with $CREDENTIALS_DIRECTORY/"
+        case .writePath: "an absolute path"
+        case .principal: "a name, or a number in quotes"
+        case .variableName: "the name of an environment variable"
+        case .signal: "one of " + Self.signals.map { quoted($0.name) }.joined(separator: ", ")
+        case .listenAddress: "\"127.0.0.1:PORT\", \"[::1]:PORT\" or \"unix:///PATH\""
+        case .policy: "the name of a policy"
+        }
+    }
+
+    /// Signals that programs take as a request to do something; KILL and STOP are not.
+    static let signals: [(name: String, number: Int32)] = [
+        ("SIGHUP", SIGHUP), ("SIGINT", SIGINT), ("SIGQUIT", SIGQUIT), ("SIGUSR1", SIGUSR1), ("SIGUSR2", SIGUSR2),
+        ("SIGTERM", SIGTERM), ("SIGCONT", SIGCONT), ("SIGWINCH", SIGWINCH),
+    ]
+
+    /// The text as the agent will use it.
+    func tidy(_ text: String, _ context: PathContext) throws(TextComplaint) -> String {
+        guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
+            throw TextComplaint(observed: "holds a control character")
+        }
+        if case .namespace = self {
+        } else if text.isEmpty {
+            throw TextComplaint(observed: "is empty", remedy: "Leave the key out to have its default")
+        }
+        guard text.utf8.count <= 4_095 else { throw TextComplaint(observed: "is longer than 4,095 bytes") }
+        switch self {
+        case .plain, .endpoint, .address, .headerValue, .readPath, .writePath, .listenAddress: break
+        default:
+            guard text.utf8.count <= 1_024 else { throw TextComplaint(observed: "is longer than 1,024 bytes") }
+        }
+        switch self {
+        case .plain: return text
+        case .tokenName: return try Self.tokenName(text)
+        case .address: return try Self.address(text)
+        case .namespace: return try Self.slashed(text, "namespace")
+        case .mountPath: return try Self.mountPath(text)
+        case .headerValue:
+            guard text.utf8.allSatisfy({ $0 < 0x7F }), text.first != " ", text.last != " " else {
+                throw TextComplaint(observed: "cannot be sent as an HTTP header")
+            }
+            return text
+        case .region:
+            guard Self.consists(text, of: "-", upperCase: false), text.utf8.count <= 64 else {
+                throw TextComplaint(observed: "is not the name of a region")
+            }
+            return text
+        case .endpoint: return try Self.url(text, schemes: ["https", "http"])
+        case .readPath: return try Self.readPath(text, context)
+        case .writePath: return try Self.absolute(text)
+        case .principal:
+            guard Self.consists(text, of: "._-$@", upperCase: true), text.first != "-" else {
+                throw TextComplaint(observed: "is not the name of a user or group")
+            }
+            return text
+        case .variableName:
+            guard Self.consists(text, of: "_", upperCase: true), text.first?.isNumber == false else {
+                throw TextComplaint(observed: "is not the name of an environment variable")
+            }
+            return text
+        case .signal:
+            guard let signal = Self.signals.first(where: { $0.name == text || $0.name.dropFirst(3) == text }) else {
+                throw TextComplaint(observed: "is not a signal that the agent sends")
+            }
+            return signal.name
+        case .listenAddress: return try Self.listenAddress(text)
+        case .policy:
+            guard text != "root" else {
+                throw TextComplaint(observed: "is not a policy that the agent asks for")
+            }
+            return text
+        }
+    }
+
+    /// Whether `text` holds only ASCII letters (small ones only, unless `upperCase`), digits and `others`.
+    private static func consists(_ text: String, of others: String, upperCase: Bool) -> Bool {
+        text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): upperCase
+            default: others.utf8.contains(byte)
+            }
+        }
+    }
+
+    private static func tokenName(_ text: String) throws(TextComplaint) -> String {
+        guard consists(text, of: "._-", upperCase: true), text.utf8.count <= 64, text != ".", text != ".." else {
+            throw TextComplaint(observed: "is not a usable name")
+        }
+        return text
+    }
+
+    /// Segments between slashes, without the slashes at the ends.
+    private static func slashed(_ text: String, _ what: String) throws(TextComplaint) -> String {
+        let segments = text.split(separator: "/", omittingEmptySubsequences: true)
+        for segment in segments where segment == ".." || segment == "." || segment.contains(where: "?#% ".contains) {
+            throw TextComplaint(observed: "is not a \(what): \(quoted(String(segment))) cannot be part of one")
+        }
+        return segments.joined(separator: "/")
+    }
+
+    private static func mountPath(_ text: String) throws(TextComplaint) -> String {
+        let path = try slashed(text, "mount path")
+        let segments = path.split(separator: "/")
+        if segments.first == "v1" {
+            throw TextComplaint(
+                observed: "begins with v1/", remedy: "Write \(quoted(segments.dropFirst().joined(separator: "/")))")
+        }
+        if segments.last == "login" {
+            throw TextComplaint(
+                observed: "ends with /login",
+                remedy: "Write \(quoted(segments.dropLast().joined(separator: "/"))): the agent adds login itself")
+        }
+        guard segments.first == "auth", segments.count > 1 else {
+            throw TextComplaint(
+                observed: "does not begin with auth/",
+                remedy: "Write \(quoted("auth/" + (path == "auth" ? "aws" : path)))")
+        }
+        return path
+    }
+
+    // MARK: URLs
+
+    /// What follows `prefix`; nil where the text does not begin with it.
+    private static func rest(of text: String, after prefix: String) -> String? {
+        text.hasPrefix(prefix) ? String(text.dropFirst(prefix.count)) : nil
+    }
+
+    private static func address(_ text: String) throws(TextComplaint) -> String {
+        guard let path = rest(of: text, after: "unix://") else {
+            return try url(text, schemes: ["https", "http", "unix"])
+        }
+        guard path.hasPrefix("/") else {
+            throw TextComplaint(
+                observed: "has no absolute path", remedy: "Write it with three slashes: \"unix:///run/vault.sock\"")
+        }
+        return "unix://" + (try socketPath(path))
+    }
+
+    private static func url(_ text: String, schemes: [String]) throws(TextComplaint) -> String {
+        let scheme = text.prefix { $0.isASCII && ($0.isLetter || $0.isNumber) }.lowercased()
+        guard !scheme.isEmpty, let rest = rest(of: String(text.dropFirst(scheme.count)), after: "://") else {
+            throw TextComplaint(observed: "has no scheme", remedy: "Write \(quoted("https://" + text))")
+        }
+        guard schemes.contains(scheme) else {
+            throw TextComplaint(
+                observed: "has the scheme \(quoted(scheme))", remedy: "Use \(schemes.joined(separator: " or "))")
+        }
+        guard rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\\") }) else {
+            throw TextComplaint(
+                observed: "holds a blank, a backslash or a letter that is not ASCII",
+                remedy: "Write an international name in its xn-- form")
+        }
+        guard !rest.contains("?"), !rest.contains("#") else {
+            throw TextComplaint(observed: "holds a query or a fragment", remedy: "Give the base URL only")
+        }
+        let authority = rest.prefix { $0 != "/" }
+        try check(authority: authority)
+        var path = rest.dropFirst(authority.count)
+        while path.last == "/" { path = path.dropLast() }
+        if path.hasSuffix("/v1") {
+            throw TextComplaint(observed: "ends with /v1", remedy: "Leave that out: the agent adds it")
+        }
+        return scheme + "://" + authority + path
+    }
+
+    private static func check(authority: Substring) throws(TextComplaint) {
+        guard !authority.contains("@") else {
+            throw TextComplaint(observed: "holds a user name or password", remedy: "Take out everything up to the @")
+        }
+        guard !authority.isEmpty else { throw TextComplaint(observed: "has no host") }
+        let host: Substring
+        if authority.hasPrefix("[") {
+            host = authority.prefix { $0 != "]" }
+            guard host.count > 2, host.count < authority.count,
+                host.dropFirst().allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." })
+            else { throw TextComplaint(observed: "has a host that is not an IPv6 address in brackets") }
+        } else {
+            host = authority.prefix { $0 != ":" }
+            guard !host.isEmpty, host.allSatisfy({ $0.isLetter || $0.isNumber || ".-_".contains($0) }) else {
+                throw TextComplaint(observed: host.isEmpty ? "has no host" : "has a host that cannot be read")
+            }
+        }
+        let port = authority.dropFirst(host.count + (authority.hasPrefix("[") ? 1 : 0))
+        guard port.isEmpty || port.hasPrefix(":") && (UInt16(port.dropFirst()) ?? 0) > 0 else {
+            throw TextComplaint(
+                observed: "has no usable port",
+                remedy: authority.filter { $0 == ":" }.count > 1 && !authority.hasPrefix("[")
+                    ? "Put an IPv6 address in brackets: \"https://[::1]:8200\"" : "A port is a number from 1 to 65535")
+        }
+    }
+
+    private static func listenAddress(_ text: String) throws(TextComplaint) -> String {
+        if let path = rest(of: text, after: "unix://") {
+            return "unix://" + (try socketPath(path))
+        }
+        let host = text.lastIndex(of: ":").map { text[..<$0] } ?? ""
+        let numbers = host.split(separator: ".", omittingEmptySubsequences: false)
+        let isLoopback =
+            host == "[::1]" || host == "localhost"
+            || numbers.count == 4 && numbers[0] == "127" && numbers.allSatisfy { UInt8($0) != nil }
+        guard isLoopback else {
+            throw TextComplaint(
+                observed: "is not a loopback address with a port, nor a socket",
+                remedy: "The page names tokens and roles and asks for no password, so it stays on this machine")
+        }
+        guard let port = UInt16(text.dropFirst(host.count + 1)), port > 0 else {
+            throw TextComplaint(observed: "has no usable port", remedy: "A port is a number from 1 to 65535")
+        }
+        return (host == "localhost" ? "127.0.0.1" : host) + ":\(port)"
+    }
+
+    // MARK: Paths
+
+    private static func absolute(_ text: String) throws(TextComplaint) -> String {
+        guard text.hasPrefix("/") else {
+            throw TextComplaint(observed: "is not an absolute path")
+        }
+        let segments = text.split(separator: "/", omittingEmptySubsequences: true)
+        guard !segments.contains("."), !segments.contains("..") else {
+            throw TextComplaint(observed: "goes by . or ..", remedy: "Write the path that is meant")
+        }
+        guard !segments.isEmpty else { throw TextComplaint(observed: "is the root directory") }
+        return "/" + segments.joined(separator: "/")
+    }
+
+    /// `sun_path` holds 108 bytes with the closing NUL.
+    private static func socketPath(_ text: String) throws(TextComplaint) -> String {
+        let path = try absolute(text)
+        guard path.utf8.count <= 107 else {
+            throw TextComplaint(observed: "names a socket by more than 107 bytes", remedy: "Use a shorter path")
+        }
+        return path
+    }
+
+    private static func readPath(_ text: String, _ context: PathContext) throws(TextComplaint) -> String {
+        for prefix in ["$CREDENTIALS_DIRECTORY/", "${CREDENTIALS_DIRECTORY}/"] where text.hasPrefix(prefix) {
+            guard let directory = context.credentialsDirectory, directory.hasPrefix("/") else {
+                throw TextComplaint(
+                    observed: "needs CREDENTIALS_DIRECTORY, which is not set",
+                    remedy: "systemd sets it for a unit that has LoadCredential=")
+            }
+            return try absolute(directory + "/" + text.dropFirst(prefix.count))
+        }
+        if let directory = context.workingDirectory, !text.hasPrefix("/"), !text.hasPrefix("$") {
+            return directory + "/" + text
+        }
+        return try absolute(text)
+    }
+}

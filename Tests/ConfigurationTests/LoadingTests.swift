@@ -1,0 +1,240 @@
+// What a configuration means: the example, the defaults, who speaks before whom.
+
+import AWSIdentity
+import Diagnosis
+import HTTPClient
+import ServiceHealth
+import Testing
+import TokenLifecycle
+import TokenSinks
+import VaultAPI
+
+@testable import Configuration
+
+@Suite("A configuration that can work")
+struct LoadingTests {
+    @Test("The example loads as it stands")
+    func example() throws {
+        let loaded = try ConfigurationLoader.load(
+            path: projectDirectory + "/config.example.json", environment: [:])
+        let token = try #require(loaded.configuration.tokens.first)
+        #expect(token.name == "app")
+        #expect(token.vault.addresses == ["https://vault.example.com:8200"])
+        #expect(token.vault.tls.caFile == "/etc/ssl/certs/vault-ca.pem")
+        #expect(token.login.method == .iam(IAMLogin(serverID: "vault.example.com")))
+        #expect(token.login.role == "app")
+        #expect(token.aws.region == "us-east-1")
+        var place = FilePlace(path: "/run/vault-token-agent/token")
+        place.owner = "vault-token-agent"
+        place.group = "app"
+        #expect(token.sinks == [SinkSettings(place: .file(place))])
+        #expect(loaded.warnings.isEmpty)
+    }
+
+    @Test("Five keys are enough, and the table's defaults are those of the rooms")
+    func defaults() throws {
+        let loaded = try examine(minimal()).usable
+        #expect(
+            loaded.configuration
+                == AgentConfiguration(tokens: [
+                    TokenSettings(
+                        name: "app", vault: VaultServer(addresses: ["https://vault.example.com:8200"]),
+                        login: LoginSettings(method: .iam(IAMLogin())),
+                        sinks: [SinkSettings(place: .file(FilePlace(path: "/run/app/token")))])
+                ]))
+        let other = try examine(
+            minimal(root: #", "state_directory": "/var/lib/agent""#, type: "ec2", sinkType: "socket")
+        ).usable.configuration.tokens[0]
+        #expect(other.login == LoginSettings(method: .ec2(EC2Login())))
+        #expect(other.sinks == [SinkSettings(place: .socket(SocketPlace(path: "/run/app/token")))])
+    }
+
+    @Test("Every key reaches its setting")
+    func everyKey() throws {
+        let text = """
+            {
+              "vault": { "address": ["https://a:8200/", "https://b"], "namespace": "/team/app/", "connect_timeout": "2s",
+                "request_timeout": "1m", "tls": { "ca_cert": "/ca.pem", "ca_path": "/cas", "client_cert": "/c.pem",
+                  "client_key": "/k.pem", "client_key_passphrase_file": "$CREDENTIALS_DIRECTORY/phrase",
+                  "server_name": "vault", "skip_verify": true } },
+              "tokens": [
+                { "name": "one", "vault": { "address": "unix:///run/bao.sock", "tls": { "skip_verify": false } },
+                  "auth": { "type": "iam", "mount_path": "/auth/aws/eu/", "namespace": "other", "role": "r",
+                    "header_value": "id", "region": "eu-central-1", "sts_endpoint": "https://sts.example.com/",
+                    "wrap_ttl": "5m", "credentials": { "source": "profile", "profile": "p", "imds_v1": true } },
+                  "renewal": { "increment": "1h", "expired_token": "remove", "replaced_token": "revoke",
+                    "revoke_grace": "2m" },
+                  "revoke_on_stop": true, "on_change": { "command": ["/bin/true", "x"], "timeout": "1s" },
+                  "sinks": [ { "type": "file", "path": "/run//one/", "mode": "600", "owner": "0", "group": "app",
+                    "format": "env", "newline": true, "wrap_ttl": "1m", "dh_type": "curve25519", "dh_path": "/dh.json",
+                    "aad": "x", "derive_key": true, "policies": ["reader"],
+                    "on_change": { "signal": "HUP", "pid_file": "/run/app.pid" } } ] },
+                { "name": "two", "auth": { "type": "ec2", "identity_document": "identity", "nonce_file": "/nonce" },
+                  "sinks": [ { "type": "socket", "path": "/run/two", "mode": "0600", "owner": "app", "group": "app",
+                    "allow_users": ["app"], "allow_groups": ["1000"], "dh_type": "curve25519", "dh_path": "/dh.json",
+                    "aad_env_var": "AAD" } ] }
+              ],
+              "state_directory": "/state", "status_file": null, "log": { "level": "debug", "format": "json" },
+              "metrics": { "textfile": "/metrics/agent.prom", "listen": "localhost:9112" }
+            }
+            """
+        let configuration = try examine(
+            text, environment: ["CREDENTIALS_DIRECTORY": "/run/credentials/agent", "AAD": "y"]
+        ).usable.configuration
+
+        var server = VaultServer(addresses: ["https://a:8200", "https://b"])
+        server.namespace = "team/app"
+        server.connectTimeout = .seconds(2)
+        server.requestTimeout = .seconds(60)
+        server.tls.caFile = "/ca.pem"
+        server.tls.caDirectory = "/cas"
+        server.tls.clientCertificateFile = "/c.pem"
+        server.tls.clientKeyFile = "/k.pem"
+        server.tls.clientKeyPassphraseFile = "/run/credentials/agent/phrase"
+        server.tls.serverName = "vault"
+        server.tls.skipVerify = true
+
+        var one = TokenSettings(
+            name: "one", vault: server, login: LoginSettings(method: .iam(IAMLogin(serverID: "id"))), sinks: [])
+        one.vault.addresses = ["unix:///run/bao.sock"]
+        one.vault.tls.skipVerify = false
+        one.login.mountPath = "auth/aws/eu"
+        one.login.namespace = "other"
+        one.login.role = "r"
+        one.login.wrapTTL = .seconds(300)
+        one.aws.region = "eu-central-1"
+        one.aws.stsEndpoint = "https://sts.example.com"
+        one.aws.source = .profile
+        one.aws.profile = "p"
+        one.aws.allowIMDSv1 = true
+        one.policy.increment = .seconds(3_600)
+        one.policy.expired = .remove
+        one.policy.replaced = .revoke(after: .seconds(120))
+        one.policy.revokeOnStop = true
+        one.onChange = .command(["/bin/true", "x"], timeout: .seconds(1))
+        var file = FilePlace(path: "/run/one")
+        file.mode = 0o600
+        file.owner = "0"
+        file.group = "app"
+        var sink = SinkSettings(place: .file(file))
+        sink.format = .env
+        sink.newline = true
+        sink.wrapTTL = .seconds(60)
+        sink.encryption = EncryptionSettings(publicKeyPath: "/dh.json")
+        sink.encryption?.additionalData = "x"
+        sink.encryption?.deriveKey = true
+        sink.policies = ["reader"]
+        sink.onChange = .signal(1, pidFile: "/run/app.pid")
+        one.sinks = [sink]
+        #expect(configuration.tokens[0] == one)
+
+        var ec2 = EC2Login()
+        ec2.proof = .identity
+        ec2.nonceFile = "/nonce"
+        var two = TokenSettings(name: "two", vault: server, login: LoginSettings(method: .ec2(ec2)), sinks: [])
+        var socket = SocketPlace(path: "/run/two")
+        socket.mode = 0o600
+        socket.owner = "app"
+        socket.group = "app"
+        socket.allowUsers = ["app"]
+        socket.allowGroups = ["1000"]
+        var second = SinkSettings(place: .socket(socket))
+        second.encryption = EncryptionSettings(publicKeyPath: "/dh.json")
+        second.encryption?.additionalData = "y"
+        two.sinks = [second]
+        #expect(configuration.tokens[1] == two)
+
+        #expect(configuration.stateDirectory == "/state")
+        #expect(configuration.health.statusFile == nil)
+        #expect(configuration.health.logLevel == .debug)
+        #expect(configuration.health.logFormat == .json)
+        #expect(configuration.health.metricsTextfile == "/metrics/agent.prom")
+        #expect(configuration.health.metricsListen == "127.0.0.1:9112")
+    }
+
+    @Test("A flag stands above the environment, the environment above the file, the file above the default")
+    func precedence() throws {
+        let text = minimal(vault: #", "namespace": "file", "tls": { "skip_verify": false }"#)
+        let environment = [
+            "VAULT_ADDR": "https://environment", "VAULT_NAMESPACE": "environment", "VAULT_SKIP_VERIFY": "1",
+            "VAULT_CACERT": "",
+        ]
+        var overrides = ConfigurationOverrides()
+        overrides.set("vault.address", "https://flag")
+        let loaded = try examine(text, environment: environment, overrides: overrides).usable
+        let vault = loaded.configuration.tokens[0].vault
+        #expect(vault.addresses == ["https://flag"])
+        #expect(vault.namespace == "environment")
+        #expect(vault.tls.skipVerify)
+        #expect(vault.tls.caFile == nil, "an empty variable counts as unset")
+        let origins = Dictionary(uniqueKeysWithValues: loaded.effective.map { ($0.path, $0) })
+        #expect(origins["vault.address"]?.origin == .flag("--vault-addr"))
+        #expect(origins["vault.namespace"]?.origin == .environment("VAULT_NAMESPACE"))
+        #expect(origins["vault.connect_timeout"]?.origin == .fallback)
+        #expect(origins["vault.connect_timeout"]?.value == "5s")
+        #expect(origins["tokens[0].name"]?.origin == .file(line: 3))
+        #expect(origins["tokens[0].sinks[0].mode"]?.value == "0640")
+    }
+
+    @Test("Every variable of Vault's tools reaches its setting")
+    func variables() throws {
+        let vault = try examine(
+            minimal(),
+            environment: [
+                "VAULT_ADDR": "https://e", "VAULT_NAMESPACE": "n", "VAULT_CACERT": "/ca", "VAULT_CAPATH": "/cas",
+                "VAULT_CLIENT_CERT": "/c", "VAULT_CLIENT_KEY": "/k", "VAULT_TLS_SERVER_NAME": "s",
+                "VAULT_SKIP_VERIFY": "true",
+            ]
+        ).usable.configuration.tokens[0].vault
+        var expected = VaultServer(addresses: ["https://e"])
+        expected.namespace = "n"
+        expected.tls.caFile = "/ca"
+        expected.tls.caDirectory = "/cas"
+        expected.tls.clientCertificateFile = "/c"
+        expected.tls.clientKeyFile = "/k"
+        expected.tls.serverName = "s"
+        expected.tls.skipVerify = true
+        #expect(vault == expected)
+    }
+
+    @Test("A token's own vault section stands above flags and environment, which speak for the top level")
+    func ownVault() throws {
+        let text = minimal(token: #", "vault": { "address": "https://other:8200" }"#)
+        let vault = try examine(text, environment: ["VAULT_ADDR": "https://environment", "VAULT_NAMESPACE": "n"])
+            .usable.configuration.tokens[0].vault
+        #expect(vault.addresses == ["https://other:8200"])
+        #expect(vault.namespace == "n")
+    }
+
+    @Test("systemd's directories are the defaults of state and status")
+    func systemdDirectories() throws {
+        let loaded = try examine(
+            minimal(), environment: ["STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "RUNTIME_DIRECTORY": "/run/a"]
+        ).usable
+        #expect(loaded.configuration.stateDirectory == "/var/lib/a")
+        #expect(loaded.configuration.health.statusFile == "/run/a/status.json")
+        #expect(
+            loaded.effective.contains(
+                EffectiveValue(
+                    path: "status_file", value: "/run/a/status.json", origin: .environment("RUNTIME_DIRECTORY"))))
+    }
+
+    @Test("What is allowed and unwise is said")
+    func warnings() throws {
+        let loaded = try examine(
+            minimal(
+                vault: #", "tls": { "skip_verify": true }"#,
+                token: #", "vault": { "address": ["http://vault:8200", "http://127.0.0.1:8200"] }"#,
+                sink: #", "mode": "0644""#)
+        ).usable
+        #expect(loaded.warnings.count == 3)
+        #expect(loaded.warnings.contains { $0.contains("skip_verify") })
+        #expect(loaded.warnings.contains { $0.hasPrefix("http://vault:8200 is not encrypted") })
+        #expect(loaded.warnings.contains { $0.contains("every user of this machine may read") })
+    }
+
+    @Test("A byte order mark is skipped")
+    func byteOrderMark() throws {
+        _ = try examine("\u{FEFF}" + minimal()).usable
+    }
+}
