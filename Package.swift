@@ -62,7 +62,7 @@ let package = Package(
         room(
             "AWSIdentity",
             [
-                "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CExpat", "CLinux", logging,
+                "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CExpat", "CLinux", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]),
         room(
@@ -107,7 +107,9 @@ let package = Package(
         tests(of: "Crypto"),
         tests(of: "SecretJSON", ["Crypto"]),
         tests(of: "HTTPClient", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
-        tests(of: "AWSIdentity", ["HTTPClient", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging]),
+        tests(
+            of: "AWSIdentity",
+            ["HTTPClient", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging]),
         tests(
             of: "VaultAPI",
             ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),

@@ -1,0 +1,45 @@
+// AWSIdentity: credentials from environment variables.
+
+internal import Crypto
+internal import Diagnosis
+internal import Timekeeping
+
+/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, and `AWS_CREDENTIAL_EXPIRATION`, which
+/// `aws configure export-credentials` sets.
+struct EnvironmentProvider {
+    let surroundings: AWSSurroundings
+
+    func outcome() -> ProviderOutcome {
+        guard let accessKeyID = surroundings.variable("AWS_ACCESS_KEY_ID") else {
+            let lonely = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].filter { surroundings.variable($0) != nil }
+            return .absent(
+                "AWS_ACCESS_KEY_ID is not set" + (lonely.first.map { ", though \($0) is" } ?? ""))
+        }
+        guard let secretAccessKey = surroundings.variable("AWS_SECRET_ACCESS_KEY") else {
+            return .failed(
+                AgentError(
+                    .awsCredentialsBroken, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
+                    remedy: "Set both, or neither so that the next source is asked"))
+        }
+        do throws(AgentError) {
+            // The older name counts first, as it does for the AWS CLI.
+            let token = surroundings.variable("AWS_SECURITY_TOKEN") ?? surroundings.variable("AWS_SESSION_TOKEN")
+            return .found(
+                try AWSCredentials(
+                    checking: accessKeyID, Secret(text: secretAccessKey), token.map { Secret(text: $0) },
+                    expiration: try expiration(), origin: "environment variables"))
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    private func expiration() throws(AgentError) -> WallTime? {
+        guard let text = surroundings.variable("AWS_CREDENTIAL_EXPIRATION") else { return nil }
+        guard let expiration = WallTime(rfc3339: text) else {
+            throw AgentError(
+                .awsCredentialsBroken, "AWS_CREDENTIAL_EXPIRATION is not an RFC 3339 time: '\(text.prefix(40))'",
+                remedy: "Expected something like 2026-11-21T09:10:00Z, or no such variable")
+        }
+        return expiration
+    }
+}

@@ -1,0 +1,133 @@
+// AWSIdentity: what an EC2 instance knows of itself: its role's credentials, its region, the proof of its identity.
+
+package import Crypto
+internal import Diagnosis
+internal import Logging
+internal import SecretJSON
+internal import Timekeeping
+
+/// A proof of an instance's identity, as Vault's ec2 login takes it.
+package enum InstanceProof: String, CaseIterable, Hashable, Sendable {
+    /// PKCS#7, signed with RSA-2048.
+    case rsa2048
+    /// PKCS#7, signed with DSA; for the older regions.
+    case pkcs7
+    /// The document and its RSA signature.
+    case identity
+}
+
+package enum InstanceIdentity: Sendable {
+    /// Base64 on one line, without PEM armour.
+    case pkcs7(Secret)
+    /// The JSON document as it came, and its base64 signature on one line.
+    case document(Secret, signature: Secret)
+}
+
+/// Reads from IMDS on behalf of the chain.
+struct InstanceProvider {
+    let surroundings: AWSSurroundings
+    let metadata: InstanceMetadata
+    let options: MetadataOptions
+    let clock: ReferenceClock
+    let jitter: Jitter
+
+    private static let rolePath = "/latest/meta-data/iam/security-credentials/"
+
+    func outcome() async -> ProviderOutcome {
+        do {
+            return try await credentials()
+        } catch {
+            return switch error {
+            case .absent(let why): .absent(why)
+            case .notFound: .absent("IMDS answers; the instance has no role (no instance profile is attached)")
+            case .failed(let error): .failed(error)
+            }
+        }
+    }
+
+    private func credentials() async throws(MetadataFault) -> ProviderOutcome {
+        let list = try await metadata.read(Self.rolePath, options).text
+        let role = list.prefix { !$0.isNewline }
+        guard !role.isEmpty, role.count <= 128 else {
+            throw .failed(AgentError(.awsMetadataUnavailable, "IMDS answered no role's name to GET \(Self.rolePath)"))
+        }
+        let sender = "IMDS (role \(printable(role)))"
+        let body = try await metadata.read(Self.rolePath + percentEncoded(String(role)), options)
+        do throws(AgentError) {
+            let json = try JSONValue(body: body, from: sender, failure: .awsMetadataUnavailable)
+            if let code = json["Code"]?.string?.text, code != "Success" {
+                let message = json["Message"]?.string?.text ?? ""
+                throw AgentError(
+                    .awsMetadataUnavailable, "\(sender) has no credentials: \(printable(code)) \(printable(message))",
+                    remedy: "Check that the role exists and that ec2.amazonaws.com may assume it")
+            }
+            let document = try CredentialDocument(json, tokenField: "Token", required: true, sender: sender)
+            return .found(extended(try document.credentials(origin: "instance role \(printable(role)) (IMDS)")))
+        } catch {
+            throw .failed(error)
+        }
+    }
+
+    /// Static stability: when IMDS hands out credentials that have expired, AWS cannot renew them just now and honours
+    /// them for longer. AWS asks its SDKs to go on using them and to ask again in 5 to 10 minutes.
+    private func extended(_ credentials: AWSCredentials) -> AWSCredentials {
+        guard let expiration = credentials.expiration, expiration <= clock.now else { return credentials }
+        return credentials.extended(surroundings: surroundings, clock: clock, jitter: jitter)
+    }
+
+    func region() async throws(MetadataFault) -> String {
+        try await metadata.read("/latest/meta-data/placement/region", options).text
+    }
+
+    func identity(_ proof: InstanceProof) async throws(AgentError) -> InstanceIdentity {
+        do {
+            switch proof {
+            case .rsa2048, .pkcs7: return .pkcs7(try await dynamic(proof.rawValue).onOneLine)
+            case .identity:
+                return .document(try await dynamic("document"), signature: try await dynamic("signature").onOneLine)
+            }
+        } catch {
+            switch error {
+            case .failed(let error): throw error
+            case .absent(let why):
+                throw AgentError(
+                    .awsMetadataUnavailable, "no instance identity: \(why)",
+                    remedy: "The ec2 login works on EC2 instances only; elsewhere use the iam login")
+            case .notFound:
+                throw AgentError(
+                    .awsMetadataUnavailable, "IMDS has no instance identity of kind \(proof.rawValue)",
+                    remedy: "Try another proof: rsa2048, pkcs7 or identity")
+            }
+        }
+    }
+
+    private func dynamic(_ name: String) async throws(MetadataFault) -> Secret {
+        try await metadata.read("/latest/dynamic/instance-identity/\(name)", options)
+    }
+}
+
+extension AWSCredentials {
+    /// The same credentials, held to be good for 10 to 15 minutes more: refreshed 5 minutes before, that is AWS's "again in
+    /// 5 to 10 minutes".
+    func extended(surroundings: AWSSurroundings, clock: ReferenceClock, jitter: Jitter) -> AWSCredentials {
+        let more = Duration.seconds(600) + .milliseconds(Int64(jitter.fraction() * 300_000))
+        surroundings.log.warning(
+            "AWS cannot renew this instance's credentials just now; going on with the expired ones, as AWS asks",
+            metadata: ["origin": "\(origin)", "asking_again_in": "\((more - .seconds(300)).text)"])
+        return AWSCredentials(
+            accessKeyID: accessKeyID, secretAccessKey: secretAccessKey, sessionToken: sessionToken,
+            expiration: clock.now + more, origin: origin)
+    }
+}
+
+extension Secret {
+    /// The same without line breaks.
+    fileprivate var onOneLine: Secret {
+        unsafe withBytes { bytes in unsafe Secret(bytes.filter { $0 != 0x0A && $0 != 0x0D }) }
+    }
+}
+
+/// Text from elsewhere, fit for a message: at most 200 characters, controls replaced.
+func printable(_ text: some StringProtocol) -> String {
+    String(text.prefix(200).map { $0.isASCII && !(" "..."~").contains($0) ? "?" : $0 })
+}
