@@ -58,6 +58,8 @@ let package = Package(
             "HTTPClient",
             ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLibcurl", "CLinux", "COpenSSL", logging]),
 
+        room("ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
+
         // What the agent knows
         room(
             "AWSIdentity",
@@ -71,8 +73,7 @@ let package = Package(
         room(
             "TokenSinks",
             [
-                "Crypto", "EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging,
-                .product(name: "Subprocess", package: "swift-subprocess"),
+                "ChildProcess", "SecretJSON", "Crypto", "EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
         room("ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CSystemd", "CLinux", logging]),
 
@@ -113,6 +114,7 @@ let package = Package(
         tests(
             of: "VaultAPI",
             ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        tests(of: "ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
         tests(of: "TokenSinks", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(of: "ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(

@@ -12,3 +12,4 @@
 #include <unistd.h>
 #include <errno.h>
 #include "files.h"
+#include "process.h"

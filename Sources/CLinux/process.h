@@ -1,0 +1,29 @@
+// Starting children and knowing when they end.
+#pragma once
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// A descriptor that becomes readable when the process ends; -1 with ENOSYS before Linux 5.3.
+static inline int vta_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
+// Sends a signal to the process behind the descriptor, whatever has become of its number.
+static inline int vta_pidfd_send_signal(int descriptor, int signal) {
+    return (int)syscall(SYS_pidfd_send_signal, descriptor, signal, (void *)0, 0);
+}
+
+// As WIFEXITED, WEXITSTATUS and WTERMSIG say: the exit status, or minus the signal that ended it.
+static inline int vta_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status); }
+
+// Closes every descriptor from `first` on in the child. Declared here because glibc does so for _GNU_SOURCE only.
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
+
+// A pipe of which a child inherits neither end unless told to; the read end does not block.
+static inline int vta_pipe(int ends[2]) {
+    if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return -1;
+    return fcntl(ends[0], F_SETFL, O_NONBLOCK);
+}

@@ -1,0 +1,66 @@
+// ChildProcess: other programs, started without a shell, for a bounded time, on the agent's own queue.
+//
+// swift-subprocess would do, but keeps three threads for ever and wakes the process each second once it was used: its
+// work goes over the global executor. A pidfd in the loop's epoll set costs neither.
+
+package import Crypto
+
+/// What to run, and how much of it to bear.
+package struct ChildCommand: Hashable, Sendable {
+    /// The program, found by the agent's own PATH where it has no slash, and its arguments.
+    package var arguments: [String]
+    /// All that the child gets to see; nothing is inherited.
+    package var environment: [String: String]
+    /// Then its whole process group is asked to stop (SIGTERM), and killed 2 s later.
+    package var timeout: Duration
+    /// Bytes kept of each of its outputs. What goes beyond is read and dropped.
+    package var outputLimit: Int
+
+    package init(
+        arguments: [String], environment: [String: String] = [:], timeout: Duration, outputLimit: Int = 64 << 10
+    ) {
+        self.arguments = arguments
+        self.environment = environment
+        self.timeout = timeout
+        self.outputLimit = outputLimit
+    }
+
+    /// For messages: the program without its arguments, which may say more than a log should.
+    var program: String {
+        arguments.first ?? "(nothing)"
+    }
+}
+
+/// How a child ended, and what it said.
+package struct ChildOutcome: Sendable {
+    package enum End: Hashable, Sendable {
+        case exited(Int32)
+        /// By a signal that somebody else sent.
+        case signalled(Int32)
+    }
+
+    package let end: End
+    package let standardOutput: Secret
+    package let standardError: Secret
+    /// One of the outputs was longer than the limit.
+    package let isCut: Bool
+
+    package var hasSucceeded: Bool { end == .exited(0) }
+}
+
+extension Secret {
+    /// A child's output as one line for the log: control characters become spaces, each of `secrets` becomes
+    /// "[secret]", and what goes beyond `limit` bytes is cut at the front, because the last words say most.
+    package func logLine(without secrets: [Secret], limit: Int = 1_000) -> String {
+        var bytes = unsafe withBytes { unsafe Array($0) }
+        for secret in secrets where secret.count >= 8 {
+            let needle = unsafe secret.withBytes { unsafe Array($0) }
+            while let range = bytes.firstRange(of: needle) { bytes.replaceSubrange(range, with: "[secret]".utf8) }
+        }
+        let cut = bytes.count > limit
+        let line = String(decoding: cut ? bytes.suffix(limit) : bytes[...], as: UTF8.self)
+            .map { $0.isASCII && ($0.asciiValue ?? 0) < 0x20 || $0 == "\u{7F}" ? " " : String($0) }.joined()
+        let words = line.split(separator: " ").joined(separator: " ")
+        return cut ? "… \(words)" : words
+    }
+}

@@ -1,0 +1,148 @@
+// ChildProcess: one child from its start to its end: its output, its time, its exit status.
+
+private import CLinux
+internal import Crypto
+internal import Diagnosis
+internal import EventLoop
+private import Glibc
+internal import Timekeeping
+
+/// Sees one child through. Lives on the event loop.
+actor ChildRun {
+    private nonisolated let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+
+    /// Between SIGTERM and SIGKILL, and then until the agent no longer waits for a child that even that does not end.
+    private static let grace: Duration = .seconds(2)
+
+    private let child: StartedChild
+    private let command: ChildCommand
+    private var watches: [Watch] = []
+    private var alarm: Alarm?
+    private var outputs = [Output(), Output()]
+    private var stopping: AgentError?
+    private var hasEnded = false
+    private var continuation: CheckedContinuation<Result<ChildOutcome, AgentError>, Never>?
+
+    private struct Output {
+        var pieces: [Secret] = []
+        var count = 0
+        var isCut = false
+
+        var whole: Secret {
+            var builder = SecretBuilder(capacity: count)
+            for piece in pieces { builder.append(piece) }
+            return builder.secret()
+        }
+    }
+
+    init(_ child: StartedChild, _ command: ChildCommand, on loop: EventLoop) {
+        self.child = child
+        self.command = command
+        self.loop = loop
+    }
+
+    /// Waits for the end. To be called once.
+    func outcome() async -> Result<ChildOutcome, AgentError> {
+        await withCheckedContinuation { continuation in
+            self.continuation = continuation
+            watches = [
+                loop.watch(child.ending, for: .readable) { _ in self.assumeIsolated { $0.end() } },
+                loop.watch(child.output, for: .readable) { _ in self.assumeIsolated { $0.read(0) } },
+                loop.watch(child.error, for: .readable) { _ in self.assumeIsolated { $0.read(1) } },
+            ]
+            if stopping == nil {
+                alarm = loop.schedule(at: loop.now + command.timeout) {
+                    self.assumeIsolated { run in
+                        run.stop(
+                            AgentError(
+                                .commandFailed, "\(run.command.program) ran longer than \(run.command.timeout.text)",
+                                remedy: "Make it quicker, or raise its timeout"))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Somebody cancelled the task.
+    func callOff() {
+        stop(AgentError(.cancelled, "\(command.program) was called off"))
+    }
+
+    // MARK: Output
+
+    private func read(_ index: Int) {
+        let descriptor = index == 0 ? child.output : child.error
+        // A child that never stops talking must not keep the queue: the rest is for the next turn.
+        for _ in 0..<16 {
+            var buffer = [UInt8](repeating: 0, count: 4_096)
+            let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+                // SAFETY: the kernel writes at most the bytes that the buffer has.
+                unsafe Glibc.read(descriptor, bytes.baseAddress, bytes.count)
+            }
+            if count < 0 { return }
+            if count == 0 {
+                loop.unwatch(watches[index + 1])
+                return
+            }
+            let kept = min(count, command.outputLimit - outputs[index].count)
+            if kept < count { outputs[index].isCut = true }
+            buffer.removeLast(buffer.count - kept)
+            outputs[index].pieces.append(Secret(wiping: &buffer))
+            outputs[index].count += kept
+        }
+    }
+
+    // MARK: End
+
+    private func stop(_ reason: AgentError) {
+        guard stopping == nil, !hasEnded else { return }
+        stopping = reason
+        kill(-child.process, SIGTERM)
+        schedule { run in
+            kill(-run.child.process, SIGKILL)
+            // One that hangs in the kernel is reaped whenever it ends; nobody waits for it.
+            run.schedule { run in run.answer(.failure(reason)) }
+        }
+    }
+
+    private func schedule(_ body: @escaping @Sendable (isolated ChildRun) -> Void) {
+        if let alarm { loop.cancel(alarm) }
+        alarm = loop.schedule(at: loop.now + Self.grace) { self.assumeIsolated { body($0) } }
+    }
+
+    /// The child has ended. What it wrote is in the pipes already; what children of its own may still write is not waited for.
+    private func end() {
+        // While the child is not yet reaped its number is the group's and nobody else's.
+        if stopping != nil { kill(-child.process, SIGKILL) }
+        var status: Int32 = 0
+        // SAFETY: the kernel writes one number. The child has ended, so this does not wait.
+        let reaped = unsafe waitpid(child.process, &status, WNOHANG)
+        if reaped == 0 { return }
+        hasEnded = true
+        read(0)
+        read(1)
+        for watch in watches { loop.unwatch(watch) }
+        for descriptor in [child.ending, child.output, child.error] { close(descriptor) }
+        if let alarm { loop.cancel(alarm) }
+        if let stopping {
+            answer(.failure(stopping))
+        } else if reaped < 0 {
+            answer(
+                .failure(AgentError(.internalFault, "the exit status of \(command.program) is lost: errno \(errno)")))
+        } else {
+            answer(.success(outcome(of: vta_exit_status(status))))
+        }
+    }
+
+    private func outcome(of code: Int32) -> ChildOutcome {
+        ChildOutcome(
+            end: code >= 0 ? .exited(code) : .signalled(-code), standardOutput: outputs[0].whole,
+            standardError: outputs[1].whole, isCut: outputs.contains { $0.isCut })
+    }
+
+    private func answer(_ result: Result<ChildOutcome, AgentError>) {
+        continuation?.resume(returning: result)
+        continuation = nil
+    }
+}

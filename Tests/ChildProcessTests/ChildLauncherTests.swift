@@ -1,0 +1,120 @@
+// Children that are real programs.
+
+import Crypto
+import Diagnosis
+import EventLoop
+import Glibc
+import Testing
+import Timekeeping
+
+@testable import ChildProcess
+
+@Suite("A child process")
+struct ChildLauncherTests {
+    private func run(_ arguments: [String], timeout: Duration = .seconds(20), outputLimit: Int = 1 << 20)
+        async throws -> ChildOutcome
+    {
+        let command = ChildCommand(
+            arguments: arguments, environment: ["GREETING": "good day"], timeout: timeout, outputLimit: outputLimit)
+        let loop = try EventLoop(label: "test")
+        return try await Task(executorPreference: loop) { try await ChildLauncher(loop: loop).run(command) }.value
+    }
+
+    @Test("is given its arguments as they are, only the environment it is meant to have, and no input")
+    func startsClean() async throws {
+        let outcome = try await run([
+            "/bin/sh", "-c", #"printf '%s|' "$@"; env | sort; cat; echo "to err" >&2"#, "sh", "a b", "$HOME",
+        ])
+        #expect(outcome.hasSucceeded)
+        let lines = outcome.standardOutput.text.split(separator: "\n").map(String.init)
+        #expect(lines.first == "a b|$HOME|GREETING=good day")
+        #expect(lines.allSatisfy { $0.hasPrefix("a b|") || $0.hasPrefix("PWD=") || $0.hasPrefix("_=") }, "\(lines)")
+        #expect(outcome.standardError.text == "to err\n")
+    }
+
+    @Test("has default signal dispositions, an empty mask, a group of its own and three descriptors")
+    func state() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        let open = unsafe Glibc.open("/dev/null", O_RDONLY)
+        defer { close(open) }
+        let outcome = try await run(
+            ["/bin/sh", "-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status; echo /proc/$$/fd/*; ps -o pgid= $$; echo $$"])
+        let lines = outcome.standardOutput.text.split(separator: "\n").map { $0.filter { $0 != "\t" && $0 != " " } }
+        try #require(lines.count == 5)
+        #expect(lines[0] == "SigBlk:0000000000000000")
+        // The C library keeps signals 32 and 33 to itself.
+        let ignored = try #require(UInt64(lines[1].dropFirst(7), radix: 16))
+        #expect(ignored & 0x7FFF_FFFF == 0, "\(lines[1])")
+        #expect(!lines[2].contains("fd/\(open)"), "\(lines[2])")
+        #expect(lines[3] == lines[4])
+    }
+
+    @Test("that fails tells how", arguments: [("exit 3", ChildOutcome.End.exited(3)), ("kill -9 $$", .signalled(9))])
+    func failure(script: String, end: ChildOutcome.End) async throws {
+        #expect(try await run(["/bin/sh", "-c", script]).end == end)
+    }
+
+    @Test("that cannot be started says why", arguments: [[], ["/no/such/program"], ["/etc/passwd"]])
+    func unstartable(arguments: [String]) async throws {
+        let error = try await #require(throws: AgentError.self) { try await run(arguments) }
+        #expect(error.code == .commandFailed)
+        #expect(error.observed.contains(arguments.first ?? "empty"))
+    }
+
+    @Test("that floods its outputs is read to the end and cut")
+    func flood() async throws {
+        let outcome = try await run(["/bin/sh", "-c", "head -c 3000000 /dev/zero; echo x >&2"], outputLimit: 10_000)
+        #expect(outcome.hasSucceeded)
+        #expect(outcome.isCut)
+        #expect(outcome.standardOutput.count == 10_000)
+    }
+
+    @Test("that runs too long is stopped, with what it started")
+    func timeout() async throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let error = try await #require(throws: AgentError.self) {
+            try await run(["/bin/sh", "-c", "sleep 61.25 & sleep 61.25"], timeout: .milliseconds(200))
+        }
+        #expect(error.observed == "/bin/sh ran longer than 200ms")
+        #expect(clock.now - start < .seconds(20))
+        let survivors = try await run(["/bin/sh", "-c", "ps -e -o args= | grep -c '^sleep 61.25' || true"])
+        #expect(survivors.standardOutput.text == "0\n")
+    }
+
+    @Test("that ignores the request to stop is killed")
+    func stubborn() async throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        await #expect(throws: AgentError.self) {
+            try await run(["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], timeout: .milliseconds(100))
+        }
+        #expect(clock.now - start >= .seconds(2))
+    }
+
+    @Test("is stopped when its task is cancelled")
+    func cancelled() async throws {
+        let loop = try EventLoop(label: "test")
+        let task = Task(executorPreference: loop) {
+            try await ChildLauncher(loop: loop).run(ChildCommand(arguments: ["sleep", "60"], timeout: .seconds(60)))
+        }
+        task.cancel()
+        let error = try await #require(throws: AgentError.self) { try await task.value }
+        #expect(error.code == .cancelled)
+    }
+
+    @Test("does not have to wait for what it leaves in the background")
+    func daemon() async throws {
+        let outcome = try await run(["/bin/sh", "-c", "sleep 2 & echo started"], timeout: .seconds(1))
+        #expect(outcome.standardOutput.text == "started\n")
+    }
+
+    @Test("speaks in the log on one line, without the secrets that are known, its last words kept")
+    func logLine() {
+        let token = Secret(text: "hvs.CAESIJ-secret")
+        #expect(
+            Secret(text: "got hvs.CAESIJ-secret\r\n\tand\u{1B}[31m hvs.CAESIJ-secret\n").logLine(without: [token])
+                == "got [secret] and [31m [secret]")
+        #expect(Secret(text: "a long story that ends well").logLine(without: [], limit: 9) == "… ends well")
+    }
+}
