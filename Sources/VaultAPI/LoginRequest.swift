@@ -1,0 +1,50 @@
+// VaultAPI: a login's request body. It holds the proof, an AWS session token among it, so it is made in bytes that are wiped.
+
+internal import Crypto
+internal import HTTPClient
+internal import SecretJSON
+
+extension LoginProof {
+    /// The JSON that `POST <mount>/login` wants.
+    func body(role: String?) -> Secret {
+        var writer = JSONObjectWriter(capacity: 4_096)
+        if let role { writer.add("role", role) }
+        switch self {
+        case .iam(let method, let url, let headers, let body):
+            writer.add("iam_http_request_method", method.rawValue)
+            writer.add("iam_request_url", base64: url)
+            writer.add("iam_request_body", base64: body)
+            writer.add("iam_request_headers", base64: Self.json(of: headers))
+        case .ec2PKCS7(let pkcs7, let nonce):
+            writer.add("pkcs7", pkcs7.filter { !$0.isNewline })
+            writer.add("nonce", nonce)
+        case .ec2Identity(let document, let signature, let nonce):
+            writer.add("identity", base64: Secret(document))
+            writer.add("signature", signature.filter { !$0.isNewline })
+            writer.add("nonce", nonce)
+        }
+        return writer.finish()
+    }
+
+    /// What must not be repeated when Vault's answer is quoted: it, or STS through it, may repeat what it was sent.
+    var secrets: [Secret] {
+        switch self {
+        case .iam(_, _, let headers, _):
+            headers.compactMap { header in
+                if case .secret(let secret) = header.value { secret } else { nil }
+            }
+        case .ec2PKCS7(_, let nonce), .ec2Identity(_, _, let nonce): [nonce]
+        }
+    }
+
+    private static func json(of headers: [HTTPHeader]) -> Secret {
+        var writer = JSONObjectWriter(capacity: 2_048)
+        for header in headers {
+            switch header.value {
+            case .plain(let text): writer.add(header.name, text)
+            case .secret(let secret): writer.add(header.name, secret)
+            }
+        }
+        return writer.finish()
+    }
+}
