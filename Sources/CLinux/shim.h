@@ -13,3 +13,4 @@
 #include <errno.h>
 #include "files.h"
 #include "process.h"
+#include "sockets.h"

@@ -1,0 +1,64 @@
+// ServiceHealth: where the health server listens, as the configuration says it.
+
+package import Diagnosis
+internal import Glibc
+
+/// A loopback address with a port, or a unix socket. Nothing else: the pages have no authentication and no TLS.
+package enum ListenAddress: Hashable, Sendable {
+    case ipv4(host: String, port: UInt16)
+    case ipv6(host: String, port: UInt16)
+    /// Absolute, at most 107 bytes.
+    case unix(path: String)
+
+    /// Reads `127.0.0.1:9112`, `[::1]:9112`, `unix:///run/vault-token-agent/health.sock`. Port 0 has the kernel choose.
+    /// Throws `configurationInvalid`.
+    package init(_ text: String) throws(AgentError) {
+        let unix = "unix://"
+        if text.hasPrefix(unix) {
+            let path = String(text.dropFirst(unix.utf8.count))
+            guard path.hasPrefix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
+                throw Self.refusal(text, "a unix socket needs an absolute path of at most 107 bytes")
+            }
+            self = .unix(path: path)
+            return
+        }
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            throw Self.refusal(text, "there is no port")
+        }
+        let host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            let bare = String(host.dropFirst().dropLast())
+            guard var address = Self.ipv6Address(bare), Self.isLoopback(&address) else {
+                throw Self.refusal(text, "the only loopback address of IPv6 is ::1")
+            }
+            self = .ipv6(host: bare, port: port)
+        } else {
+            guard let address = Self.ipv4Address(String(host)), UInt32(bigEndian: address.s_addr) >> 24 == 127 else {
+                throw Self.refusal(text, "the host is not a loopback address (127.0.0.0/8 or [::1]) in figures")
+            }
+            self = .ipv4(host: String(host), port: port)
+        }
+    }
+
+    private static func refusal(_ text: String, _ reason: String) -> AgentError {
+        AgentError(
+            .configurationInvalid, "cannot listen at \"\(printable(text, limit: 200))\": \(reason)",
+            remedy: "Write 127.0.0.1:9112, [::1]:9112 or unix:///absolute/path; the pages are for this machine alone")
+    }
+
+    static func ipv4Address(_ text: String) -> in_addr? {
+        var address = in_addr()
+        return unsafe inet_pton(AF_INET, text, &address) == 1 ? address : nil
+    }
+
+    static func ipv6Address(_ text: String) -> in6_addr? {
+        var address = in6_addr()
+        return unsafe inet_pton(AF_INET6, text, &address) == 1 ? address : nil
+    }
+
+    private static func isLoopback(_ address: inout in6_addr) -> Bool {
+        unsafe withUnsafeBytes(of: &address) { bytes in
+            unsafe bytes.dropLast().allSatisfy { $0 == 0 } && bytes.last == 1
+        }
+    }
+}

@@ -1,0 +1,223 @@
+// ServiceHealth: what the status file holds, as its writer and its readers share it. Times are RFC 3339, UTC.
+
+private import CLinux
+package import Diagnosis
+private import FoundationEssentials
+private import Glibc
+package import Timekeeping
+
+/// The status file's content. Fields may be added within a format; one that changes or goes makes a new format.
+package struct StatusDocument: Codable, Hashable, Sendable {
+    package static let currentFormat = 1
+    /// Longest file that is read, in bytes: some thousand tokens.
+    package static let largestFile = 4 << 20
+    /// Longest text taken over from an error, in bytes.
+    private static let longestText = 1_000
+
+    package struct Failure: Codable, Hashable, Sendable {
+        /// ``AgentError/Code``, as docs/troubleshooting.md lists them.
+        package var code: String
+        package var observed: String
+        package var remedy: String
+        /// When the row of failures began; absent for a refused configuration.
+        package var since: String?
+        package var attempts: Int?
+    }
+
+    package struct Sink: Codable, Hashable, Sendable {
+        package var name: String
+        package var delivered: Bool
+        package var trouble: Failure?
+    }
+
+    package struct Counters: Codable, Hashable, Sendable {
+        package var logins: Int
+        package var renewals: Int
+        package var lookups: Int
+        package var sinkWrites: Int
+        package var sinkRepairs: Int
+        /// By ``AgentError/Code``.
+        package var failures: [String: Int]
+
+        private enum CodingKeys: String, CodingKey {
+            case logins, renewals, lookups, failures
+            case sinkWrites = "sink_writes"
+            case sinkRepairs = "sink_repairs"
+        }
+    }
+
+    package struct Token: Codable, Hashable, Sendable {
+        package var name: String
+        /// ``TokenHealth/Phase``.
+        package var phase: String
+        package var since: String
+        /// Whether every sink holds a valid token.
+        package var served: Bool
+        package var validUntil: String?
+        package var neverExpires: Bool
+        /// ``TokenHealth/Step``.
+        package var nextStep: String?
+        package var nextAt: String?
+        package var trouble: Failure?
+        package var sinks: [Sink]
+        package var counters: Counters
+
+        private enum CodingKeys: String, CodingKey {
+            case name, phase, since, served, trouble, sinks, counters
+            case validUntil = "valid_until"
+            case neverExpires = "never_expires"
+            case nextStep = "next_step"
+            case nextAt = "next_at"
+        }
+    }
+
+    package var format: Int
+    package var version: String
+    /// The agent's process, in its own namespace.
+    package var pid: Int
+    package var startedAt: String
+    package var writtenAt: String
+    package var ready: Bool
+    package var stopping: Bool
+    package var configurationTrouble: Failure?
+    package var tokens: [Token]
+
+    private enum CodingKeys: String, CodingKey {
+        case format, version, pid, ready, stopping, tokens
+        case startedAt = "started_at"
+        case writtenAt = "written_at"
+        case configurationTrouble = "configuration_trouble"
+    }
+
+    package init(_ health: AgentHealth, at now: WallTime) {
+        format = Self.currentFormat
+        version = health.version
+        pid = Int(getpid())
+        startedAt = health.startedAt.rfc3339
+        writtenAt = now.rfc3339
+        ready = health.ready
+        stopping = health.stopping
+        configurationTrouble = health.configurationTrouble.map { Failure($0) }
+        tokens = health.tokens.map { Token($0) }
+    }
+
+    fileprivate static func bounded(_ text: String) -> String {
+        printable(text, limit: longestText)
+    }
+}
+
+extension StatusDocument.Failure {
+    fileprivate init(_ error: AgentError) {
+        code = error.code.rawValue
+        observed = StatusDocument.bounded(error.observed)
+        remedy = StatusDocument.bounded(error.remedy)
+    }
+
+    fileprivate init(_ trouble: Trouble) {
+        self.init(trouble.error)
+        since = trouble.since.rfc3339
+        attempts = trouble.attempts
+    }
+}
+
+extension StatusDocument.Token {
+    fileprivate init(_ health: TokenHealth) {
+        name = health.name
+        phase = health.phase.rawValue
+        since = health.since.rfc3339
+        served = health.served
+        validUntil = health.validUntil?.rfc3339
+        neverExpires = health.neverExpires
+        nextStep = health.nextStep?.rawValue
+        nextAt = health.nextAt?.rfc3339
+        trouble = health.trouble.map { StatusDocument.Failure($0) }
+        sinks = health.sinks.map { sink in
+            StatusDocument.Sink(
+                name: StatusDocument.bounded(sink.name), delivered: sink.delivered,
+                trouble: sink.trouble.map { StatusDocument.Failure($0) })
+        }
+        let counts = health.counters
+        counters = StatusDocument.Counters(
+            logins: counts.logins, renewals: counts.renewals, lookups: counts.lookups, sinkWrites: counts.sinkWrites,
+            sinkRepairs: counts.sinkRepairs,
+            failures: Dictionary(uniqueKeysWithValues: counts.failures.map { ($0.rawValue, $1) }))
+    }
+}
+
+// MARK: Writing and reading
+
+extension StatusDocument {
+    /// The document as text, keys sorted, indented for a reader of the file, with a newline at its end.
+    package var json: String {
+        get throws(AgentError) {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            do {
+                return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+            } catch {
+                throw AgentError(.internalFault, "the status document does not encode: \(error)")
+            }
+        }
+    }
+
+    /// Throws `fileUnreadable` for what is not a status document of a format this version knows.
+    package init(json bytes: [UInt8], from path: String) throws(AgentError) {
+        struct Header: Decodable {
+            let format: Int
+        }
+        let decoder = JSONDecoder()
+        let data = Data(bytes)
+        guard let header = try? decoder.decode(Header.self, from: data) else {
+            throw AgentError(
+                .fileUnreadable, "\(path) is not a status file of vault-token-agent",
+                remedy: "Give the path that status_file names in the configuration")
+        }
+        guard header.format == Self.currentFormat else {
+            throw AgentError(
+                .fileUnreadable, "\(path) has format \(header.format), this version reads \(Self.currentFormat)",
+                remedy: "Use the vault-token-agent that wrote it")
+        }
+        do {
+            self = try decoder.decode(Self.self, from: data)
+        } catch {
+            throw AgentError(.fileUnreadable, "\(path) is damaged: \(error)", remedy: "The agent writes it anew soon")
+        }
+    }
+}
+
+/// The status file as it was found.
+package struct StatusReading: Hashable, Sendable {
+    package var document: StatusDocument
+    /// When the agent last made progress: the file's time of last change.
+    package var heartbeat: WallTime
+
+    package init(document: StatusDocument, heartbeat: WallTime) {
+        self.document = document
+        self.heartbeat = heartbeat
+    }
+
+    /// Throws `fileUnreadable`: no such file, not a regular file, longer than ``StatusDocument/largestFile``, not a document.
+    package init(path: String) throws(AgentError) {
+        // O_NONBLOCK: a FIFO in its place must not make the reader wait.
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            let missing = errno == ENOENT
+            throw AgentError(
+                .fileUnreadable, "cannot read the status file \(path): \(unsafe String(cString: strerror(errno)))",
+                remedy: missing ? "Is the agent running, and is this the status_file of its configuration?" : "")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            status.st_size <= StatusDocument.largestFile
+        else {
+            throw AgentError(.fileUnreadable, "\(path) is not a file of at most \(StatusDocument.largestFile) bytes")
+        }
+        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+        // SAFETY: the kernel writes at most `bytes.count` bytes into the array.
+        let count = unsafe read(descriptor, &bytes, bytes.count)
+        document = try StatusDocument(json: Array(bytes.prefix(max(0, count))), from: path)
+        heartbeat = WallTime(
+            nanosecondsSince1970: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
+    }
+}

@@ -1,0 +1,252 @@
+import Diagnosis
+import Glibc
+import ServiceHealth
+import Testing
+import Timekeeping
+
+/// A directory of its own, removed with everything in it.
+final class TestDirectory {
+    let path: String
+
+    init() {
+        var template = Array("/tmp/service-health.XXXXXX".utf8CString)
+        path = unsafe String(cString: mkdtemp(&template))
+    }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    func write(_ text: String, to name: String) {
+        let stream = unsafe fopen(file(name), "w")
+        unsafe fputs(text, stream)
+        unsafe fclose(stream)
+    }
+
+    var entries: [String] {
+        var names: [String] = []
+        guard let directory = unsafe opendir(path) else { return [] }
+        defer { unsafe closedir(directory) }
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    deinit {
+        for name in entries { unsafe remove(file(name)) }
+        unsafe rmdir(path)
+    }
+}
+
+/// The machine's time, to the second.
+func present() -> WallTime {
+    WallTime(secondsSince1970: Int64(time(nil)))
+}
+
+func setHeartbeat(of path: String, to moment: WallTime) {
+    var times = [timespec](repeating: timespec(tv_sec: Int(moment.secondsSince1970), tv_nsec: 0), count: 2)
+    unsafe utimensat(AT_FDCWD, path, &times, 0)
+}
+
+@Suite struct StatusFileTests {
+    func struggling() -> TokenHealth {
+        var token = fresh("app")
+        token.phase = .struggling
+        token.trouble = Trouble(error: unreachable, since: noon + .seconds(-60), attempts: 4)
+        token.sinks.append(
+            SinkHealth(
+                name: "file /srv/token", delivered: false,
+                trouble: Trouble(error: AgentError(.sinkFull, "No space left on device"), since: noon)))
+        token.counters.logins = 2
+        token.counters.failures = [.vaultUnreachable: 4, .sinkFull: 1]
+        return token
+    }
+
+    @Test func `what is written is what is read, times to the second`() throws {
+        let directory = TestDirectory()
+        var health = agent([struggling(), fresh("other")])
+        health.configurationTrouble = AgentError(.configurationInvalid, "$.tokens: missing", remedy: "Add one")
+        try StatusFile(path: directory.file("status.json")).write(health, at: noon)
+        let reading = try StatusReading(path: directory.file("status.json"))
+        #expect(reading.document == StatusDocument(health, at: noon))
+        #expect(reading.document.tokens[0].counters.failures == ["vault_unreachable": 4, "sink_full": 1])
+        #expect(reading.document.tokens[0].validUntil == "2026-11-21T10:12:03Z")
+        #expect((present() - reading.heartbeat) < .seconds(60))
+        #expect(directory.entries == ["status.json"])
+        var status = stat()
+        unsafe stat(directory.file("status.json"), &status)
+        #expect(status.st_mode & 0o7777 == 0o644)
+    }
+
+    @Test func `its keys are the documented ones`() throws {
+        let text = try StatusDocument(agent([struggling()]), at: noon).json
+        for key in [
+            "format", "version", "pid", "started_at", "written_at", "ready", "stopping", "tokens", "name", "phase",
+            "since",
+            "served", "valid_until", "never_expires", "next_step", "next_at", "trouble", "code", "observed", "remedy",
+            "attempts", "sinks", "delivered", "counters", "logins", "renewals", "lookups", "sink_writes",
+            "sink_repairs",
+            "failures",
+        ] {
+            #expect(text.contains("\"\(key)\" :"), "\(key)")
+        }
+    }
+
+    @Test func `a beat renews the heartbeat and puts a deleted file back`() throws {
+        let directory = TestDirectory()
+        let path = directory.file("status.json")
+        let file = StatusFile(path: path)
+        try file.beat()
+        #expect(directory.entries.isEmpty, "before the first write there is nothing to say")
+        try file.write(agent([fresh("app")]), at: noon)
+        setHeartbeat(of: path, to: noon)
+        try file.beat()
+        #expect(try StatusReading(path: path).heartbeat > noon + .seconds(1) || present() <= noon)
+        unsafe unlink(path)
+        try file.beat()
+        #expect(try StatusReading(path: path).document.tokens.map(\.name) == ["app"])
+    }
+
+    @Test func `a directory that is not there is one clear failure`() {
+        let error = #expect(throws: AgentError.self) {
+            try StatusFile(path: "/nonexistent/status.json").write(agent([fresh("app")]), at: noon)
+        }
+        #expect(error?.code == .stateUnwritable)
+        #expect(error?.observed == "cannot create a file beside /nonexistent/status.json: No such file or directory")
+    }
+
+    @Test func `what a killed process of the same number left is replaced`() throws {
+        let directory = TestDirectory()
+        directory.write("left over", to: "status.json.\(getpid()).tmp")
+        try StatusFile(path: directory.file("status.json")).write(agent([fresh("app")]), at: noon)
+        #expect(directory.entries == ["status.json"])
+    }
+
+    @Test func `a failed write leaves nothing behind`() throws {
+        let directory = TestDirectory()
+        unsafe mkdir(directory.file("status.json"), 0o755)
+        #expect(throws: AgentError.self) {
+            try StatusFile(path: directory.file("status.json")).write(agent([fresh("app")]), at: noon)
+        }
+        #expect(directory.entries == ["status.json"])
+    }
+
+    @Test(arguments: [
+        "", "{", "[]", "null", "{\"format\":1}", "{\"format\":2,\"version\":\"9\"}", "{\"format\":\"1\"}",
+        String(repeating: "[", count: 100_000),
+    ])
+    func `what is not a status document of this format is refused in one line`(content: String) {
+        let directory = TestDirectory()
+        directory.write(content, to: "status.json")
+        let error = #expect(throws: AgentError.self) { try StatusReading(path: directory.file("status.json")) }
+        #expect(error?.code == .fileUnreadable)
+        #expect(error?.description.contains("\n") == false)
+    }
+
+    @Test func `a pipe in its place does not make the reader wait`() {
+        let directory = TestDirectory()
+        unsafe mkfifo(directory.file("status.json"), 0o644)
+        #expect(throws: AgentError.self) { try StatusReading(path: directory.file("status.json")) }
+    }
+
+    @Test func `a file that is missing asks whether the agent runs`() {
+        let error = #expect(throws: AgentError.self) { try StatusReading(path: "/nonexistent/status.json") }
+        #expect(error?.remedy.contains("Is the agent running") == true)
+    }
+}
+
+@Suite struct HealthVerdictTests {
+    func reading(_ health: AgentHealth, heartbeat: Duration = .seconds(-5)) -> StatusReading {
+        StatusReading(document: StatusDocument(health, at: noon), heartbeat: noon + heartbeat)
+    }
+
+    @Test func `valid tokens and a recent heartbeat are healthy`() {
+        #expect(reading(agent([fresh("a"), fresh("b")])).reasonsAgainstHealth(at: noon).isEmpty)
+    }
+
+    @Test func `a renewal that fails is not unhealthy while the token is valid`() {
+        var token = fresh("app")
+        token.phase = .struggling
+        token.trouble = Trouble(error: unreachable, since: noon)
+        #expect(reading(agent([token])).reasonsAgainstHealth(at: noon).isEmpty)
+    }
+
+    @Test func `an old heartbeat is unhealthy however fresh the tokens look`() {
+        let stuck = reading(agent([fresh("app")]), heartbeat: .seconds(-91))
+        #expect(
+            stuck.reasonsAgainstHealth(at: noon) == ["no heartbeat for 1m31s, the agent is stuck or gone"])
+        #expect(reading(agent([fresh("app")]), heartbeat: .seconds(-90)).reasonsAgainstHealth(at: noon).isEmpty)
+    }
+
+    @Test func `a heartbeat from the future is a clock set back`() {
+        let reasons = reading(agent([fresh("app")]), heartbeat: .seconds(3_600)).reasonsAgainstHealth(at: noon)
+        #expect(reasons == ["the heartbeat lies 1h ahead, the clock was set back"])
+    }
+
+    @Test func `a token past its time is unhealthy though nobody has said so`() {
+        let reasons = reading(agent([fresh("app")]), heartbeat: .seconds(890))
+            .reasonsAgainstHealth(at: noon + .seconds(900))
+        #expect(reasons == ["app: the token expired at 2026-11-21T10:12:03Z"])
+    }
+
+    @Test func `an agent told to stop is unhealthy`() {
+        var health = agent([fresh("app")])
+        health.stopping = true
+        #expect(
+            reading(health).reasonsAgainstHealth(at: noon) == ["the agent was told to stop at 2026-11-21T09:58:11Z"])
+    }
+
+    @Test func `one token can be asked for alone`() {
+        var lost = fresh("lost")
+        lost.phase = .lost
+        lost.trouble = Trouble(error: unreachable, since: noon)
+        let both = reading(agent([fresh("app"), lost]))
+        #expect(both.reasonsAgainstHealth(token: "app", at: noon).isEmpty)
+        #expect(
+            both.reasonsAgainstHealth(token: "lost", at: noon) == [
+                "lost: no valid token since 2026-11-21T09:48:11Z: vault.example:8200 refused the connection. "
+                    + "Check that Vault runs (vault_unreachable)"
+            ])
+        #expect(both.reasonsAgainstHealth(token: "nobody", at: noon) == ["no token nobody is configured"])
+        #expect(both.reasonsAgainstHealth(at: noon).count == 1)
+    }
+
+    @Test func `a valid token that a sink does not hold is unhealthy`() {
+        var token = fresh("app")
+        token.phase = .struggling
+        token.sinks[0].delivered = false
+        #expect(
+            reading(agent([token])).reasonsAgainstHealth(at: noon) == ["app: not in file /run/app/token"])
+    }
+
+    @Test func `the table shows each token, what comes next and what ails it`() {
+        var token = fresh("payments")
+        token.phase = .struggling
+        token.trouble = Trouble(error: unreachable, since: noon + .seconds(-60), attempts: 4)
+        let text = reading(agent([fresh("app"), token])).table(at: noon)
+        #expect(
+            text == """
+                vault-token-agent 1.0.0, process \(getpid()), up 1h, last heartbeat 5s ago: healthy
+
+                TOKEN     STATE       VALID UNTIL            NEXT                         SINKS
+                app       fresh       10:12:03Z (in 13m52s)  renew 09:59:11Z (in 1m)      1/1
+                payments  struggling  10:12:03Z (in 13m52s)  try again 09:59:11Z (in 1m)  1/1
+                  since 09:57:11Z, 4 times: vault.example:8200 refused the connection. Check that Vault runs \
+                (vault_unreachable)
+
+                """)
+    }
+
+    @Test func `a table made from a hostile file moves no cursor`() {
+        var hostile = fresh("app")
+        hostile.trouble = Trouble(error: AgentError(.internalFault, "\u{1b}[2J"), since: noon)
+        var document = StatusDocument(agent([hostile]), at: noon)
+        document.version = "\u{1b}]0;title\u{7}"
+        document.tokens[0].name = "a\u{1b}[1A\u{202e}"
+        document.tokens[0].trouble?.remedy = "\u{9b}2J"
+        let text = StatusReading(document: document, heartbeat: noon).table(at: noon)
+        #expect(!text.unicodeScalars.contains { $0 != "\n" && $0.properties.generalCategory == .control })
+    }
+}
