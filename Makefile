@@ -13,7 +13,7 @@ RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xlinker -s
 WORKERS        ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test swift-test python-test lint format
+.PHONY: help setup build release test swift-test python-test lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: setup ## formatters and linters, strict: Swift and Python
 	swift format lint --strict -r -p $(SWIFT_SOURCES)
 	.venv/bin/ruff check --quiet $(PYTHON_SOURCES)
 	.venv/bin/ruff format --check --quiet $(PYTHON_SOURCES)
+
+reference: build ## write schema, key tables and manual page from the agent's own description of its configuration
+	tools/write-reference.sh "$$(swift build --show-bin-path)/vault-token-agent"
 
 format: setup ## format all sources in place
 	swift format -i -r -p $(SWIFT_SOURCES)

@@ -52,6 +52,8 @@ struct CheckedSection {
     let section: Section
     /// Where it stands in the file.
     let offset: Int?
+    /// Whether another section's values hold where this one is silent.
+    var inherits = false
     /// By key. Without those that have neither value nor default, or do not count here.
     var givens: [String: Given] = [:]
 
@@ -68,6 +70,12 @@ struct CheckedSection {
     /// Whether somebody set the key, to `null` or otherwise.
     func isSet(_ key: String) -> Bool {
         givens[key].map { $0.origin != .fallback } ?? false
+    }
+
+    /// Whether the key has any meaning beside what the others say.
+    func counts(_ key: ConfigurationKey) -> Bool {
+        guard let condition = key.condition else { return true }
+        return text(condition.key).map(condition.values.contains) ?? false
     }
 
     private func setting(_ key: String) -> Setting? {

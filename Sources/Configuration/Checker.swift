@@ -39,7 +39,10 @@ struct Problems {
     let source: SourceText
     private(set) var errors: [AgentError] = []
 
+    var isFull: Bool { errors.count == Self.limit }
+
     mutating func add(_ offset: Int?, _ path: String, _ observed: String, _ remedy: String = "") {
+        guard !isFull else { return }
         let place = offset.map { source.place($0) } ?? source.path
         add(outside: path.isEmpty ? place : "\(place): \(path)", observed, remedy)
     }
@@ -47,7 +50,7 @@ struct Problems {
     /// For a value from a flag or the environment. What several tokens inherit is complained of once.
     mutating func add(outside name: String, _ observed: String, _ remedy: String = "") {
         let error = AgentError(.configurationInvalid, "\(name): \(observed)", remedy: remedy)
-        guard errors.count < Self.limit, !errors.contains(error) else { return }
+        guard !isFull, !errors.contains(error) else { return }
         errors.append(error)
     }
 }
@@ -78,7 +81,7 @@ struct Checker {
     mutating func check(
         _ section: Section, _ node: JSONNode?, path: String, below parent: CheckedSection? = nil, topLevel: Bool
     ) -> CheckedSection {
-        var checked = CheckedSection(path: path, section: section, offset: node?.offset)
+        var checked = CheckedSection(path: path, section: section, offset: node?.offset, inherits: parent != nil)
         var failed: Set<String> = []
         guard let members = members(of: node, section, path) else { return checked }
         for key in section.keys {
@@ -111,7 +114,7 @@ struct Checker {
             return nil
         }
         var members: [String: JSONMember] = [:]
-        for member in given {
+        for member in given where !problems.isFull {
             let here = path.isEmpty ? member.key : "\(path).\(member.key)"
             if section.key(member.key) == nil {
                 problems.add(
@@ -145,15 +148,13 @@ struct Checker {
         case .section(let inner):
             setting = .section(check(inner, member.node, path: path, below: above, topLevel: topLevel))
         case .sections(let inner):
-            setting = elements(
-                member.node, path, limit: key.name == "tokens" ? KeyTable.tokenLimit : KeyTable.listLimit
-            )
-            .map { nodes in
-                .sections(
-                    nodes.enumerated().map { index, node in
-                        check(inner, node, path: "\(path)[\(index)]", topLevel: false)
-                    })
-            }
+            setting = elements(member.node, path, limit: key.elementLimit)
+                .map { nodes in
+                    .sections(
+                        nodes.enumerated().map { index, node in
+                            check(inner, node, path: "\(path)[\(index)]", topLevel: false)
+                        })
+                }
         default:
             setting = value(key, member.node, path)
         }
@@ -170,7 +171,7 @@ struct Checker {
         switch (key.fallback, key.shape) {
         case (.required, _):
             // Flags and environment may bring the address; `Assembler` misses it where no token has one.
-            guard key.variable == nil else { return nil }
+            guard key.isRequiredInFile else { return nil }
             problems.add(checked.offset, path, "missing, expected \(key.shape.expectation)")
             return nil
         case (.keys, .section(let inner)):

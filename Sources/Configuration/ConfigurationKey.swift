@@ -51,8 +51,15 @@ struct ConfigurationKey: Sendable {
     var variable: String?
     /// Flag that is read before the variable, at the top level only.
     var flag: String?
+    /// Most elements of a list.
+    var elementLimit = 100
     /// What it is for, in Markdown, a sentence or two.
     let summary: String
+
+    /// Whether the file must have it; flags and variables may bring the others that are required.
+    var isRequiredInFile: Bool {
+        if case .required = fallback { variable == nil } else { false }
+    }
 }
 
 /// An object of the file: its keys, in the order of the reference.

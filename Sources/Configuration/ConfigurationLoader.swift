@@ -83,17 +83,21 @@ package enum ConfigurationLoader {
                 warnings: warnings, path: source.path))
     }
 
-    /// The values of a section and those inside it.
+    /// The values of a section and those inside it. What has neither value nor default is described.
     private static func effective(_ section: CheckedSection) -> [EffectiveValue] {
         section.section.keys.flatMap { key -> [EffectiveValue] in
-            guard let given = section.givens[key.name], given.inheritedFrom == nil else { return [] }
+            let path = section.path(of: key.name)
+            guard let given = section.givens[key.name] else {
+                guard case .described(let text) = key.fallback, !section.inherits, section.counts(key) else {
+                    return []
+                }
+                return [EffectiveValue(path: path, value: "(\(text.filter { $0 != "`" }))", origin: .fallback)]
+            }
+            guard given.inheritedFrom == nil else { return [] }
             switch given.setting {
             case .section(let inner): return effective(inner)
             case .sections(let inner): return inner.flatMap { effective($0) }
-            default:
-                return [
-                    EffectiveValue(path: section.path(of: key.name), value: given.setting.text, origin: given.origin)
-                ]
+            default: return [EffectiveValue(path: path, value: given.setting.text, origin: given.origin)]
             }
         }
     }
@@ -111,7 +115,8 @@ package enum ConfigurationLoader {
         }
         fill("state_directory", configuration.stateDirectory, "STATE_DIRECTORY")
         fill("status_file", configuration.health.statusFile, "RUNTIME_DIRECTORY")
-        return effective(root)
+        // `$schema` is for editors and has no effect.
+        return effective(root).filter { $0.path != "$schema" }
     }
 
     private static var workingDirectory: String {

@@ -1,7 +1,8 @@
 // Configuration: JSON text (RFC 8259) as a tree that remembers where each value stood and every member it was given.
 //
-// The coders of Foundation drop duplicate keys and positions, and both matter to somebody who looks for a mistake in a
-// file. Bounded by ``JSONReader/depthLimit``; the size is bounded by whoever reads the bytes.
+// SecretJSON's reader, made for replies, keeps neither positions nor repeated keys, and never shows what it found; all
+// three matter to somebody who looks for a mistake in a file. Bounded by ``JSONReader/depthLimit``; the size is bounded
+// by whoever reads the bytes.
 
 /// A value and the offset of its first byte.
 struct JSONNode: Equatable {

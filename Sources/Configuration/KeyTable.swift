@@ -8,9 +8,7 @@ private import VaultAPI
 
 /// The whole file.
 enum KeyTable {
-    /// Most tokens one file may ask for. One process was measured with 1,000.
-    static let tokenLimit = 10_000
-    /// Most strings or sinks in one list.
+    /// Most strings in one list.
     static let listLimit = 100
 
     static let root = Section(
@@ -23,7 +21,7 @@ enum KeyTable {
                 name: "vault", shape: .section(vault), fallback: .keys,
                 summary: "Where Vault or OpenBao is."),
             ConfigurationKey(
-                name: "tokens", shape: .sections(token), fallback: .required,
+                name: "tokens", shape: .sections(token), fallback: .required, elementLimit: 10_000,
                 summary:
                     "The tokens to keep fresh. Each has a life of its own: one that fails does not touch the others."),
             ConfigurationKey(

@@ -14,10 +14,14 @@ package struct SourceText: Sendable {
     /// Whether users other than its owner may write it.
     package let isWritableByOthers: Bool
 
-    package init(path: String, bytes: [UInt8]) {
+    /// Offsets at which lines begin.
+    private let lineStarts: [Int]
+
+    package init(path: String, bytes: [UInt8], isWritableByOthers: Bool = false) {
         self.path = path
         self.bytes = bytes
-        isWritableByOthers = false
+        self.isWritableByOthers = isWritableByOthers
+        lineStarts = [0] + bytes.indices.filter { bytes[$0] == UInt8(ascii: "\n") }.map { $0 + 1 }
     }
 
     /// Throws `fileUnreadable`, and `configurationInvalid` for what is no file or too long.
@@ -48,9 +52,7 @@ package struct SourceText: Sendable {
             content.append(contentsOf: chunk[..<count])
             guard content.count <= Self.sizeLimit else { throw tooLong }
         }
-        self.path = path
-        bytes = content
-        isWritableByOthers = status.st_mode & (S_IWGRP | S_IWOTH) != 0
+        self.init(path: path, bytes: content, isWritableByOthers: status.st_mode & (S_IWGRP | S_IWOTH) != 0)
     }
 
     private static func unreadable(_ path: String) -> AgentError {
@@ -67,13 +69,18 @@ package struct SourceText: Sendable {
 
     /// `config.json:12:5`: line and column count from 1, columns in characters.
     func place(_ offset: Int) -> String {
-        let before = bytes[..<min(offset, bytes.count)]
-        let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
-        let column = String(decoding: before[lineStart...], as: UTF8.self).count + 1
-        return "\(path):\(line(offset)):\(column)"
+        let line = line(offset)
+        let before = bytes[lineStarts[line - 1]..<min(offset, bytes.count)]
+        return "\(path):\(line):\(String(decoding: before, as: UTF8.self).count + 1)"
     }
 
+    /// The line of an offset, from 1.
     func line(_ offset: Int) -> Int {
-        bytes[..<min(offset, bytes.count)].count { $0 == UInt8(ascii: "\n") } + 1
+        var (low, high) = (0, lineStarts.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if lineStarts[middle] <= offset { low = middle } else { high = middle }
+        }
+        return low + 1
     }
 }

@@ -1,1 +1,67 @@
-@main struct Main { static func main() {} }
+// The command line: reads arguments, wires the rooms, turns failures into one line and an exit status.
+
+internal import ArgumentParser
+internal import Diagnosis
+private import Glibc
+
+@main
+struct VaultTokenAgent: ParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "vault-token-agent",
+        abstract: "Keeps Vault and OpenBao tokens fresh for the programs beside it, by AWS identity.",
+        discussion: """
+            Finds AWS credentials as the AWS CLI does, logs in to Vault by its aws auth method, writes the token to files \
+            or sockets, renews it, and logs in anew before it can expire.
+
+            Without a command it runs as a service. To begin: write a configuration as in config.example.json, then
+              vault-token-agent config check --config FILE    is it right?
+              vault-token-agent doctor --config FILE          would it work on this machine?
+              vault-token-agent --config FILE                 run
+
+            EXIT STATUS
+              0   done; a service that was told to stop
+              1   healthcheck: not healthy; doctor: a check failed
+              64  the command line is wrong
+              66  a file that is named cannot be read
+              69  AWS or Vault cannot be reached or cannot serve for now
+              70  a fault of the agent, or a command of on_change failed
+              73  a sink or the state directory cannot be written
+              74  no space left for a sink
+              75  told to wait and try again; the clock is wrong
+              77  AWS or Vault refuses: credentials, role or policy
+              78  the configuration cannot work
+            Each failure has a code, which docs/troubleshooting.md explains.
+            """,
+        version: version,
+        subcommands: [
+            ConfigCommand.self, VersionCommand.self,
+        ]
+    )
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as AgentError {
+            complain(error)
+            Glibc.exit(error.code.exitStatus)
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    /// One line to standard error: what was seen, what to do, and the code under which the guide explains it.
+    static func complain(_ error: AgentError) {
+        writeToStandardError("vault-token-agent: \(error) [\(error.code.rawValue)]")
+    }
+}
+
+struct VersionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the version.")
+
+    func run() {
+        print("vault-token-agent \(VaultTokenAgent.version)")
+    }
+}

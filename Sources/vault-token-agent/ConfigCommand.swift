@@ -1,0 +1,84 @@
+// The command line: `config`: is the file right, what holds, and what may stand in it.
+
+internal import ArgumentParser
+private import Configuration
+private import Diagnosis
+
+struct ConfigCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "config", abstract: "Check the configuration; describe what may stand in it.",
+        subcommands: [Check.self, Schema.self, Reference.self])
+
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check the file, and print each value that holds and where it came from.",
+            discussion: """
+                Prints a line for each value: the key, the value, and whether a flag, the environment, the file or a default \
+                gave it. Warnings and mistakes go to standard error, a line each; with a mistake the exit status is 78. \
+                Nothing but the file itself is read: whether things work on this machine is what doctor finds out.
+                """)
+
+        @OptionGroup var options: ConfigurationOptions
+
+        @Flag(name: .shortAndLong, help: "Print warnings and mistakes only.")
+        var quiet = false
+
+        func run() throws {
+            let source = try SourceText(readingFrom: options.config)
+            let loaded: LoadedConfiguration
+            switch ConfigurationLoader.examine(
+                source, environment: processEnvironment, overrides: options.overrides)
+            {
+            case .usable(let usable): loaded = usable
+            case .unusable(let errors):
+                for error in errors { VaultTokenAgent.complain(error) }
+                throw ExitCode(AgentError.Code.configurationInvalid.exitStatus)
+            }
+            for warning in loaded.warnings { writeToStandardError("warning: \(warning)") }
+            guard !quiet else { return }
+            print(Self.table(loaded.effective))
+            let count = loaded.configuration.tokens.count
+            print("\n\(options.config): \(count) \(count == 1 ? "token" : "tokens"), no mistake")
+        }
+
+        private static func table(_ values: [EffectiveValue]) -> String {
+            let pathWidth = values.map(\.path.count).max() ?? 0
+            // One long value must not push the last column out of sight.
+            let valueWidth = min(48, values.map(\.value.count).max() ?? 0)
+            return values.map { value in
+                let path = value.path + String(repeating: " ", count: pathWidth - value.path.count)
+                let text = value.value + String(repeating: " ", count: max(0, valueWidth - value.value.count))
+                return "\(path)  \(text)  \(value.origin)"
+            }.joined(separator: "\n")
+        }
+    }
+
+    struct Schema: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print the JSON Schema of the configuration, for editors and checks before deployment.")
+
+        func run() {
+            print(JSONSchema.text, terminator: "")
+        }
+    }
+
+    struct Reference: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print every key of the configuration: its values, its default, its meaning.")
+
+        @Flag(help: "In roff, as in vault-token-agent.json(5).")
+        var man = false
+
+        @Flag(help: "The flags and variables that stand above the file, instead of the keys.")
+        var outside = false
+
+        func run() {
+            let text =
+                if man { ConfigurationReference.manual } else if outside { ConfigurationReference.outsideMarkdown } else
+                {
+                    ConfigurationReference.markdown
+                }
+            print(text, terminator: "")
+        }
+    }
+}
