@@ -46,5 +46,5 @@ reference: build ## write schema, key tables and manual page from the agent's ow
 
 format: setup ## format all sources in place
 	swift format -i -r -p $(SWIFT_SOURCES)
-	.venv/bin/ruff check --quiet --fix $(PYTHON_SOURCES)
+	-.venv/bin/ruff check --quiet --fix $(PYTHON_SOURCES)
 	.venv/bin/ruff format --quiet $(PYTHON_SOURCES)

@@ -1,0 +1,218 @@
+"""The agent under test: the built binary with a configuration, its output kept, and searched for secrets at its end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import Child, LaboratoryError
+from .secret_search import secrets_in
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def agent_binary() -> Path:
+    """`VTA_BINARY`, else the debug build."""
+    return Path(os.environ.get("VTA_BINARY") or PROJECT / ".build" / "debug" / "vault-token-agent")
+
+
+class SecretLeaked(AssertionError):
+    """A secret stood where none may."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has run to its end."""
+
+    status: int
+    output: str
+    log: str
+
+
+class AgentRun:
+    """One process of the agent in a folder of its own: `agent.json`, `log`, `output`, by default the sink `token`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        configuration: dict | str,
+        *,
+        environment: dict[str, str],
+        secrets: Callable[[], set[str]],
+        command: tuple[str, ...] = ("run",),
+        prints_token: bool = False,
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.sink = folder / "token"
+        self.log_path = folder / "log"
+        self.output_path = folder / "output"
+        self._secrets = secrets
+        self._prints_token = prints_token
+        self._searched = False
+        self.configuration = folder / "agent.json"
+        text = configuration if isinstance(configuration, str) else json.dumps(configuration, indent=2)
+        self.configuration.write_text(text)
+        self.child = Child(
+            [agent_binary(), *command, "--config", self.configuration],
+            environment={"PATH": os.environ.get("PATH", ""), "SWIFT_BACKTRACE": "enable=no", **environment},
+            output=self.output_path,
+            error=self.log_path,
+            directory=folder,
+        )
+        self.started = self.child.started
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def output(self) -> str:
+        return self.output_path.read_text(errors="replace")
+
+    @property
+    def status_file(self) -> dict:
+        try:
+            return json.loads((self.folder / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def token(self) -> str | None:
+        """What an application would read; None: no file, or an empty one."""
+        try:
+            return self.sink.read_text().strip() or None
+        except FileNotFoundError:
+            return None
+
+    def wait_for_token(self, seconds: float, other_than: str | None = None) -> str:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            token = self.token()
+            if token is not None and token != other_than:
+                return token
+            if not self.child.running:
+                raise AssertionError(f"the agent ended with {self.child.wait(1)}:\n{self.log}")
+            time.sleep(0.02)
+        raise AssertionError(f"no {'new ' if other_than else ''}token within {seconds:g} s; the log:\n{self.log}")
+
+    def wait_for_log(self, pattern: str, seconds: float) -> str:
+        """The first line of the log that matches."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = re.search(rf"^.*{pattern}.*$", self.log, re.MULTILINE)
+            if found:
+                return found.group(0)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"nothing like {pattern!r} in the log within {seconds:g} s:\n{self.log}")
+            time.sleep(0.05)
+
+    def finish(self, seconds: float = 20) -> Finished:
+        """Waits for a command that ends by itself."""
+        try:
+            status = self.child.wait(seconds)
+        except LaboratoryError as error:
+            self.child.stop()
+            raise AssertionError(f"{error}; its log:\n{self.log}") from None
+        self.search()
+        return Finished(status, self.output, self.log)
+
+    def stop(self, seconds: float = 10) -> Finished:
+        """TERM, as systemd does; killed if it does not follow, which is an error."""
+        if self.child.running:
+            self.child.signal(signal.SIGTERM)
+            try:
+                self.child.wait(seconds)
+            except LaboratoryError:
+                self.child.stop(0.1)
+                self.search()
+                raise AssertionError(f"the agent did not stop within {seconds:g} s of SIGTERM:\n{self.log}") from None
+        return self.finish(1)
+
+    def kill(self) -> None:
+        self.child.process.kill()
+        self.child.wait(5)
+
+    def search(self) -> None:
+        """Every secret that the laboratory knows, in everything that the agent wrote besides its sinks."""
+        if self._searched and not self.child.running:
+            return
+        self._searched = not self.child.running
+        secrets = self._secrets()
+        places = {"log": self.log, "command line": " ".join(self.child.command)}
+        if not self._prints_token:
+            places["output"] = self.output
+        for extra in ("status.json", "metrics.prom"):
+            path = self.folder / extra
+            if path.exists():
+                places[extra] = path.read_text(errors="replace")
+        for place, text in places.items():
+            leaked = secrets_in(text, secrets)
+            if leaked:
+                raise SecretLeaked(f"{len(leaked)} secrets in the agent's {place}: {', '.join(leaked)}")
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What a reader of the sink found at one moment."""
+
+    at: float
+    token: str | None
+    valid: bool
+    remaining: float
+
+
+class Reader(threading.Thread):
+    """An application: reads the sink again and again and asks OpenBao whether that token is valid."""
+
+    def __init__(self, run: AgentRun, remaining: Callable[[str], float | None], interval: float = 0.1):
+        super().__init__(daemon=True)
+        self._run_ = run
+        self._remaining = remaining
+        self._interval = interval
+        self._ended = threading.Event()
+        self.polls: list[Poll] = []
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        due = time.monotonic()
+        try:
+            while not self._ended.is_set():
+                token = self._run_.token()
+                left = None if token is None else self._remaining(token)
+                if left is None and token is not None and self._run_.token() != token:
+                    continue  # replaced between reading and asking: an application would read again
+                self.polls.append(Poll(time.monotonic(), token, left is not None, left or 0))
+                due = max(due + self._interval, time.monotonic())
+                self._ended.wait(max(0, due - time.monotonic()))
+        except BaseException as error:
+            self.failure = error
+
+    def end(self) -> list[Poll]:
+        self._ended.set()
+        self.join(15)
+        if self.failure is not None:
+            raise self.failure
+        return self.polls
+
+    def first_valid(self, after: float = 0) -> float | None:
+        """When the token was valid for the first time since `after`."""
+        return next((poll.at for poll in self.polls if poll.at >= after and poll.valid), None)
+
+
+def run_once(arguments: list[str | Path], environment: dict[str, str], seconds: float = 20) -> Finished:
+    """A command of the agent that needs no folder: `version`, `--help`."""
+    done = subprocess.run(
+        [agent_binary(), *arguments],
+        env={"PATH": os.environ.get("PATH", ""), "SWIFT_BACKTRACE": "enable=no", **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,98 @@
+"""Child processes that end when they are told to, and when this process dies, however it dies."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+class LaboratoryError(Exception):
+    """Something in the laboratory itself failed: not a finding about the agent."""
+
+
+def free_port() -> int:
+    """A TCP port free at this moment, below the range that the kernel hands out to outgoing connections."""
+    for _ in range(200):
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise LaboratoryError("no free port between 20000 and 32000 in 200 tries")
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, what: str, interval: float = 0.02) -> float:
+    """Waits until `ready()` and returns how long that took, in seconds."""
+    started = time.monotonic()
+    while not ready():
+        if time.monotonic() - started > seconds:
+            raise LaboratoryError(f"{what}: not within {seconds:g} s")
+        time.sleep(interval)
+    return time.monotonic() - started
+
+
+class Child:
+    """One child process, its output in a file. Start it from a thread that lives as long as the child is wanted."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        environment: dict[str, str],
+        output: Path,
+        error: Path | None = None,
+        directory: Path | None = None,
+    ):
+        # setpriv asks the kernel to kill the child when the thread that started it ends, then becomes the child.
+        # A session of its own keeps the terminal's Ctrl-C away from it: whoever started it stops it, in order.
+        self.command = [str(part) for part in command]
+        with output.open("ab") as out, (error or output).open("ab") as err:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+                cwd=directory,
+                start_new_session=True,
+            )
+        self.started = time.monotonic()
+        self.output = output
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.running:
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> int:
+        """The exit status; negative for a signal."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise LaboratoryError(f"{Path(self.command[0]).name} still runs after {seconds:g} s") from None
+
+    def stop(self, seconds: float = 5) -> int:
+        """TERM, then KILL after `seconds`. Returns the exit status."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait(seconds)
+
+    def tail(self, lines: int = 15) -> str:
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])

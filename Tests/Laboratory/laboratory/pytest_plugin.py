@@ -1,0 +1,31 @@
+"""pytest's side of the laboratory: one for each worker process, and the search for secrets after every test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .laboratory import Laboratory
+
+_laboratories: list[Laboratory] = []
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Laboratory]:
+    with Laboratory() as laboratory:
+        _laboratories.append(laboratory)
+        yield laboratory
+
+
+@pytest.fixture(scope="session")
+def tls_lab() -> Iterator[Laboratory]:
+    with Laboratory(tls=True) as laboratory:
+        _laboratories.append(laboratory)
+        yield laboratory
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_ever_written() -> Iterator[None]:
+    """Ends every agent that the test left running and searches whatever any of them wrote."""
+    yield
+    for laboratory in _laboratories:
+        laboratory.end_runs()

@@ -1,0 +1,153 @@
+"""A small threaded HTTP/1.1 server for the laboratory's own services: TCP or Unix socket, with TLS or without."""
+
+import contextlib
+import http.server
+import json
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.message import Message
+from http import HTTPStatus
+from pathlib import Path
+
+LARGEST_BODY = 1 << 20
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    target: str  # as it stood in the request line: path and query, undecoded
+    headers: Message  # by name, case-insensitive
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def json(cls, status: int, value: object, headers: list[tuple[str, str]] | None = None) -> "Reply":
+        return cls(status, json.dumps(value).encode() + b"\n", [("Content-Type", "application/json"), *(headers or [])])
+
+    @classmethod
+    def text(cls, status: int, value: str) -> "Reply":
+        return cls(status, value.encode(), [("Content-Type", "text/plain")])
+
+
+Answer = Callable[[Request], Reply | None]
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+    server: "_Listener"
+
+    def setup(self) -> None:
+        # The handshake belongs to the connection's own thread: one slow client must not hold up the others.
+        if self.server.tls is not None:
+            self.request.settimeout(self.timeout)
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+        if self.request.family != socket.AF_UNIX:
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > LARGEST_BODY:
+            self.close_connection = True
+            return
+        reply = self.server.answer(Request(self.command, self.path, self.headers, self.rfile.read(length)))
+        if reply is None:  # answer with nothing at all
+            self.close_connection = True
+            return
+        try:
+            reason = HTTPStatus(reply.status).phrase
+        except ValueError:
+            reason = "Unknown"
+        lines = [f"HTTP/1.1 {reply.status} {reason}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers]
+        if not any(name.lower() == "content-length" for name, _ in reply.headers):
+            lines.append(f"Content-Length: {len(reply.body)}")
+        head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+        self.wfile.write(head if self.command == "HEAD" else head + reply.body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_LIST = do_OPTIONS = _serve
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int] | Path, answer: Answer, tls: ssl.SSLContext | None):
+        self.answer = answer
+        self.tls = tls
+        self.connections: set[socket.socket] = set()
+        if isinstance(address, Path):
+            self.address_family = socket.AF_UNIX
+            super().__init__(str(address), _Handler)  # type: ignore[arg-type]
+        else:
+            self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        return connection, address or ("unix", 0)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away or failed the TLS handshake is its own affair."""
+
+
+class WebServer:
+    """Answers on one address until stopped; `answer` runs on the connection's thread."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        unix: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+    ):
+        self._listener = _Listener(unix or (host, port), answer, tls)
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        scheme = "https" if tls else "http"
+        if unix is not None:
+            self.url = f"unix://{unix}"
+            self.port = 0
+        else:
+            self.port = self._listener.server_address[1]
+            self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def drop_connections(self) -> None:
+        """Ends every connection that stands, as a server's restart would."""
+        for connection in list(self._listener.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()
+        self.drop_connections()
+        self._thread.join(5)

@@ -1,0 +1,66 @@
+"""The laboratory leaves nothing behind and finds every form of a secret."""
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from laboratory.secret_search import secrets_in
+
+SECRET = "s.AbCdEf/0123+456789=xyz"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"token={SECRET}",
+        urllib.parse.quote(f"token={SECRET}", safe=""),
+        SECRET.encode().hex(),
+        *(base64.b64encode(b"x" * before + SECRET.encode() + b"yz").decode() for before in range(3)),
+    ],
+)
+def test_a_secret_is_found_however_it_was_encoded(text):
+    assert secrets_in(f"before {text} after", {SECRET}) == ["s.Ab… (24 characters)"]
+
+
+def test_no_secret_is_found_where_none_is():
+    assert secrets_in("an ordinary line, s.AbCdEf", {SECRET, "short"}) == []
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in found for child in path.read_text().split()]
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_everything_stops_when_the_laboratory_ends_however_it_ends(end):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "laboratory"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert run.stdout is not None
+    lines = []
+    while not lines or "BAO_ADDR" not in lines[-1]:
+        lines.append(run.stdout.readline())
+        assert lines[-1], "the laboratory ended at its start"
+    folder = Path(next(line for line in lines if "CONFIG=" in line).partition("=")[2]).parents[1]
+    children = _children(run.pid)
+    assert len(children) == 2 and folder.exists()
+    run.send_signal(end)
+    run.wait(15)
+    run.stdout.close()
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    if end is signal.SIGKILL:  # nobody is left to remove it
+        subprocess.run(["rm", "-rf", folder], check=True)
+    assert not folder.exists()
