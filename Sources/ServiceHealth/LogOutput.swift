@@ -1,5 +1,6 @@
 // ServiceHealth: where log records go: the journal by libsystemd, or stderr as text or lines of JSON.
 
+private import CLinux
 private import CSystemd
 private import Diagnosis
 private import Glibc

@@ -1,5 +1,6 @@
 // ServiceHealth: what systemd is told about the service, by libsystemd's sd_notify. Outside systemd every call does nothing.
 
+private import CLinux
 private import CSystemd
 private import Glibc
 private import Timekeeping
