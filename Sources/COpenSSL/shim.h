@@ -1,4 +1,4 @@
-// OpenSSL 3's libcrypto, with functions for what it offers as macros.
+// OpenSSL 3's libcrypto and libssl, with functions for what they offer as macros.
 #pragma once
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -10,3 +10,12 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <openssl/ssl.h>
+
+// A place for data of our own in each SSL_CTX, freed with it.
+static inline int vta_ssl_ctx_index(CRYPTO_EX_free *end) { return SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, end); }
+// Has decrypted records wiped once they are read.
+static inline void vta_ssl_ctx_wipe_plaintext(SSL_CTX *c) { SSL_CTX_set_options(c, SSL_OP_CLEANSE_PLAINTEXT); }
+// A distinguished name as RFC 2253 writes it.
+static inline int vta_x509_name_print(BIO *b, const X509_NAME *n) { return X509_NAME_print_ex(b, n, 0, XN_FLAG_RFC2253); }

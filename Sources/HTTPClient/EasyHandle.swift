@@ -19,12 +19,21 @@ struct TimeLimits {
     private var connectTo: UnsafeMutablePointer<curl_slist>?
     private let body: Secret
     private let material: TLSMaterial
+    let handshake = HandshakeRecord()
+    /// The proxy's URL, where there is one on the way.
+    let proxy: String?
     /// The first option that libcurl refused, and why.
     private var refused: (option: CURLoption, code: CURLcode)?
 
     init(_ request: HTTPRequest, to address: WebAddress, within limits: TimeLimits) throws(HTTPFailure) {
         material = address.scheme == .https ? try TLSMaterial(reading: request.route.tls) : TLSMaterial()
         body = request.body ?? Secret([])
+        proxy =
+            request.route.unixSocketPath == nil ? request.route.proxy.url(to: address.host, port: address.port) : nil
+        if let proxy, proxyName(proxy) == nil {
+            throw HTTPFailure(
+                .proxyFailed, "the proxy's URL for \(address.authority) is not a proxy's URL", maybeSent: false)
+        }
         // SAFETY: the handle is this object's own, cleaned up in deinit.
         guard let pointer = unsafe curl_easy_init() else {
             throw HTTPFailure(.other, "no memory for a request to \(address.authority)", maybeSent: false)
@@ -81,14 +90,8 @@ struct TimeLimits {
             set(CURLOPT_URL, address.text)
         }
         // Both are always set: what is left unset, libcurl looks up in the environment.
-        switch route.proxy {
-        case .direct:
-            set(CURLOPT_PROXY, "")
-            set(CURLOPT_NOPROXY, "*")
-        case .url(let proxy, let exceptions):
-            set(CURLOPT_PROXY, proxy)
-            set(CURLOPT_NOPROXY, exceptions)
-        }
+        set(CURLOPT_PROXY, proxy ?? "")
+        set(CURLOPT_NOPROXY, "")
         if let path = route.unixSocketPath { set(CURLOPT_UNIX_SOCKET_PATH, path) }
     }
 
@@ -106,10 +109,13 @@ struct TimeLimits {
             unsafe note(CURLOPT_CAPATH, vta_easy_set_string(pointer, CURLOPT_CAPATH, nil))
             lend(CURLOPT_CAINFO_BLOB, authorities)
         }
-        if let certificate = material.certificate, let key = material.key {
-            lend(CURLOPT_SSLCERT_BLOB, certificate)
-            lend(CURLOPT_SSLKEY_BLOB, key)
+        if let client = material.client {
+            lend(CURLOPT_SSLCERT_BLOB, client.certificates)
+            lend(CURLOPT_SSLKEY_BLOB, client.key)
         }
+        // SAFETY: libcurl calls the hook only while it runs this handle; the record is held to the end.
+        let record = unsafe Unmanaged.passUnretained(handshake).toOpaque()
+        unsafe note(CURLOPT_SSL_CTX_FUNCTION, vta_easy_set_tls_hook(pointer, contextMade, record))
     }
 
     private func setMethod(_ method: HTTPMethod) {
@@ -232,6 +238,16 @@ struct TimeLimits {
         unsafe vta_easy_get_size(pointer, CURLINFO_PRETRANSFER_TIME_T, &microseconds)
         return microseconds > 0
     }
+}
+
+/// libcurl's CURLOPT_SSL_CTX_FUNCTION.
+private func contextMade(
+    _ easy: UnsafeMutableRawPointer?, _ context: UnsafeMutableRawPointer?, _ record: UnsafeMutableRawPointer?
+) -> CURLcode {
+    guard let context = unsafe context, let record = unsafe record else { return CURLE_OK }
+    // SAFETY: libcurl gives an SSL_CTX and the record that was set with this hook.
+    unsafe Unmanaged<HandshakeRecord>.fromOpaque(record).takeUnretainedValue().prepare(OpaquePointer(context))
+    return CURLE_OK
 }
 
 /// Zero would mean no limit.

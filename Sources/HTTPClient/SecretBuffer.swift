@@ -25,6 +25,18 @@ internal import Crypto
         return true
     }
 
+    mutating func append(_ other: borrowing SecretBuffer) -> Bool {
+        unsafe append(UnsafeRawBufferPointer(rebasing: other.storage[..<other.count]))
+    }
+
+    mutating func append(_ text: StaticString) -> Bool {
+        unsafe append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    func holds(_ text: String) -> Bool {
+        unsafe UnsafeRawBufferPointer(rebasing: storage[..<count]).contains(Array(text.utf8))
+    }
+
     /// The bytes so far, as a secret of its own.
     func secret() -> Secret {
         unsafe Secret(UnsafeRawBufferPointer(rebasing: storage[..<count]))

@@ -72,6 +72,17 @@ private import CLibcurl
     }
 }
 
+/// Host and port of a proxy's URL, as messages name it: without the user information that it may hold. Nil where it is no
+/// proxy's URL.
+func proxyName(_ url: String) -> String? {
+    guard let parts = try? URLParts(),
+        (try? parts.set(CURLUPART_URL, url, flags: CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME)) != nil,
+        let scheme = parts.get(CURLUPART_SCHEME), let host = parts.get(CURLUPART_HOST), !host.isEmpty,
+        ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(scheme)
+    else { return nil }
+    return parts.get(CURLUPART_PORT).map { "\(host):\($0)" } ?? host
+}
+
 /// Owns a `CURLU`.
 @safe private struct URLParts: ~Copyable {
     private let handle: OpaquePointer

@@ -1,0 +1,85 @@
+// HTTPClient: why TLS failed, in words that name the certificate, the file or the alert.
+
+internal import CLibcurl
+private import COpenSSL
+private import Glibc
+private import Timekeeping
+
+extension HTTPFailure {
+    /// Nil where TLS is not to blame.
+    init?(tlsOf transfer: Transfer, _ code: CURLcode) {
+        let handshake = transfer.handle.handshake
+        let settings = transfer.request.route.tls
+        let peer = transfer.peer
+        // The server's refusal can come after the handshake, when the request has begun: so TLS 1.3 has it.
+        if let alert = handshake.alert {
+            self.init(
+                .tlsFailed, refusal(by: peer, alert, handshake, settings), maybeSent: transfer.handle.wasConnected)
+            return
+        }
+        switch code {
+        case CURLE_PEER_FAILED_VERIFICATION:
+            let expected = settings.serverName ?? transfer.address.host
+            let observed =
+                handshake.refused.map { untrusted(peer, $0.certificate, $0.isPeer, $0.reason, settings) }
+                ?? handshake.certificate.map { "the certificate of \(peer) is for \($0.names), not for \(expected)" }
+                ?? "the certificate of \(peer) is refused: \(transfer.handle.detail(code))"
+            self.init(.certificateRefused, observed, maybeSent: false)
+        case CURLE_SSL_CACERT_BADFILE:
+            let place = settings.caFile ?? settings.caDirectory ?? "the system's CA file"
+            self.init(.tlsFailed, "\(place) holds no usable PEM certificate to check \(peer) by", maybeSent: false)
+        case CURLE_SSL_CONNECT_ERROR:
+            self = .unfinished(peer, transfer.handle)
+        case CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER, CURLE_SSL_CLIENTCERT:
+            self.init(.tlsFailed, "TLS with \(peer) failed: \(transfer.handle.detail(code))", maybeSent: false)
+        default: return nil
+        }
+    }
+
+    private static func unfinished(_ peer: String, _ handle: EasyHandle) -> HTTPFailure {
+        let detail = handle.detail(CURLE_SSL_CONNECT_ERROR)
+        return switch detail {
+        case _ where detail.contains("unexpected eof") || detail.contains("SSL_connect:"):
+            HTTPFailure(.connectionLost, "\(peer) ended the connection during the TLS handshake", maybeSent: false)
+        case _ where detail.contains("wrong version number") || detail.contains("packet length too long"):
+            HTTPFailure(.tlsFailed, "\(peer) does not answer in TLS; it may serve plain http", maybeSent: false)
+        default:
+            HTTPFailure(.tlsFailed, "TLS with \(peer) failed: \(detail)", maybeSent: false)
+        }
+    }
+}
+
+/// The peer ended the handshake by an alert.
+private func refusal(
+    by peer: String, _ alert: String, _ handshake: HandshakeRecord, _ settings: TLSSettings
+) -> String {
+    if handshake.wantsClientCertificate {
+        return "\(peer) asks for a client certificate, none is configured, and it answers '\(alert)'"
+    }
+    // RFC 8446, 6.2: the alerts about a certificate received.
+    if let file = settings.clientCertificateFile, alert.contains("certificate") || alert == "unknown CA" {
+        return "\(peer) refuses the client certificate \(file): '\(alert)'"
+    }
+    return alert == "protocol version" ? "\(peer) offers no TLS 1.2 or newer" : "\(peer) refuses TLS: '\(alert)'"
+}
+
+private func untrusted(
+    _ peer: String, _ certificate: CertificateFacts, _ isPeer: Bool, _ reason: Int32, _ settings: TLSSettings
+) -> String {
+    let which =
+        isPeer
+        ? "the certificate of \(peer) (for \(certificate.names), issued by \(certificate.issuer))"
+        : "the CA certificate \(certificate.names) in the chain of \(peer)"
+    switch reason {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return "\(which) expired at \(certificate.notAfter.map { $0.rfc3339 } ?? "a time that cannot be read")"
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return
+            "\(which) is not valid before \(certificate.notBefore.map { $0.rfc3339 } ?? "a time that cannot be read")"
+    default:
+        let places = [settings.caFile, settings.caDirectory].compactMap { $0 }.joined(separator: " or ")
+        let trust = places.isEmpty ? "the system's CAs" : "a CA of \(places)"
+        let why = unsafe String(cString: X509_verify_cert_error_string(Int(reason)))
+        return "\(which) is not vouched for by \(trust): \(why)"
+    }
+}
