@@ -1,5 +1,6 @@
 // TokenSinks: a file that applications read, kept as it should be.
 
+package import Crypto
 package import Diagnosis
 internal import Logging
 
@@ -32,6 +33,13 @@ package final class FileSink: TokenSink {
         let report = try await queue.run { () throws(AgentError) in try writer.put(rendering, seal: nil) }
         record(report)
         return report.delivery
+    }
+
+    package func heldToken() async -> Secret? {
+        guard settings.wrapTTL == nil, settings.encryption == nil else { return nil }
+        let writer = writer
+        let content = try? await queue.run { () throws(AgentError) in writer.content() }
+        return content.flatMap { $0 }.flatMap { settings.format.token(in: $0) }
     }
 
     package func withdraw() async throws(AgentError) {

@@ -212,6 +212,11 @@ final class FileWriter: Sendable {
         }
     }
 
+    /// What the file holds; nil where it cannot be read or is larger than any sink.
+    func content() -> Secret? {
+        try? SinkDirectory(directory).content(of: name, limit: Rendering.limit)
+    }
+
     // MARK: Withdrawing
 
     /// See ``TokenSink/withdraw()``.

@@ -52,10 +52,15 @@ struct SinkDirectory: ~Copyable {
         unsafe vta_is_mount_root(descriptor.number, name) == 1
     }
 
-    /// Whether the file holds exactly these bytes. Reads at most one more than there should be.
+    /// Whether the file holds exactly these bytes.
     func file(_ name: String, holds expected: Secret) throws(SystemFault) -> Bool {
+        try content(of: name, limit: expected.count) == expected
+    }
+
+    /// The file's content; nil where it is longer than `limit`, of which at most one byte more is read.
+    func content(of name: String, limit: Int) throws(SystemFault) -> Secret? {
         let file = try openFile(name, O_RDONLY)
-        var found = [UInt8](repeating: 0, count: expected.count + 1)
+        var found = [UInt8](repeating: 0, count: limit + 1)
         var filled = 0
         while filled < found.count {
             let count = unsafe found.withUnsafeMutableBytes { buffer in
@@ -69,7 +74,8 @@ struct SinkDirectory: ~Copyable {
             filled += count
         }
         found.removeLast(found.count - filled)
-        return Secret(wiping: &found) == expected
+        let content = Secret(wiping: &found)
+        return content.count > limit ? nil : content
     }
 
     /// Opens a regular file, never by a symbolic link and without waiting for a pipe's other end.

@@ -1,5 +1,6 @@
 // TokenSinks: what the runtime asks of a place where applications find the token. A simulation has its own model of it.
 
+package import Crypto
 package import Diagnosis
 
 /// One place that holds the current token. Belongs to the agent's actor.
@@ -18,6 +19,10 @@ package protocol TokenSink: AnyObject {
     /// as often as one likes: it is also what repairs a disturbed sink.
     @discardableResult
     func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery
+
+    /// The token that stands there now, left by an earlier run; nil where none can be read: nothing there, encrypted,
+    /// wrapped, not a file.
+    func heldToken() async -> Secret?
 
     /// Takes the token away: it was revoked, or has expired. Nothing there is not an error.
     func withdraw() async throws(AgentError)

@@ -36,8 +36,9 @@ struct VaultTokenAgent: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            ConfigCommand.self, VersionCommand.self,
-        ]
+            RunCommand.self, ConfigCommand.self, VersionCommand.self,
+        ],
+        defaultSubcommand: RunCommand.self
     )
 
     static func main() {

@@ -1,0 +1,69 @@
+// AgentRuntime: binds the pure core to the rooms that act. Owns the one actor; knows no protocol, no file format.
+// This file: all of the machine that the runtime touches. A simulation brings its own.
+
+package import AWSIdentity
+package import Diagnosis
+package import HTTPClient
+package import Logging
+package import ServiceHealth
+package import Timekeeping
+package import TokenSinks
+
+/// The queue, as executor and as clock.
+package typealias AgentLoop = SerialExecutor & TaskExecutor & Timekeeper
+
+/// Makes the sinks of one agent.
+package protocol SinkMaking {
+    /// Throws `configurationInvalid` for settings that cannot work; touches nothing outside the process.
+    func makeSink(_ settings: SinkSettings, log: Logger) throws(AgentError) -> any TokenSink
+}
+
+extension SinkFactory: SinkMaking {}
+
+/// Hears how the agent is, whenever that changes.
+package protocol HealthReporter {
+    /// `beat`: the queue's own regular sign of life, with or without news.
+    func report(_ health: AgentHealth, at now: WallTime, beat: Bool)
+
+    /// A reload begins; ``reloaded(_:at:)`` ends it, whether the new configuration was accepted or not.
+    func reloading()
+    func reloaded(_ health: AgentHealth, at now: WallTime)
+}
+
+/// What the agent stands on.
+package struct AgentSurroundings {
+    package var loop: any AgentLoop
+    package var transport: any HTTPTransport
+    /// The process's environment: AWS's variables, proxies.
+    package var environment: [String: String]
+    /// AWS credential files are read through it.
+    package var files: any FileReading
+    package var sinks: any SinkMaking
+    /// What a restart needs to take a token over; nil: nothing is kept.
+    package var takeovers: (any TakeoverStore)?
+    package var reporter: any HealthReporter
+    /// Time between two beats of ``HealthReporter``; nil: none.
+    package var beatInterval: Duration?
+    /// Spreads timers. Equal seeds give equal runs.
+    package var seed: UInt64
+    package var version: String
+    package var log: Logger
+
+    package init(
+        loop: any AgentLoop, transport: any HTTPTransport, environment: [String: String], files: any FileReading,
+        sinks: any SinkMaking, takeovers: (any TakeoverStore)?, reporter: any HealthReporter, beatInterval: Duration?,
+        seed: UInt64, version: String, log: Logger
+    ) {
+        self.loop = loop
+        self.transport = transport
+        self.environment = environment
+        self.files = files
+        self.sinks = sinks
+        self.takeovers = takeovers
+        self.reporter = reporter
+        self.beatInterval = beatInterval
+        self.seed = seed
+        self.version = version
+        self.log = log
+    }
+}

@@ -1,0 +1,153 @@
+// AgentRuntime: one run of the service: what starts it, the signals it hears, what ends it.
+
+import AWSIdentity
+import Configuration
+import Diagnosis
+import Dispatch
+import EventLoop
+import Glibc
+import HTTPClient
+import Logging
+import ServiceHealth
+import Timekeeping
+import TokenSinks
+
+/// The service between its start and its end.
+actor ServiceSession {
+    private let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe loop.asUnownedSerialExecutor()
+    }
+
+    private let log: Logger
+    private let end: Ending
+    private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
+    private var agent: Agent?
+    private var signals: [any DispatchSourceSignal] = []
+    private var isReloading = false
+    private var reloadAgain = false
+
+    init(
+        loop: EventLoop, log: Logger, end: Ending,
+        reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
+    ) {
+        self.loop = loop
+        self.log = log
+        self.end = end
+        self.reload = reload
+    }
+
+    func start(_ loaded: LoadedConfiguration, environment: [String: String], version: String) {
+        hearSignals()
+        for warning in loaded.warnings { log.warning("Configuration is unwise", metadata: ["reason": "\(warning)"]) }
+        let configuration = loaded.configuration
+        let agent = Agent(
+            surroundings: Self.surroundings(
+                of: configuration, loop: loop, environment: environment, version: version, log: log))
+        self.agent = agent
+        log.notice("Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
+        Task(executorPreference: loop) {
+            do throws(AgentError) {
+                try await agent.start(configuration)
+            } catch {
+                self.end.end(error)
+            }
+        }
+    }
+
+    /// The real machine.
+    private static func surroundings(
+        of configuration: AgentConfiguration, loop: EventLoop, environment: [String: String], version: String,
+        log: Logger
+    ) -> sending AgentSurroundings {
+        let manager = ServiceManager()
+        return AgentSurroundings(
+            loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
+            files: LocalFiles(), sinks: SinkFactory(loop: loop),
+            takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
+            reporter: ServiceReporter(
+                manager: manager, statusFile: configuration.health.statusFile.map { StatusFile(path: $0) }, log: log),
+            beatInterval: manager.beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
+    }
+
+    // MARK: Signals
+
+    private func hearSignals() {
+        let actions: [(Int32, @Sendable (isolated ServiceSession) -> Void)] = [
+            (SIGTERM, { $0.stop() }), (SIGINT, { $0.stop() }), (SIGHUP, { $0.reloadNow() }),
+            (SIGUSR1, { $0.logInNow() }),
+        ]
+        for (number, action) in actions {
+            // The source reports the signal; without this its default action would end the process first.
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: loop.queue)
+            source.setEventHandler { [weak self] in self?.assumeIsolated { action($0) } }
+            source.activate()
+            signals.append(source)
+        }
+    }
+
+    private func logInNow() {
+        log.notice("Told to log in anew")
+        guard let agent else { return }
+        Task(executorPreference: loop) { await agent.logInNow() }
+    }
+
+    private func reloadNow() {
+        guard !isReloading else {
+            reloadAgain = true
+            return
+        }
+        guard let agent else { return }
+        isReloading = true
+        log.notice("Reading the configuration anew")
+        Task(executorPreference: loop) {
+            await self.reload(agent)
+        }
+    }
+
+    private func reload(_ agent: Agent) async {
+        await agent.expectReload()
+        let loaded: LoadedConfiguration
+        do throws(AgentError) {
+            loaded = try reload()
+        } catch {
+            await agent.refuseReload(error)
+            reloadEnded(error)
+            return
+        }
+        do throws(AgentError) {
+            try await agent.reload(loaded.configuration)
+            log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
+            reloadEnded(nil)
+        } catch {
+            reloadEnded(error)
+        }
+    }
+
+    private func reloadEnded(_ error: AgentError?) {
+        if let error { log.error("New configuration refused, the old one stays in force", error: error) }
+        isReloading = false
+        if reloadAgain {
+            reloadAgain = false
+            reloadNow()
+        }
+    }
+
+    private func stop() {
+        guard let agent else {
+            end.end()
+            return
+        }
+        log.notice("Stopping")
+        let end = end
+        Task(executorPreference: loop) {
+            await agent.stop { end.end() }
+        }
+        // Whatever hangs: systemd's own patience is longer.
+        _ = loop.schedule(at: loop.now + Self.longestStop) { end.end() }
+    }
+
+    /// Under the 5 s that stopping may take.
+    private static let longestStop: Duration = .seconds(4)
+}

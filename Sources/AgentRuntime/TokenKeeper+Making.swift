@@ -1,0 +1,51 @@
+// AgentRuntime: a keeper's parts, made from its settings.
+
+import AWSIdentity
+import Configuration
+import Crypto
+import Diagnosis
+import HTTPClient
+import Logging
+import TokenSinks
+import VaultAPI
+
+extension TokenKeeper {
+    /// Makes the keeper of one token; touches nothing outside the process. `serial` keeps the seeds of two keepers apart.
+    convenience init(
+        _ settings: TokenSettings, in surroundings: AgentSurroundings, serial: UInt64
+    ) throws(AgentError) {
+        var log = surroundings.log
+        log[metadataKey: "token"] = "\(settings.name)"
+        let seed = surroundings.seed &+ serial &* 0x9E37_79B9_7F4A_7C15
+        let vault = VaultClient(
+            server: settings.vault, login: settings.login, transport: surroundings.transport,
+            timekeeper: surroundings.loop,
+            environmentProxy: .direct, log: log)
+        let chain = CredentialChain(
+            settings: settings.aws,
+            surroundings: AWSSurroundings(
+                environment: surroundings.environment, transport: surroundings.transport,
+                timekeeper: surroundings.loop, log: log, jitterSeed: seed, files: surroundings.files))
+        var sinks: [any TokenSink] = []
+        for sink in settings.sinks {
+            sinks.append(try surroundings.sinks.makeSink(sink, log: log))
+        }
+        self.init(
+            settings: settings, seed: seed,
+            origin: TokenOrigin(
+                login: settings.login, chain: chain, vault: vault),
+            vault: vault, sinks: SinkGroup(sinks: sinks, log: log), takeovers: surroundings.takeovers,
+            timekeeper: surroundings.loop, log: log)
+    }
+}
+
+extension TokenSettings {
+    /// Tells this login from every other: a token of one is never taken for a token of another.
+    var loginDigest: [UInt8] {
+        let parts = [
+            vault.addresses.joined(separator: " "), vault.namespace, login.namespace ?? "", login.mountPath,
+            login.role ?? "", "\(login.method)", "\(aws.source.rawValue)", aws.profile ?? "", aws.region ?? "",
+        ]
+        return SHA256.digest(of: parts.map { "\($0.utf8.count):\($0)" }.joined())
+    }
+}

@@ -1,0 +1,31 @@
+// The command line: `run`: the service.
+
+internal import ArgumentParser
+private import AgentRuntime
+private import Configuration
+private import Diagnosis
+private import ServiceHealth
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Run as a service: keep every token of the configuration fresh (default).",
+        discussion: """
+            Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew; SIGUSR1 logs in anew for every token.
+            """)
+
+    @OptionGroup var options: ConfigurationOptions
+
+    func run() throws {
+        let loaded = try options.load()
+        let output = LogOutput(loaded.configuration.health)
+        let (path, overrides, environment) = (options.config, options.overrides, processEnvironment)
+        try AgentProcess.run(
+            loaded, environment: environment, version: VaultTokenAgent.version,
+            log: output.logger(label: "vault-token-agent")
+        ) { () throws(AgentError) in
+            let loaded = try ConfigurationLoader.load(path: path, environment: environment, overrides: overrides)
+            output.adopt(loaded.configuration.health)
+            return loaded
+        }
+    }
+}
