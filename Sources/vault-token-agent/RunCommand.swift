@@ -1,7 +1,7 @@
 // The command line: `run`: the service.
 
-internal import ArgumentParser
 private import AgentRuntime
+internal import ArgumentParser
 private import Configuration
 private import Diagnosis
 private import ServiceHealth
