@@ -23,7 +23,9 @@ struct Assembler {
 
     mutating func assemble(_ root: CheckedSection) -> AgentConfiguration {
         let health = health(root)
-        let state = directory(root, "state_directory", variable: "STATE_DIRECTORY")
+        let state =
+            root.isSet("state_directory")
+            ? root.text("state_directory") : Self.firstDirectory("STATE_DIRECTORY", environment)
         var names: [String: String] = [:]
         var tokens: [TokenSettings] = []
         for section in root.subsections("tokens") {
@@ -41,11 +43,14 @@ struct Assembler {
 
     // MARK: The file's own keys
 
-    /// The path under `key`; where it is not given, the first directory of systemd's variable, with `file` in it.
-    private func directory(_ root: CheckedSection, _ key: String, variable: String, file: String = "") -> String? {
-        if root.isSet(key) { return root.text(key) }
+    /// The first of the directories in a variable of systemd's.
+    private static func firstDirectory(_ variable: String, _ environment: [String: String]) -> String? {
         let first = environment[variable, default: ""].prefix { $0 != ":" }
-        return first.hasPrefix("/") ? first + file : nil
+        return first.hasPrefix("/") ? String(first) : nil
+    }
+
+    static func defaultStatusFile(_ environment: [String: String]) -> String? {
+        firstDirectory("RUNTIME_DIRECTORY", environment).map { $0 + "/status.json" } ?? HealthSettings().statusFile
     }
 
     private mutating func health(_ root: CheckedSection) -> HealthSettings {
@@ -54,9 +59,8 @@ struct Assembler {
             settings.logLevel = log.choice("level") ?? settings.logLevel
             settings.logFormat = log.choice("format") ?? settings.logFormat
         }
-        if root.isSet("status_file") || environment["RUNTIME_DIRECTORY"] != nil {
-            settings.statusFile = directory(root, "status_file", variable: "RUNTIME_DIRECTORY", file: "/status.json")
-        }
+        settings.statusFile =
+            root.isSet("status_file") ? root.text("status_file") : Self.defaultStatusFile(environment)
         claim(settings.statusFile, root, "status_file")
         if let metrics = root.subsection("metrics") {
             settings.metricsTextfile = metrics.text("textfile")

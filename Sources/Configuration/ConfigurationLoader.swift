@@ -45,6 +45,32 @@ package enum ConfigurationLoader {
         }
     }
 
+    /// The status file of the agent that runs by the configuration at `path`, nil: by none; nil where it is turned off.
+    ///
+    /// Looks at nothing else: whoever asks how a service is has neither its environment nor its credentials, and the rest
+    /// of the file may not load for him.
+    package static func statusFile(of path: String?, environment: [String: String]) throws(AgentError) -> String? {
+        let fallback = Assembler.defaultStatusFile(environment)
+        guard let path else { return fallback }
+        let source = try SourceText(readingFrom: path)
+        let node: JSONNode
+        do {
+            node = try JSONReader.read(source.bytes)
+        } catch {
+            throw error.located(in: source)
+        }
+        guard case .object(let members) = node.value, let member = members.first(where: { $0.key == "status_file" })
+        else { return fallback }
+        switch member.node.value {
+        case .null: return nil
+        case .text(let text): return text
+        default:
+            throw AgentError(
+                .configurationInvalid,
+                "\(source.place(member.node.offset)): status_file: found \(member.node.value.kind), expected a path")
+        }
+    }
+
     package enum Examination: Sendable {
         case usable(LoadedConfiguration)
         /// At least one error, at most 20.
@@ -60,10 +86,7 @@ package enum ConfigurationLoader {
         do {
             node = try JSONReader.read(source.bytes)
         } catch {
-            return .unusable([
-                AgentError(
-                    .configurationInvalid, "\(source.place(error.offset)): \(error.complaint)", remedy: error.remedy)
-            ])
+            return .unusable([error.located(in: source)])
         }
         var checker = Checker(
             environment: environment, overrides: overrides, workingDirectory: workingDirectory,
@@ -124,5 +147,11 @@ package enum ConfigurationLoader {
         guard let directory = unsafe getcwd(nil, 0) else { return "" }
         defer { unsafe free(directory) }
         return unsafe String(cString: directory)
+    }
+}
+
+extension JSONFault {
+    fileprivate func located(in source: SourceText) -> AgentError {
+        AgentError(.configurationInvalid, "\(source.place(offset)): \(complaint)", remedy: remedy)
     }
 }

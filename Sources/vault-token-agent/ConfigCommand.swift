@@ -36,9 +36,9 @@ struct ConfigCommand: ParsableCommand {
             }
             for warning in loaded.warnings { writeToStandardError("warning: \(warning)") }
             guard !quiet else { return }
-            print(Self.table(loaded.effective))
+            output(Self.table(loaded.effective) + "\n")
             let count = loaded.configuration.tokens.count
-            print("\n\(options.config): \(count) \(count == 1 ? "token" : "tokens"), no mistake")
+            output("\n\(options.config): \(count) \(count == 1 ? "token" : "tokens"), no mistake\n")
         }
 
         private static func table(_ values: [EffectiveValue]) -> String {
@@ -58,7 +58,7 @@ struct ConfigCommand: ParsableCommand {
             abstract: "Print the JSON Schema of the configuration, for editors and checks before deployment.")
 
         func run() {
-            print(JSONSchema.text, terminator: "")
+            output(JSONSchema.text)
         }
     }
 
@@ -78,7 +78,7 @@ struct ConfigCommand: ParsableCommand {
                 {
                     ConfigurationReference.markdown
                 }
-            print(text, terminator: "")
+            output(text)
         }
     }
 }

@@ -36,7 +36,7 @@ struct VaultTokenAgent: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, ConfigCommand.self, VersionCommand.self,
+            RunCommand.self, StatusCommand.self, HealthcheckCommand.self, ConfigCommand.self, VersionCommand.self,
         ],
         defaultSubcommand: RunCommand.self
     )
@@ -63,6 +63,6 @@ struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the version.")
 
     func run() {
-        print("vault-token-agent \(VaultTokenAgent.version)")
+        output("vault-token-agent \(VaultTokenAgent.version)\n")
     }
 }

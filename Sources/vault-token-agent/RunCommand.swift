@@ -17,14 +17,14 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         let loaded = try options.load()
-        let output = LogOutput(loaded.configuration.health)
+        let logOutput = LogOutput(loaded.configuration.health)
         let (path, overrides, environment) = (options.config, options.overrides, processEnvironment)
         try AgentProcess.run(
             loaded, environment: environment, version: VaultTokenAgent.version,
-            log: output.logger(label: "vault-token-agent")
+            log: logOutput.logger(label: "vault-token-agent")
         ) { () throws(AgentError) in
             let loaded = try ConfigurationLoader.load(path: path, environment: environment, overrides: overrides)
-            output.adopt(loaded.configuration.health)
+            logOutput.adopt(loaded.configuration.health)
             return loaded
         }
     }

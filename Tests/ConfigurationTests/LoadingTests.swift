@@ -219,6 +219,23 @@ struct LoadingTests {
                     path: "status_file", value: "/run/a/status.json", origin: .environment("RUNTIME_DIRECTORY"))))
     }
 
+    @Test("The status file is found in a configuration that this process could not load")
+    func statusFileOnly() throws {
+        let path = "/dev/shm/vta-config-status-\(UInt64.random(in: 0 ... .max)).json"
+        try write(
+            minimal(
+                root: #", "status_file": "/run/x.json""#, vault: #", "tls": {"ca_cert": "$CREDENTIALS_DIRECTORY/c"}"#),
+            to: path)
+        defer { remove(path) }
+        #expect(throws: AgentError.self) { try ConfigurationLoader.load(path: path, environment: [:]) }
+        #expect(try ConfigurationLoader.statusFile(of: path, environment: [:]) == "/run/x.json")
+        #expect(
+            try ConfigurationLoader.statusFile(of: nil, environment: [:]) == "/run/vault-token-agent/status.json")
+        #expect(
+            try ConfigurationLoader.statusFile(of: nil, environment: ["RUNTIME_DIRECTORY": "/run/a"])
+                == "/run/a/status.json")
+    }
+
     @Test("What is allowed and unwise is said")
     func warnings() throws {
         let loaded = try examine(

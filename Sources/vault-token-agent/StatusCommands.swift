@@ -1,0 +1,107 @@
+// The command line: how a running agent is, by its status file: `status` for people, `healthcheck` for supervisors.
+
+internal import ArgumentParser
+private import Configuration
+private import Diagnosis
+private import Glibc
+private import ServiceHealth
+private import Timekeeping
+
+/// Which agent is asked about.
+struct StatusFileOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Status file of the agent.", valueName: "file"), completion: .file())
+    var statusFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Its configuration, to find that by; without either, \(ConfigurationOptions.defaultPath) if there is one.",
+            valueName: "file"), completion: .file(extensions: ["json"]))
+    var config: String?
+
+    /// Throws where the configuration cannot be read or has no status file.
+    fileprivate func path() throws(AgentError) -> String {
+        if let statusFile { return statusFile }
+        let hasDefault = unsafe access(ConfigurationOptions.defaultPath, R_OK) == 0
+        let config = config ?? (hasDefault ? ConfigurationOptions.defaultPath : nil)
+        guard let path = try ConfigurationLoader.statusFile(of: config, environment: processEnvironment) else {
+            throw AgentError(
+                .configurationInvalid, "\(config ?? "the configuration") turns the status file off",
+                remedy: "Take out \"status_file\": null")
+        }
+        return path
+    }
+}
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show how the running agent is.",
+        discussion: """
+            A line about the agent, a line for each token with its state, until when it is valid, what the agent does next \
+            and when, and how many of its sinks hold it; below each what ails it, since when, and what to do. The exit status \
+            says only whether that could be shown; for a verdict there is healthcheck.
+            """)
+
+    @OptionGroup var options: StatusFileOptions
+
+    @Flag(help: "Print the status file's JSON.")
+    var json = false
+
+    @Flag(help: "Show it anew each second, until interrupted.")
+    var watch = false
+
+    func validate() throws {
+        if json && watch { throw ValidationError("Give --json or --watch, not both.") }
+    }
+
+    func run() throws {
+        let path = try options.path()
+        guard watch else {
+            let reading = try StatusReading(path: path)
+            output(json ? try reading.document.json : reading.table(at: wallTime))
+            return
+        }
+        let isTerminal = isatty(STDOUT_FILENO) == 1
+        while true {
+            let text: String
+            do {
+                text = try StatusReading(path: path).table(at: wallTime)
+            } catch {
+                text = "\(error)\n"
+            }
+            output(isTerminal ? Self.redrawn(text) : text + "\n")
+            sleep(1)
+        }
+    }
+
+    /// The text from the terminal's top left corner on; what stood there before is cleared line by line, without flicker.
+    private static func redrawn(_ text: String) -> String {
+        let (home, clearToEndOfLine, clearBelow) = ("\u{1B}[H", "\u{1B}[K\n", "\u{1B}[J")
+        return home + text.map { $0 == "\n" ? clearToEndOfLine : String($0) }.joined() + clearBelow
+    }
+}
+
+struct HealthcheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "healthcheck", abstract: "Exit with 0 only if the agent keeps every token valid.",
+        discussion: """
+            Healthy means: every sink holds a valid token, the agent's heartbeat is recent, nobody has told it to stop. \
+            Otherwise each reason is printed, a line each, and the exit status is 1. A failing renewal is no reason while the \
+            token is valid: a restart would mend nothing.
+            """)
+
+    @OptionGroup var options: StatusFileOptions
+
+    @Option(help: ArgumentHelp("Look at this token only.", valueName: "name"))
+    var token: String?
+
+    func run() throws {
+        let reasons: [String]
+        do throws(AgentError) {
+            reasons = try StatusReading(path: options.path()).reasonsAgainstHealth(token: token, at: wallTime)
+        } catch {
+            reasons = ["\(error)"]
+        }
+        for reason in reasons { output(reason + "\n") }
+        if !reasons.isEmpty { throw ExitCode(1) }
+    }
+}
