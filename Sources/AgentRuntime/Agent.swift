@@ -207,6 +207,11 @@ package actor Agent {
         return health
     }
 
+    /// The tokens that are held, in the configuration's order.
+    package func summaries() -> [LoginSummary] {
+        order.compactMap { posts[$0]?.keeper.summary() }
+    }
+
     /// Reports at once where the last report is old enough, else a little later, together with what comes until then.
     private func report() {
         guard reportAlarm == nil else { return }

@@ -3,7 +3,7 @@
 package import Configuration
 package import Diagnosis
 private import Dispatch
-private import EventLoop
+package import EventLoop
 private import Glibc
 private import HTTPClient
 package import Logging
@@ -21,7 +21,7 @@ package enum AgentProcess {
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, log: Logger,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
     ) throws(AgentError) {
-        let end = Ending()
+        let end = Outcome<Void>()
         let loop = try EventLoop(label: "vault-token-agent")
         let session = ServiceSession(loop: loop, log: log, end: end, reload: reload)
         loop.queue.async {
@@ -29,20 +29,66 @@ package enum AgentProcess {
         }
         try end.wait()
     }
+
+    /// Puts every token into its sinks once and returns what it is. An earlier run's token that is still good is taken over.
+    ///
+    /// Passing failures are retried until `timeout`; the last one is then thrown, others at once.
+    package static func logIn(
+        _ loaded: LoadedConfiguration, environment: [String: String], version: String, timeout: Duration, log: Logger
+    ) throws(AgentError) -> [LoginSummary] {
+        try onLoop { (loop) throws(AgentError) in
+            let (decisions, decision) = AsyncStream<AgentError?>.makeStream()
+            let agent = Agent(
+                surroundings: .machine(
+                    loaded.configuration, loop: loop, environment: environment,
+                    reporter: LoginReporter { decision.yield($0) }, beatInterval: nil, version: version, log: log))
+            try await agent.start(loaded.configuration)
+            _ = loop.schedule(at: loop.now + timeout) {
+                decision.yield(
+                    AgentError(.vaultUnavailable, "no token within \(timeout.text)", remedy: "The log says what failed")
+                )
+            }
+            for await error in decisions {
+                if let error { throw error }
+                break
+            }
+            return await agent.summaries()
+        }
+    }
+
+    /// Runs `body` on an event loop of its own and waits for its end.
+    package static func onLoop<Result: Sendable>(
+        _ body: @escaping @Sendable (EventLoop) async throws(AgentError) -> Result
+    ) throws(AgentError) -> Result {
+        let loop = try EventLoop(label: "vault-token-agent")
+        let outcome = Outcome<Result>()
+        Task(executorPreference: loop) {
+            do throws(AgentError) {
+                outcome.set(.success(try await body(loop)))
+            } catch {
+                outcome.set(.failure(error))
+            }
+        }
+        return try outcome.wait()
+    }
 }
 
-/// What the main thread waits for.
-final class Ending: Sendable {
+/// What one thread waits for while the loop works on it.
+final class Outcome<Value: Sendable>: Sendable {
     private let semaphore = DispatchSemaphore(value: 0)
-    private let error = Mutex<AgentError?>(nil)
+    private let value = Mutex<Result<Value, AgentError>?>(nil)
 
-    func end(_ error: AgentError? = nil) {
-        self.error.withLock { $0 = $0 ?? error }
+    /// The first result counts.
+    func set(_ result: Result<Value, AgentError>) {
+        value.withLock { $0 = $0 ?? result }
         semaphore.signal()
     }
 
-    func wait() throws(AgentError) {
+    func wait() throws(AgentError) -> Value {
         semaphore.wait()
-        if let error = error.withLock({ $0 }) { throw error }
+        guard let result = value.withLock({ $0 }) else {
+            throw AgentError(.internalFault, "woken without a result")
+        }
+        return try result.get()
     }
 }

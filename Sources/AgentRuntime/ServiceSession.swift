@@ -20,7 +20,7 @@ actor ServiceSession {
     }
 
     private let log: Logger
-    private let end: Ending
+    private let end: Outcome<Void>
     private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
     private var agent: Agent?
     private var signals: [any DispatchSourceSignal] = []
@@ -28,7 +28,7 @@ actor ServiceSession {
     private var reloadAgain = false
 
     init(
-        loop: EventLoop, log: Logger, end: Ending,
+        loop: EventLoop, log: Logger, end: Outcome<Void>,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
     ) {
         self.loop = loop
@@ -41,33 +41,24 @@ actor ServiceSession {
         hearSignals()
         for warning in loaded.warnings { log.warning("Configuration is unwise", metadata: ["reason": "\(warning)"]) }
         let configuration = loaded.configuration
+        let manager = ServiceManager()
+        let interval = manager.beatInterval
         let agent = Agent(
-            surroundings: Self.surroundings(
-                of: configuration, loop: loop, environment: environment, version: version, log: log))
+            surroundings: .machine(
+                configuration, loop: loop, environment: environment,
+                reporter: ServiceReporter(
+                    manager: manager, statusFile: configuration.health.statusFile.map { StatusFile(path: $0) },
+                    log: log),
+                beatInterval: interval, version: version, log: log))
         self.agent = agent
         log.notice("Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.start(configuration)
             } catch {
-                self.end.end(error)
+                self.end.set(.failure(error))
             }
         }
-    }
-
-    /// The real machine.
-    private static func surroundings(
-        of configuration: AgentConfiguration, loop: EventLoop, environment: [String: String], version: String,
-        log: Logger
-    ) -> sending AgentSurroundings {
-        let manager = ServiceManager()
-        return AgentSurroundings(
-            loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
-            files: LocalFiles(), sinks: SinkFactory(loop: loop),
-            takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
-            reporter: ServiceReporter(
-                manager: manager, statusFile: configuration.health.statusFile.map { StatusFile(path: $0) }, log: log),
-            beatInterval: manager.beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
     }
 
     // MARK: Signals
@@ -136,16 +127,16 @@ actor ServiceSession {
 
     private func stop() {
         guard let agent else {
-            end.end()
+            end.set(.success(()))
             return
         }
         log.notice("Stopping")
         let end = end
         Task(executorPreference: loop) {
-            await agent.stop { end.end() }
+            await agent.stop { end.set(.success(())) }
         }
         // Whatever hangs: systemd's own patience is longer.
-        _ = loop.schedule(at: loop.now + Self.longestStop) { end.end() }
+        _ = loop.schedule(at: loop.now + Self.longestStop) { end.set(.success(())) }
     }
 
     /// Under the 5 s that stopping may take.

@@ -195,6 +195,14 @@ final class TokenKeeper {
 
     // MARK: Health
 
+    /// The newest token, for the summary of a login.
+    func summary() -> LoginSummary? {
+        guard let known = held.max(by: { $0.key.number < $1.key.number })?.value else { return nil }
+        return LoginSummary(
+            name: settings.name, token: known.token, accessor: known.accessor, policies: known.policies,
+            metadata: known.metadata, leaseDuration: known.leaseDuration, renewable: known.renewable)
+    }
+
     private func wallTime(of moment: Instant) -> WallTime {
         timekeeper.wallTime + (moment - timekeeper.now)
     }

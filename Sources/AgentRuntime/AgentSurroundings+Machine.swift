@@ -1,0 +1,23 @@
+// AgentRuntime: the real machine, as the surroundings of an agent.
+
+import AWSIdentity
+import Configuration
+import EventLoop
+import HTTPClient
+import Logging
+import ServiceHealth
+import TokenSinks
+
+extension AgentSurroundings {
+    /// This machine: libcurl, the process's environment and files, the state directory of the configuration.
+    static func machine(
+        _ configuration: AgentConfiguration, loop: EventLoop, environment: [String: String],
+        reporter: sending any HealthReporter, beatInterval: Duration?, version: String, log: Logger
+    ) -> sending AgentSurroundings {
+        AgentSurroundings(
+            loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
+            files: LocalFiles(), sinks: SinkFactory(loop: loop),
+            takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
+            reporter: reporter, beatInterval: beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
+    }
+}
