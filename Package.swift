@@ -64,8 +64,8 @@ let package = Package(
         room(
             "AWSIdentity",
             [
-                "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CExpat", "CLinux", logging,
-                .product(name: "Subprocess", package: "swift-subprocess"),
+                "HTTPClient", "ChildProcess", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CExpat", "CLinux",
+                logging,
             ]),
         room(
             "VaultAPI",
@@ -89,8 +89,7 @@ let package = Package(
             "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
-                "EventLoop",
-                "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+                "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
         .executableTarget(
             name: "vault-token-agent",
@@ -111,7 +110,9 @@ let package = Package(
             of: "HTTPClient", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging], exclude: ["Servers"]),
         tests(
             of: "AWSIdentity",
-            ["HTTPClient", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging]),
+            [
+                "HTTPClient", "ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging,
+            ]),
         tests(
             of: "VaultAPI",
             ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),

@@ -9,28 +9,22 @@ internal import Timekeeping
 struct EnvironmentProvider {
     let surroundings: AWSSurroundings
 
-    func outcome() -> ProviderOutcome {
+    func lookUp() throws(AgentError) -> Lookup {
         guard let accessKeyID = surroundings.variable("AWS_ACCESS_KEY_ID") else {
-            let lonely = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].filter { surroundings.variable($0) != nil }
-            return .absent(
-                "AWS_ACCESS_KEY_ID is not set" + (lonely.first.map { ", though \($0) is" } ?? ""))
+            let lonely = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].first { surroundings.variable($0) != nil }
+            return .absent("AWS_ACCESS_KEY_ID is not set" + (lonely.map { ", though \($0) is" } ?? ""))
         }
         guard let secretAccessKey = surroundings.variable("AWS_SECRET_ACCESS_KEY") else {
-            return .failed(
-                AgentError(
-                    .awsCredentialsBroken, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
-                    remedy: "Set both, or neither so that the next source is asked"))
+            throw AgentError(
+                .awsCredentialsBroken, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
+                remedy: "Set both, or neither so that the next source is asked")
         }
-        do throws(AgentError) {
-            // The older name counts first, as it does for the AWS CLI.
-            let token = surroundings.variable("AWS_SECURITY_TOKEN") ?? surroundings.variable("AWS_SESSION_TOKEN")
-            return .found(
-                try AWSCredentials(
-                    checking: accessKeyID, Secret(text: secretAccessKey), token.map { Secret(text: $0) },
-                    expiration: try expiration(), origin: "environment variables"))
-        } catch {
-            return .failed(error)
-        }
+        // The older name counts first, as it does for the AWS CLI.
+        let token = surroundings.variable("AWS_SECURITY_TOKEN") ?? surroundings.variable("AWS_SESSION_TOKEN")
+        return .found(
+            try AWSCredentials(
+                checking: accessKeyID, Secret(text: secretAccessKey), token.map { Secret(text: $0) },
+                expiration: try expiration(), origin: "environment variables"))
     }
 
     private func expiration() throws(AgentError) -> WallTime? {

@@ -118,7 +118,8 @@ final class InstanceMetadata {
                     .awsMetadataUnavailable,
                     "IMDS at \(options.endpoint.hostHeader) answered \(reply.status) to PUT /latest/api/token: "
                         + "it offers version 1 only",
-                    remedy: "Allow version 1 in the configuration (allow_imds_v1), or have version 2 switched on"))
+                    remedy: "Allow version 1 in the configuration (credentials.imds_v1), or have version 2 switched on")
+            )
         default: throw .failed(unusable("PUT /latest/api/token", "status \(reply.status)"))
         }
     }

@@ -33,39 +33,43 @@ struct InstanceProvider {
 
     private static let rolePath = "/latest/meta-data/iam/security-credentials/"
 
-    func outcome() async -> ProviderOutcome {
+    func lookUp() async throws(AgentError) -> Lookup {
         do {
-            return try await credentials()
+            return .found(try await credentials())
         } catch {
-            return switch error {
-            case .absent(let why): .absent(why)
-            case .notFound: .absent("IMDS answers; the instance has no role (no instance profile is attached)")
-            case .failed(let error): .failed(error)
+            switch error {
+            case .absent(let why): return .absent(why)
+            case .notFound: return .absent("the instance has no role: no instance profile is attached to it")
+            case .failed(let error): throw error
             }
         }
     }
 
-    private func credentials() async throws(MetadataFault) -> ProviderOutcome {
+    private func credentials() async throws(MetadataFault) -> AWSCredentials {
         let list = try await metadata.read(Self.rolePath, options).text
         let role = list.prefix { !$0.isNewline }
         guard !role.isEmpty, role.count <= 128 else {
             throw .failed(AgentError(.awsMetadataUnavailable, "IMDS answered no role's name to GET \(Self.rolePath)"))
         }
-        let sender = "IMDS (role \(printable(role)))"
         let body = try await metadata.read(Self.rolePath + percentEncoded(String(role)), options)
         do throws(AgentError) {
-            let json = try JSONValue(body: body, from: sender, failure: .awsMetadataUnavailable)
-            if let code = json["Code"]?.string?.text, code != "Success" {
-                let message = json["Message"]?.string?.text ?? ""
-                throw AgentError(
-                    .awsMetadataUnavailable, "\(sender) has no credentials: \(printable(code)) \(printable(message))",
-                    remedy: "Check that the role exists and that ec2.amazonaws.com may assume it")
-            }
-            let document = try CredentialDocument(json, tokenField: "Token", required: true, sender: sender)
-            return .found(extended(try document.credentials(origin: "instance role \(printable(role)) (IMDS)")))
+            return try credentials(body, role: printable(role))
         } catch {
             throw .failed(error)
         }
+    }
+
+    private func credentials(_ body: Secret, role: String) throws(AgentError) -> AWSCredentials {
+        let sender = "IMDS (role \(role))"
+        let json = try JSONValue(body: body, from: sender, failure: .awsMetadataUnavailable)
+        if let code = json["Code"]?.string?.text, code != "Success" {
+            let message = json["Message"]?.string?.text ?? ""
+            throw AgentError(
+                .awsMetadataUnavailable, "\(sender) has no credentials: \(printable(code)) \(printable(message))",
+                remedy: "Check that the role exists and that ec2.amazonaws.com may assume it")
+        }
+        let document = try CredentialDocument(json, tokenField: "Token", required: true, sender: sender)
+        return extended(try document.credentials(origin: "instance role \(role) (IMDS)"))
     }
 
     /// Static stability: when IMDS hands out credentials that have expired, AWS cannot renew them just now and honours

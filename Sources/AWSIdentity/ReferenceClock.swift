@@ -51,6 +51,11 @@ final class ReferenceClock {
             ])
     }
 
+    /// Whether a signature of that time should be made anew.
+    func differs(from time: WallTime) -> Bool {
+        magnitude(now - time) > Self.tolerance
+    }
+
     private func magnitude(_ duration: Duration) -> Duration {
         duration < .zero ? .zero - duration : duration
     }

@@ -38,6 +38,8 @@ package struct AgentSurroundings {
     package var environment: [String: String]
     /// AWS credential files are read through it.
     package var files: any FileReading
+    /// Runs the `credential_process` of AWS profiles.
+    package var processes: any ProcessRunning
     package var sinks: any SinkMaking
     /// What a restart needs to take a token over; nil: nothing is kept.
     package var takeovers: (any TakeoverStore)?
@@ -51,13 +53,15 @@ package struct AgentSurroundings {
 
     package init(
         loop: any AgentLoop, transport: any HTTPTransport, environment: [String: String], files: any FileReading,
-        sinks: any SinkMaking, takeovers: (any TakeoverStore)?, reporter: any HealthReporter, beatInterval: Duration?,
+        processes: any ProcessRunning, sinks: any SinkMaking, takeovers: (any TakeoverStore)?,
+        reporter: any HealthReporter, beatInterval: Duration?,
         seed: UInt64, version: String, log: Logger
     ) {
         self.loop = loop
         self.transport = transport
         self.environment = environment
         self.files = files
+        self.processes = processes
         self.sinks = sinks
         self.takeovers = takeovers
         self.reporter = reporter

@@ -25,7 +25,8 @@ extension TokenKeeper {
             settings: settings.aws,
             surroundings: AWSSurroundings(
                 environment: surroundings.environment, transport: surroundings.transport,
-                timekeeper: surroundings.loop, log: log, jitterSeed: seed, files: surroundings.files))
+                timekeeper: surroundings.loop, log: log, processes: surroundings.processes, jitterSeed: seed,
+                files: surroundings.files))
         var sinks: [any TokenSink] = []
         for sink in settings.sinks {
             sinks.append(try surroundings.sinks.makeSink(sink, log: log))
