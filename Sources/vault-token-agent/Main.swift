@@ -36,7 +36,8 @@ struct VaultTokenAgent: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, StatusCommand.self, HealthcheckCommand.self, ConfigCommand.self, VersionCommand.self,
+            RunCommand.self, LoginCommand.self, StatusCommand.self, HealthcheckCommand.self, ConfigCommand.self,
+            VersionCommand.self,
         ],
         defaultSubcommand: RunCommand.self
     )
