@@ -51,7 +51,7 @@ let package = Package(
         room("TokenLifecycle", ["Timekeeping", "Diagnosis"]),
 
         // Machinery
-        room("Crypto", ["COpenSSL"]),
+        room("Crypto", ["Diagnosis", "COpenSSL", "CLinux"]),
         room("SecretJSON", ["Crypto"]),
         room("EventLoop", ["Timekeeping", "Diagnosis", "CLinux"]),
         room(
@@ -104,7 +104,7 @@ let package = Package(
         tests(of: "Timekeeping"),
         tests(of: "Diagnosis"),
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
-        tests(of: "Crypto"),
+        tests(of: "Crypto", ["Diagnosis", "CLinux"]),
         tests(of: "SecretJSON", ["Crypto"]),
         tests(
             of: "HTTPClient", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging], exclude: ["Servers"]),

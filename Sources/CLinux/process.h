@@ -1,8 +1,10 @@
-// Starting children and knowing when they end.
+// Starting children and knowing when they end; keeping this process to itself.
 #pragma once
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -27,3 +29,14 @@ static inline int vta_pipe(int ends[2]) {
     if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return -1;
     return fcntl(ends[0], F_SETFL, O_NONBLOCK);
 }
+
+// prctl is variadic, which Swift does not import.
+static inline int vta_set_dumpable(int dumpable) { return prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0); }
+
+// RLIMIT_CORE to 0, for good. The type of its first argument differs between C and Swift.
+static inline int vta_forbid_core_dumps(void) {
+    struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_CORE, &none);
+}
+
+static inline int vta_is_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }

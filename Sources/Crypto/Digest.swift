@@ -20,18 +20,25 @@ package enum SHA256 {
 
     /// HMAC (RFC 2104) of `message`. The result is a secret: SigV4 derives keys from it.
     package static func authenticationCode(of message: String, key: Secret) -> Secret {
+        var message = message
+        return message.withUTF8 { message in unsafe authenticationCode(UnsafeRawBufferPointer(message), key) }
+    }
+
+    package static func authenticationCode(of message: Secret, key: Secret) -> Secret {
+        unsafe message.withBytes { message in unsafe authenticationCode(message, key) }
+    }
+
+    private static func authenticationCode(_ message: UnsafeRawBufferPointer, _ key: Secret) -> Secret {
         var code = [UInt8](repeating: 0, count: length)
         let made = unsafe key.withBytes { key in
-            var message = message
-            return message.withUTF8 { message in
-                unsafe code.withUnsafeMutableBufferPointer { code in
-                    var written = 0
-                    // SAFETY: every pointer is lent for the call, with its own length, and OpenSSL keeps none of them.
-                    let result = unsafe EVP_Q_mac(
-                        nil, "HMAC", nil, "SHA256", nil, key.baseAddress, key.count, message.baseAddress, message.count,
-                        code.baseAddress, code.count, &written)
-                    return unsafe result != nil && written == length
-                }
+            unsafe code.withUnsafeMutableBufferPointer { code in
+                let messageBytes = unsafe message.assumingMemoryBound(to: UInt8.self)
+                var written = 0
+                // SAFETY: every pointer is lent for the call, with its own length, and OpenSSL keeps none of them.
+                let result = unsafe EVP_Q_mac(
+                    nil, "HMAC", nil, "SHA256", nil, key.baseAddress, key.count, messageBytes.baseAddress,
+                    message.count, code.baseAddress, code.count, &written)
+                return unsafe result != nil && written == length
             }
         }
         precondition(made, "HMAC-SHA-256 failed: OpenSSL is out of memory or without it")

@@ -54,6 +54,24 @@ package struct JSONObjectWriter: ~Copyable {
         builder.append("]")
     }
 
+    /// An object of strings, in the order of their names.
+    package mutating func add(_ name: String, _ members: [String: String]) {
+        begin(name)
+        builder.append("{")
+        for (position, member) in members.sorted(by: { $0.key < $1.key }).enumerated() {
+            if position > 0 { builder.append(",") }
+            quote(member.key.utf8)
+            builder.append(":")
+            quote(member.value.utf8)
+        }
+        builder.append("}")
+    }
+
+    package mutating func addNull(_ name: String) {
+        begin(name)
+        builder.append("null")
+    }
+
     /// Ends the object.
     package consuming func finish() -> Secret {
         builder.append("}")

@@ -1,9 +1,8 @@
-// TokenSinks: the bytes that applications read: bare token, JSON or environment file.
-//
-// Written by hand into a buffer that is wiped, not by a JSON coder, which would leave copies of the token behind.
+// TokenSinks: the bytes that applications read: bare token, JSON or environment file. They go into memory that is wiped.
 
 internal import Crypto
 internal import Diagnosis
+internal import SecretJSON
 internal import Timekeeping
 
 /// What a sink holds: the bytes, and which token they hand on.
@@ -12,197 +11,117 @@ struct Rendering: Sendable {
     let token: Secret
     let bytes: Secret
 
-    /// Largest content of a sink: a token with hundreds of policies is far below it, and it goes into a socket's buffer
-    /// in one piece.
+    /// Largest content of a sink: a token with hundreds of policies is far below it, and it fits a socket's buffer whole.
     static let limit = 64 << 10
 
-    /// Throws `internalFault` where the sink wraps and the content holds no wrapping token; `configurationInvalid` for a
-    /// content that the format cannot carry.
+    /// Throws `configurationInvalid` for a content that the format cannot carry; `internalFault` where the sink wraps
+    /// and the content holds no wrapping token: the token itself must not take its place.
     init(_ content: TokenContent, format: TokenFormat, newline: Bool, wraps: Bool) throws(AgentError) {
-        var token = content.token
-        if wraps {
-            guard let wrapping = content.wrapping else {
-                throw AgentError(.internalFault, "a sink with wrap_ttl was given a token that is not wrapped")
-            }
-            token = wrapping.token
+        let wrapping = wraps ? content.wrapping : nil
+        guard wraps == (wrapping != nil) else {
+            throw AgentError(.internalFault, "a sink with wrap_ttl was given a token that is not wrapped")
         }
-        self.token = token
-        var text = SecretText(capacity: Self.capacity(content))
+        token = wrapping?.token ?? content.token
         switch format {
-        case .token:
-            text.append(token)
-            if newline { text.append("\n") }
-        case .json:
-            if wraps, let wrapping = content.wrapping {
-                text.appendJSON(wrapping)
-            } else {
-                text.appendJSON(content)
-            }
-            text.append("\n")
+        case .token: bytes = lines([token], newline: newline)
+        case .json: bytes = lines([wrapping.map(object) ?? object(content)], newline: true)
         case .env:
-            try text.appendAssignment("VAULT_TOKEN", token)
-            text.append("\n")
-            try text.appendAssignment("VAULT_ADDR", Secret(text: content.vaultAddress))
+            var assignments = [try assignment("VAULT_TOKEN", token)]
+            assignments.append(try assignment("VAULT_ADDR", Secret(text: content.vaultAddress)))
             if !content.vaultNamespace.isEmpty {
-                text.append("\n")
-                try text.appendAssignment("VAULT_NAMESPACE", Secret(text: content.vaultNamespace))
+                assignments.append(try assignment("VAULT_NAMESPACE", Secret(text: content.vaultNamespace)))
             }
-            if newline { text.append("\n") }
+            bytes = lines(assignments, newline: newline)
         }
-        bytes = text.finish()
         guard bytes.count <= Self.limit else {
             throw AgentError(
                 .configurationInvalid, "the content of a sink is \(bytes.count) bytes, more than \(Self.limit)",
                 remedy: "Use the format \"token\", or a role with fewer policies and less metadata")
         }
     }
-
-    /// Enough for the content in any format, so that the buffer never grows and leaves a copy behind.
-    private static func capacity(_ content: TokenContent) -> Int {
-        var characters = content.token.count + content.accessor.utf8.count + content.vaultAddress.utf8.count
-        characters += content.vaultNamespace.utf8.count
-        characters += content.policies.reduce(0) { $0 + $1.utf8.count + 1 }
-        characters += content.metadata.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count + 2 }
-        if let wrapping = content.wrapping {
-            characters += wrapping.token.count + wrapping.accessor.utf8.count + wrapping.creationPath.utf8.count
-            characters += wrapping.wrappedAccessor.utf8.count
-        }
-        // A control character takes six in JSON.
-        return 6 * characters + 512
-    }
 }
 
-/// Text with a secret in it, on its way into a ``Secret``.
-private struct SecretText: ~Copyable {
-    private var bytes: [UInt8] = []
-
-    init(capacity: Int) {
-        bytes.reserveCapacity(capacity)
+private func lines(_ texts: [Secret], newline: Bool) -> Secret {
+    var builder = SecretBuilder(capacity: texts.reduce(0) { $0 + $1.count + 1 })
+    for (position, text) in texts.enumerated() {
+        if position > 0 { builder.append("\n") }
+        builder.append(text)
     }
+    if newline { builder.append("\n") }
+    return builder.secret()
+}
 
-    mutating func append(_ text: StaticString) {
-        unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+// MARK: JSON
+
+/// The names are those of Vault's own replies.
+private func object(_ content: TokenContent) -> Secret {
+    var object = JSONObjectWriter(capacity: 1_024)
+    object.add("token", content.token)
+    object.add("accessor", content.accessor)
+    object.add("policies", content.policies)
+    object.add("metadata", content.metadata)
+    // Vault says 0 for a token that does not expire.
+    object.add("lease_duration", content.leaseDuration?.components.seconds ?? 0)
+    object.add("renewable", content.renewable)
+    object.add("issue_time", content.issuedAt.rfc3339)
+    if let expiry = content.expiresAt {
+        object.add("expire_time", expiry.rfc3339)
+    } else {
+        object.addNull("expire_time")
     }
+    object.add("vault_addr", content.vaultAddress)
+    object.add("vault_namespace", content.vaultNamespace)
+    return object.finish()
+}
 
-    mutating func append(_ secret: Secret) {
-        unsafe secret.withBytes { unsafe bytes.append(contentsOf: $0) }
+/// Vault's `wrap_info`, as Vault Agent writes it.
+private func object(_ wrapping: WrappedToken) -> Secret {
+    var object = JSONObjectWriter(capacity: 512)
+    object.add("token", wrapping.token)
+    object.add("accessor", wrapping.accessor)
+    object.add("ttl", wrapping.timeToLive.components.seconds)
+    object.add("creation_time", wrapping.createdAt.rfc3339)
+    object.add("creation_path", wrapping.creationPath)
+    object.add("wrapped_accessor", wrapping.wrappedAccessor)
+    return object.finish()
+}
+
+// MARK: Environment files
+
+/// `NAME=value`, in double quotes where it holds anything that systemd's EnvironmentFile or a shell would take for
+/// something else. What Vault issues needs no quotes, so that readers that know of none (Docker's) are content too.
+private func assignment(_ name: String, _ value: Secret) throws(AgentError) -> Secret {
+    // SAFETY: the bytes are read within the closures only.
+    guard unsafe value.withBytes({ unsafe $0.allSatisfy { $0 >= 0x20 && $0 != 0x7F } }) else {
+        throw AgentError(
+            .configurationInvalid, "\(name) would hold a control character, which an environment file cannot carry",
+            remedy: "Use the format \"token\" or \"json\"")
     }
-
-    /// Wipes what was collected.
-    mutating func finish() -> Secret {
-        Secret(wiping: &bytes)
-    }
-
-    // MARK: JSON
-
-    /// The names are those of Vault's own replies.
-    mutating func appendJSON(_ content: TokenContent) {
-        append("{\"token\":")
-        unsafe content.token.withBytes { unsafe appendString($0) }
-        append(",\"accessor\":")
-        appendString(content.accessor.utf8)
-        append(",\"policies\":[")
-        for (index, policy) in content.policies.enumerated() {
-            if index > 0 { append(",") }
-            appendString(policy.utf8)
-        }
-        append("],\"metadata\":{")
-        for (index, entry) in content.metadata.sorted(by: { $0.key < $1.key }).enumerated() {
-            if index > 0 { append(",") }
-            appendString(entry.key.utf8)
-            append(":")
-            appendString(entry.value.utf8)
-        }
-        // Vault says 0 for a token that does not expire.
-        append("},\"lease_duration\":")
-        appendNumber(content.leaseDuration)
-        append(",\"renewable\":")
-        append(content.renewable ? "true" : "false")
-        append(",\"issue_time\":")
-        appendString(content.issuedAt.rfc3339.utf8)
-        append(",\"expire_time\":")
-        if let expiry = content.expiresAt { appendString(expiry.rfc3339.utf8) } else { append("null") }
-        append(",\"vault_addr\":")
-        appendString(content.vaultAddress.utf8)
-        append(",\"vault_namespace\":")
-        appendString(content.vaultNamespace.utf8)
-        append("}")
-    }
-
-    /// Vault's `wrap_info`, as Vault Agent writes it.
-    mutating func appendJSON(_ wrapping: WrappedToken) {
-        append("{\"token\":")
-        unsafe wrapping.token.withBytes { unsafe appendString($0) }
-        append(",\"accessor\":")
-        appendString(wrapping.accessor.utf8)
-        append(",\"ttl\":")
-        appendNumber(wrapping.timeToLive)
-        append(",\"creation_time\":")
-        appendString(wrapping.createdAt.rfc3339.utf8)
-        append(",\"creation_path\":")
-        appendString(wrapping.creationPath.utf8)
-        append(",\"wrapped_accessor\":")
-        appendString(wrapping.wrappedAccessor.utf8)
-        append("}")
-    }
-
-    private mutating func appendNumber(_ duration: Duration?) {
-        bytes.append(contentsOf: String(duration?.components.seconds ?? 0).utf8)
-    }
-
-    private mutating func appendString(_ characters: some Sequence<UInt8>) {
-        append("\"")
-        for character in characters {
-            switch character {
-            case UInt8(ascii: "\""): append("\\\"")
-            case UInt8(ascii: "\\"): append("\\\\")
-            case 0..<0x20, 0x7F:
-                append("\\u00")
-                for digit in [character >> 4, character & 15] {
-                    bytes.append(digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10))
-                }
-            default: bytes.append(character)
+    var builder = SecretBuilder(capacity: name.utf8.count + 2 * value.count + 3)
+    builder.append(name)
+    builder.append("=")
+    if unsafe value.withBytes({ unsafe $0.allSatisfy(isPlain) }) {
+        builder.append(value)
+    } else {
+        builder.append("\"")
+        unsafe value.withBytes { bytes in
+            for index in bytes.indices {
+                let byte = unsafe bytes[index]
+                if "\"\\`$".utf8.contains(byte) { builder.append("\\") }
+                builder.append(byte)
             }
         }
-        append("\"")
+        builder.append("\"")
     }
-
-    // MARK: Environment files
-
-    /// `NAME=value`, in double quotes where it holds anything that systemd's EnvironmentFile or a shell would take for
-    /// something else. What Vault issues needs no quotes, so that readers that know of none (Docker's) are content too.
-    mutating func appendAssignment(_ name: StaticString, _ value: Secret) throws(AgentError) {
-        append(name)
-        append("=")
-        // SAFETY: the bytes are read within the closures only.
-        let hasControl = unsafe value.withBytes { unsafe $0.contains { $0 < 0x20 || $0 == 0x7F } }
-        guard !hasControl else {
-            throw AgentError(
-                .configurationInvalid, "\(name) holds a control character, which an environment file cannot carry",
-                remedy: "Use the format \"token\" or \"json\"")
-        }
-        if unsafe value.withBytes({ unsafe $0.allSatisfy(isPlain) }) {
-            append(value)
-            return
-        }
-        append("\"")
-        unsafe value.withBytes { characters in
-            for index in characters.indices {
-                let character = unsafe characters[index]
-                if "\"\\`$".utf8.contains(character) { bytes.append(UInt8(ascii: "\\")) }
-                bytes.append(character)
-            }
-        }
-        append("\"")
-    }
+    return builder.secret()
 }
 
 /// A character without a meaning of its own in environment files and shells.
-private func isPlain(_ character: UInt8) -> Bool {
-    switch character {
+private func isPlain(_ byte: UInt8) -> Bool {
+    switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
         UInt8(ascii: "0")...UInt8(ascii: "9"):
         true
-    default: "._-:/@%+,=".utf8.contains(character)
+    default: "._-:/@%+,=".utf8.contains(byte)
     }
 }

@@ -9,28 +9,50 @@ package final class FileSink: TokenSink {
     package let name: String
     private let settings: SinkSettings
     private let writer: FileWriter
+    private let envelope: Envelope?
     private let queue: BlockingQueue
+    private let watcher: DirectoryWatcher?
+    private var sinkGuard: SinkGuard?
     private let log: Logger
 
-    init(_ settings: SinkSettings, _ place: FilePlace, queue: BlockingQueue, log: Logger) throws(AgentError) {
+    /// Throws `configurationInvalid` for a path that cannot be one.
+    init(
+        _ settings: SinkSettings, _ place: FilePlace, queue: BlockingQueue, watcher: DirectoryWatcher?, log: Logger
+    ) throws(AgentError) {
         name = "file \(place.path)"
         self.settings = settings
         writer = try FileWriter(place)
+        envelope = settings.encryption.map { Envelope(settings: $0) }
         self.queue = queue
+        self.watcher = watcher
+        var log = log
+        log[metadataKey: "sink"] = "\(name)"
         self.log = log
     }
 
     package func check() async throws(AgentError) {
-        let writer = writer
-        record(try await queue.run { () throws(AgentError) in try writer.check() })
+        let (writer, envelope) = (writer, envelope)
+        let report = try await queue.run { () throws(AgentError) in
+            var report = try writer.check()
+            do throws(AgentError) {
+                _ = try envelope?.readerKey()
+            } catch  where error.code == .fileUnreadable {
+                report.warnings.append("the reader's key is not there yet: \(error.observed)")
+            }
+            return report
+        }
+        record(report)
     }
 
     @discardableResult
     package func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
-        let writer = writer
+        let (writer, envelope) = (writer, envelope)
         let rendering = try Rendering(
             content, format: settings.format, newline: settings.newline, wraps: settings.wrapTTL != nil)
-        let report = try await queue.run { () throws(AgentError) in try writer.put(rendering, seal: nil) }
+        let report = try await queue.run { () throws(AgentError) in
+            guard let envelope else { return try writer.put(rendering, seal: nil) }
+            return try writer.put(rendering) { (content) throws(AgentError) in try envelope.seal(content) }
+        }
         record(report)
         return report.delivery
     }
@@ -47,13 +69,23 @@ package final class FileSink: TokenSink {
         try await queue.run { () throws(AgentError) in try writer.withdraw() }
     }
 
-    package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {}
+    package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
+        guard let watcher, sinkGuard == nil else { return }
+        let sinkGuard = SinkGuard(
+            watcher: watcher, queue: queue, directory: writer.directory, name: writer.name, log: log,
+            inspect: { [writer] in writer.inspect() }, onDisturbed: onDisturbed)
+        sinkGuard.assumeIsolated { $0.start() }
+        self.sinkGuard = sinkGuard
+    }
 
-    package func close() {}
+    package func close() {
+        sinkGuard?.assumeIsolated { $0.stop() }
+        sinkGuard = nil
+    }
 
     private func record(_ report: FileWriter.Report) {
         for warning in report.warnings {
-            log.warning("sink needs attention", metadata: ["sink": "\(name)", "reason": "\(warning)"])
+            log.warning("sink needs attention", metadata: ["reason": "\(warning)"])
         }
     }
 }

@@ -31,7 +31,7 @@ final class FileWriter: Sendable {
 
     let place: FilePlace
     let directory: String
-    private let name: String
+    let name: String
     private let state = Mutex(State())
 
     /// Throws `configurationInvalid` for a path that is not absolute or names no file.

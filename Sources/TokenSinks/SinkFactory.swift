@@ -7,20 +7,30 @@ package import Logging
 /// Makes the sinks of one process. Belongs to the agent's actor.
 package final class SinkFactory {
     private let loop: EventLoop
+    private let watcher: DirectoryWatcher?
     private var queues: [BlockingQueue?] = Array(repeating: nil, count: queueLimit)
 
-    package init(loop: EventLoop) {
+    /// To be called on the loop's queue. Where the kernel has no inotify instance left the log says so, and sinks are
+    /// not watched: what happens to them is noticed when the token is renewed.
+    package init(loop: EventLoop, log: Logger) {
         self.loop = loop
+        do throws(SystemFault) {
+            let watcher = try DirectoryWatcher(loop: loop)
+            watcher.assumeIsolated { $0.start() }
+            self.watcher = watcher
+        } catch {
+            watcher = nil
+            log.warning(
+                "sinks cannot be watched: raise fs.inotify.max_user_instances",
+                metadata: ["reason": "\(error.observed)"])
+        }
     }
 
     /// Throws `configurationInvalid` for settings that cannot work; touches nothing outside the process.
     package func makeSink(_ settings: SinkSettings, log: Logger) throws(AgentError) -> any TokenSink {
-        guard settings.encryption == nil else {
-            throw AgentError(.configurationInvalid, "an encrypted sink cannot be made yet")
-        }
         switch settings.place {
         case .file(let place):
-            return try FileSink(settings, place, queue: queue(for: place.path), log: log)
+            return try FileSink(settings, place, queue: queue(for: place.path), watcher: watcher, log: log)
         case .socket(let place):
             throw AgentError(.configurationInvalid, "a sink of type socket (\(place.path)) cannot be made yet")
         }

@@ -25,7 +25,7 @@ func fileSink(_ path: String, on loop: EventLoop, _ adjust: (inout SinkSettings,
     var settings = SinkSettings(place: .file(place))
     adjust(&settings, &place)
     settings.place = .file(place)
-    return try SinkFactory(loop: loop).makeSink(settings, log: quiet)
+    return try SinkFactory(loop: loop, log: quiet).makeSink(settings, log: quiet)
 }
 
 func content(_ token: String, renewedAt moment: Int64 = 1_800_000_000) -> TokenContent {
@@ -34,4 +34,69 @@ func content(_ token: String, renewedAt moment: Int64 = 1_800_000_000) -> TokenC
         metadata: ["account_id": "123456789012", "note": "a \"quoted\" word"], leaseDuration: .seconds(1_200),
         renewable: true, issuedAt: WallTime(secondsSince1970: 1_800_000_000),
         expiresAt: WallTime(secondsSince1970: moment + 1_200), vaultAddress: "https://vault.example.com:8200")
+}
+
+/// Waits until a condition holds; false after ten seconds.
+func eventually(_ loop: EventLoop, _ condition: () async -> Bool) async -> Bool {
+    let deadline = loop.now + .seconds(10)
+    while loop.now < deadline {
+        if await condition() { return true }
+        await loop.sleep(for: .milliseconds(5))
+    }
+    return await condition()
+}
+
+/// Sinks that are repaired whenever they report a disturbance, as the runtime does it.
+actor Caretaker {
+    private nonisolated let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+    private var sinks: [any TokenSink] = []
+    private var contents: [TokenContent] = []
+    private(set) var disturbances: [SinkDisturbance] = []
+    private(set) var failures = 0
+
+    init(on loop: EventLoop) {
+        self.loop = loop
+    }
+
+    /// Starts to care for a file sink with each of these contents.
+    func begin(_ files: [(path: String, content: TokenContent)]) async throws {
+        let factory = SinkFactory(loop: loop, log: quiet)
+        for file in files {
+            let settings = SinkSettings(place: .file(FilePlace(path: file.path)))
+            // A predecessor, as after a reload, whose watches end while the successor's begin.
+            let former = try factory.makeSink(settings, log: quiet)
+            former.watch { _ in }
+            former.close()
+            let index = sinks.count
+            sinks.append(try factory.makeSink(settings, log: quiet))
+            contents.append(file.content)
+            try await sinks[index].deliver(file.content)
+            sinks[index].watch { disturbance in
+                self.assumeIsolated { $0.notice(disturbance, at: index) }
+            }
+        }
+    }
+
+    private func notice(_ disturbance: SinkDisturbance, at index: Int) {
+        disturbances.append(disturbance)
+        Task(executorPreference: loop) { await self.repair(index) }
+    }
+
+    private func repair(_ index: Int) async {
+        do { try await sinks[index].deliver(contents[index]) } catch { failures += 1 }
+    }
+
+    func deliver(_ content: TokenContent) async throws {
+        contents[0] = content
+        try await sinks[0].deliver(content)
+    }
+
+    func withdraw() async throws {
+        try await sinks[0].withdraw()
+    }
+
+    func end() {
+        for sink in sinks { sink.close() }
+    }
 }

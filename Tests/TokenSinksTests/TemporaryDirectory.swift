@@ -76,6 +76,7 @@ func write(_ text: String, to path: String, mode: mode_t = 0o644) {
 
 /// What `stat` says of a name itself.
 struct Status: Equatable {
+    let isRegular: Bool
     let inode: UInt
     let mode: UInt16
     let owner: uid_t
@@ -85,6 +86,7 @@ struct Status: Equatable {
     init?(_ path: String) {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else { return nil }
+        isRegular = status.st_mode & S_IFMT == S_IFREG
         inode = status.st_ino
         mode = UInt16(status.st_mode & 0o7777)
         owner = status.st_uid

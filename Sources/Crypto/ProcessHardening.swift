@@ -1,0 +1,21 @@
+// Crypto: what keeps the secrets of a running process from leaking by ways that have nothing to do with its code.
+
+private import CLinux
+package import Diagnosis
+private import Glibc
+
+package enum ProcessHardening {
+    /// For the start of the program, before it has a secret or a thread: no core dumps and no `/proc` memory for other
+    /// processes of the same user, files for the owner only unless told otherwise, no death by SIGPIPE.
+    package static func apply() throws(AgentError) {
+        // Also takes /proc/self/{mem,environ,maps} from the agent's user and ptrace from all but root.
+        try check("prctl(PR_SET_DUMPABLE)", vta_set_dumpable(0))
+        try check("setrlimit(RLIMIT_CORE)", vta_forbid_core_dumps())
+        umask(0o077)
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    private static func check(_ call: String, _ result: Int32) throws(AgentError) {
+        guard result == 0 else { throw AgentError(.internalFault, "\(call) failed: errno \(errno)") }
+    }
+}

@@ -1,0 +1,173 @@
+// What others do to a sink, and how soon it is put right.
+
+import EventLoop
+import Glibc
+import Testing
+import Timekeeping
+
+@testable import TokenSinks
+
+@Suite("A watched file sink")
+struct SinkWatchTests {
+    private let directory = TemporaryDirectory()
+
+    enum Damage: CaseIterable {
+        case deleted, emptied, truncatedByPath, overwritten, sameLength, appended, replaced, mode, link,
+            directoryDeleted,
+            directoryMoved, directoryReplaced
+
+        var kind: SinkDisturbance.Kind {
+            switch self {
+            case .deleted, .directoryReplaced: .removed
+            case .emptied, .truncatedByPath, .overwritten, .sameLength, .appended, .replaced, .link: .altered
+            case .mode: .permissions
+            case .directoryDeleted, .directoryMoved: .directory
+            }
+        }
+
+        func strike(_ path: String, in directory: String) {
+            switch self {
+            case .deleted: remove(path)
+            case .emptied: write("", to: path)
+            case .truncatedByPath: _ = unsafe truncate(path, 0)
+            case .overwritten: write("something else", to: path)
+            case .sameLength: write("hvs.FIRST", to: path)
+            case .appended:
+                let descriptor = unsafe open(path, O_WRONLY | O_APPEND)
+                _ = unsafe Glibc.write(descriptor, "x", 1)
+            // Left open: there is no close to notice.
+            case .replaced:
+                write("a stranger", to: "\(directory)/stranger")
+                move("\(directory)/stranger", to: path)
+            case .mode: _ = unsafe chmod(path, 0o666)
+            case .link:
+                write("hvs.first", to: "\(directory)/elsewhere")
+                remove(path)
+                TokenSinksTests.link(path, to: "\(directory)/elsewhere")
+            case .directoryDeleted:
+                remove(path)
+                _ = unsafe rmdir(directory)
+            case .directoryMoved: move(directory, to: directory + ".moved")
+            case .directoryReplaced:
+                makeDirectory(directory + ".new")
+                move(directory, to: directory + ".old")
+                move(directory + ".new", to: directory)
+            }
+        }
+    }
+
+    @Test("is put right within a second", arguments: Damage.allCases)
+    func repaired(damage: Damage) async throws {
+        let inner = directory.file("inner")
+        makeDirectory(inner)
+        try await onLoop { loop in
+            let caretaker = Caretaker(on: loop)
+            try await caretaker.begin([("\(inner)/token", content("hvs.first"))])
+            for _ in 0..<2 {
+                await loop.sleep(for: .milliseconds(60))
+                await strike(damage, inner, caretaker, loop)
+            }
+            let disturbances = await caretaker.disturbances
+            #expect(disturbances.contains { $0.kind == damage.kind && $0.observed.contains(inner) })
+            #expect(disturbances.allSatisfy { !$0.observed.contains("hvs.") })
+            await caretaker.end()
+        }
+    }
+
+    private func strike(_ damage: Damage, _ directory: String, _ caretaker: Caretaker, _ loop: EventLoop) async {
+        let path = "\(directory)/token"
+        let failures = await caretaker.failures
+        var start = loop.now
+        damage.strike(path, in: directory)
+        if damage.kind == .directory {
+            // Without its directory the sink fails; it is put right as soon as there is one.
+            let hasFailed = await eventually(loop) { await caretaker.failures > failures }
+            #expect(hasFailed)
+            start = loop.now
+            makeDirectory(directory)
+        }
+        let isRight = await eventually(loop) {
+            contents(path) == "hvs.first" && Status(path)?.mode == 0o640 && Status(path)?.isRegular == true
+        }
+        #expect(isRight)
+        #expect(loop.now - start < .seconds(1))
+        for old in [directory + ".moved", directory + ".old"] { clear(old) }
+    }
+
+    private func clear(_ directory: String) {
+        for name in entries(of: directory) { remove("\(directory)/\(name)") }
+        _ = unsafe rmdir(directory)
+    }
+
+    @Test("is not disturbed by its own writes, by its neighbours or by its readers")
+    func calm() async throws {
+        let directory = directory
+        let path = directory.file("token")
+        try await onLoop { loop in
+            let caretaker = Caretaker(on: loop)
+            try await caretaker.begin([(path, content("hvs.first"))])
+            for round in 0..<20 {
+                try await caretaker.deliver(content("hvs.\(round)"))
+                write("\(round)", to: directory.file("neighbour"))
+                remove(directory.file("neighbour"))
+                #expect(contents(path) == "hvs.\(round)")
+                await loop.sleep(for: .milliseconds(10))
+            }
+            await loop.sleep(for: .milliseconds(100))
+            #expect(await caretaker.disturbances == [])
+            await caretaker.end()
+        }
+    }
+
+    @Test("is not reported when it is as it should be again, or was withdrawn, or is closed")
+    func silent() async throws {
+        let path = directory.file("token")
+        try await onLoop { loop in
+            let caretaker = Caretaker(on: loop)
+            try await caretaker.begin([(path, content("hvs.first"))])
+            await loop.sleep(for: .milliseconds(60))
+            let before = Status(path)
+            write("hvs.first", to: path)
+            await loop.sleep(for: .milliseconds(100))
+            #expect(Status(path)?.inode == before?.inode)
+            try await caretaker.withdraw()
+            write("mine now", to: path)
+            await loop.sleep(for: .milliseconds(100))
+            await caretaker.end()
+            remove(path)
+            await loop.sleep(for: .milliseconds(100))
+            #expect(await caretaker.disturbances == [])
+        }
+    }
+
+    @Test("shares one inotify instance with all others")
+    func many() async throws {
+        let directory = directory
+        try await onLoop { loop in
+            let before = entries(of: "/proc/self/fd").count
+            let caretaker = Caretaker(on: loop)
+            try await caretaker.begin((0..<100).map { (directory.file("token-\($0)"), content("hvs.\($0)")) })
+            await loop.sleep(for: .milliseconds(100))
+            #expect(entries(of: "/proc/self/fd").count < before + 8)
+            for index in 0..<100 { remove(directory.file("token-\(index)")) }
+            let areRight = await eventually(loop) {
+                (0..<100).allSatisfy { contents(directory.file("token-\($0)")) == "hvs.\($0)" }
+            }
+            #expect(areRight)
+            await caretaker.end()
+        }
+    }
+
+    @Test("is fought over at no more than a bounded rate")
+    func allowance() {
+        var allowance = ReportAllowance()
+        let start = Instant(nanoseconds: 1_000_000_000_000)
+        for _ in 0..<10 { #expect(allowance.take(at: start) == nil) }
+        #expect(allowance.take(at: start) == start + .seconds(5))
+        #expect(allowance.take(at: start + .seconds(4)) == start + .seconds(5))
+        #expect(allowance.take(at: start + .seconds(5)) == nil)
+        #expect(allowance.take(at: start + .seconds(5)) == start + .seconds(10))
+        for _ in 0..<10 { #expect(allowance.take(at: start + .seconds(100)) == nil) }
+        #expect(allowance.take(at: start + .seconds(100)) != nil)
+    }
+}
