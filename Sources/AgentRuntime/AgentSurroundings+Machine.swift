@@ -17,7 +17,7 @@ extension AgentSurroundings {
     ) -> sending AgentSurroundings {
         AgentSurroundings(
             loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
-            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: SinkFactory(loop: loop),
+            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: SinkFactory(loop: loop, log: log),
             takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
             reporter: reporter, beatInterval: beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
     }

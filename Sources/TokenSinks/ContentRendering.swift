@@ -10,6 +10,7 @@ struct Rendering: Sendable {
     /// The token, or the wrapping token. Another one makes it a rotation.
     let token: Secret
     let bytes: Secret
+    let format: TokenFormat
 
     /// Largest content of a sink: a token with hundreds of policies is far below it, and it fits a socket's buffer whole.
     static let limit = 64 << 10
@@ -22,6 +23,7 @@ struct Rendering: Sendable {
             throw AgentError(.internalFault, "a sink with wrap_ttl was given a token that is not wrapped")
         }
         token = wrapping?.token ?? content.token
+        self.format = format
         switch format {
         case .token: bytes = lines([token], newline: newline)
         case .json: bytes = lines([wrapping.map(object) ?? object(content)], newline: true)

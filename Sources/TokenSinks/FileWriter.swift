@@ -105,10 +105,10 @@ final class FileWriter: Sendable {
     ) throws(AgentError) -> Report {
         try state.withLock { (state) throws(AgentError) in
             let rights = try rights(&state)
+            if state.delivered == nil, seal == nil { takeOver(rendering, &state) }
             let last = state.delivered
             let isSame = last.map { $0.token == rendering.token && $0.plain == rendering.bytes } ?? false
             if isSame, try disturbance(&state) == nil { return Report() }
-            if last == nil, seal == nil, try adopt(rendering, rights, &state) { return Report() }
 
             var report = Report()
             let isSameToken = last.map { $0.token == rendering.token } ?? false
@@ -143,23 +143,16 @@ final class FileWriter: Sendable {
         return try directory.overwrite(name, with: content, rights: rights, modified: modified)
     }
 
-    /// Takes over a file that already is what it should be, as after a restart that took the token over.
-    private func adopt(
-        _ rendering: Rendering, _ rights: FileRights, _ state: inout State
-    ) throws(AgentError) -> Bool {
-        do throws(SystemFault) {
-            let directory = try SinkDirectory(directory)
-            guard let stamp = try directory.stamp(of: name), stamp.isRegular, stamp.mode == rights.mode,
-                stamp.owner == rights.ownership.user, stamp.group == rights.ownership.group,
-                stamp.size == rendering.bytes.count, try directory.file(name, holds: rendering.bytes)
-            else { return false }
-            try directory.synchronise(name)
-            state.delivered = Delivered(
-                token: rendering.token, plain: rendering.bytes, stored: rendering.bytes, stamp: stamp)
-            return true
-        } catch {
-            return false
-        }
+    /// Remembers a file with the same token as if it had been delivered by this agent: after a restart the token is not
+    /// another one, and what is right need not be written again.
+    private func takeOver(_ rendering: Rendering, _ state: inout State) {
+        guard let directory = try? SinkDirectory(directory), let stamp = try? directory.stamp(of: name),
+            stamp.isRegular, let found = try? directory.content(of: name, limit: Rendering.limit),
+            rendering.format.token(in: found) == rendering.token,
+            // It may have been written a moment before the machine lost its power.
+            (try? directory.synchronise(name)) != nil
+        else { return }
+        state.delivered = Delivered(token: rendering.token, plain: found, stored: found, stamp: stamp)
     }
 
     // MARK: Looking after
@@ -183,16 +176,11 @@ final class FileWriter: Sendable {
             guard let found = try directory.stamp(of: name) else {
                 return SinkDisturbance(kind: .removed, observed: "\(path) is gone")
             }
-            if found == delivered.stamp { return nil }
             guard found.isRegular else {
                 return SinkDisturbance(kind: .altered, observed: "\(path) is no regular file any more")
             }
-            if found.size != delivered.stored.count {
-                let size = found.size == 0 ? "is empty" : "has \(found.size) bytes, not \(delivered.stored.count)"
-                return SinkDisturbance(kind: .altered, observed: "\(path) \(size)")
-            }
-            guard try directory.file(name, holds: delivered.stored) else {
-                return SinkDisturbance(kind: .altered, observed: "\(path) has other content")
+            if found != delivered.stamp, let change = try contentChange(found, delivered, directory) {
+                return SinkDisturbance(kind: .altered, observed: "\(path) \(change)")
             }
             if found.mode != place.mode {
                 return SinkDisturbance(
@@ -215,6 +203,15 @@ final class FileWriter: Sendable {
     /// What the file holds; nil where it cannot be read or is larger than any sink.
     func content() -> Secret? {
         try? SinkDirectory(directory).content(of: name, limit: Rendering.limit)
+    }
+
+    private func contentChange(
+        _ found: FileStamp, _ delivered: Delivered, _ directory: borrowing SinkDirectory
+    ) throws(SystemFault) -> String? {
+        guard found.size == delivered.stored.count else {
+            return found.size == 0 ? "is empty" : "has \(found.size) bytes, not \(delivered.stored.count)"
+        }
+        return try directory.file(name, holds: delivered.stored) ? nil : "has other content"
     }
 
     // MARK: Withdrawing

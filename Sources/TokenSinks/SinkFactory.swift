@@ -7,22 +7,27 @@ package import Logging
 /// Makes the sinks of one process. Belongs to the agent's actor.
 package final class SinkFactory {
     private let loop: EventLoop
-    private let watcher: DirectoryWatcher?
+    private let log: Logger
+    private lazy var watcher = makeWatcher()
     private var queues: [BlockingQueue?] = Array(repeating: nil, count: queueLimit)
 
-    /// To be called on the loop's queue. Where the kernel has no inotify instance left the log says so, and sinks are
-    /// not watched: what happens to them is noticed when the token is renewed.
     package init(loop: EventLoop, log: Logger) {
         self.loop = loop
+        self.log = log
+    }
+
+    /// Where the kernel has no inotify instance left, sinks are not watched: what happens to them is noticed when the
+    /// token is renewed.
+    private func makeWatcher() -> DirectoryWatcher? {
         do throws(SystemFault) {
             let watcher = try DirectoryWatcher(loop: loop)
             watcher.assumeIsolated { $0.start() }
-            self.watcher = watcher
+            return watcher
         } catch {
-            watcher = nil
             log.warning(
                 "sinks cannot be watched: raise fs.inotify.max_user_instances",
                 metadata: ["reason": "\(error.observed)"])
+            return nil
         }
     }
 

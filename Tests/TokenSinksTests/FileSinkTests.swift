@@ -51,8 +51,20 @@ struct FileSinkTests {
             #expect(try await successor.deliver(content("hvs.first")) == .unchanged)
             #expect(Status(path) == before)
             let stricter = try fileSink(path, on: loop) { $1.mode = 0o600 }
-            #expect(try await stricter.deliver(content("hvs.first")) == .rotated)
+            #expect(try await stricter.deliver(content("hvs.first")) == .restored)
             #expect(Status(path)?.mode == 0o600)
+        }
+        try await onLoop { loop in
+            let before = try #require(Status(path))
+            let wordier = try fileSink(path, on: loop) {
+                $0.newline = true
+                $1.mode = 0o600
+            }
+            #expect(try await wordier.deliver(content("hvs.first")) == .refreshed)
+            #expect(contents(path) == "hvs.first\n")
+            #expect(Status(path)?.modified == before.modified, "the token is the one that pollers know")
+            let other = try fileSink(path, on: loop)
+            #expect(try await other.deliver(content("hvs.second")) == .rotated)
         }
     }
 
