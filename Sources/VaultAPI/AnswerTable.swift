@@ -263,14 +263,15 @@ extension Answer {
         row(
             [.login], 400...404, ["namespace not found"], .vaultLoginRefused,
             "Correct vault.namespace or auth.namespace: give the whole path, once, and keep it out of auth.mount_path"),
-        // Seen: "no handler for route \"auth/aws/login\". route entry not found."
+        // Seen: "unsupported path" of another kind of method.
         row(
             [.login], 404...405, [], .vaultLoginRefused,
             "No aws method at {mount}: `vault auth list` shows the mounts; check auth.mount_path and vault.namespace"),
+        // Seen: any path that is not there, for want of a token.
         row(
             [.login], 403...403, ["permission denied"], .vaultLoginRefused,
-            "The role may bind other source addresses (token_bound_cidrs), an endpoint policy may forbid it, or there is no "
-                + "aws method at {mount}: `vault auth list`, `vault read {mount}/role/{role}`"),
+            "No aws method at {mount} (`vault auth list`; check auth.mount_path and vault.namespace), or role {role} binds other "
+                + "source addresses (token_bound_cidrs), or an endpoint policy forbids it"),
     ]
 
     // MARK: Renewal
@@ -378,9 +379,6 @@ extension Answer {
             ofToken, 403...403, ["permission denied"], .tokenDead,
             "The token is revoked, expired or unknown to this Vault, or may not be used from this address; the agent logs in anew"
         ),
-        row(
-            ofToken, 400...403, ["invalid token"], .tokenDead,
-            "The token is unknown to this Vault; the agent logs in anew"),
         row(
             ofToken, 400...400, ["missing client token"], .vaultUnavailable,
             "The token did not arrive: does a proxy remove X-Vault-Token?"),

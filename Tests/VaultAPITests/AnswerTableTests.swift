@@ -3,7 +3,8 @@ import Diagnosis
 import HTTPClient
 import Testing
 import Timekeeping
-import VaultAPI
+
+@testable import VaultAPI
 
 /// What is asked of the client when the answer comes.
 enum Asked: String, Sendable {
@@ -400,6 +401,43 @@ struct RetryAfterTests {
             let vault = ScriptedVault([.reply(status, errors("no"), headers)])
             let error = await #expect(throws: AgentError.self) { try await Asked.renew.ask(vault) }
             #expect(error?.retryAfter == nil)
+        }
+    }
+}
+
+@Suite("The cases above")
+struct AnswerTableCoverageTests {
+    @Test("meet every row of the table")
+    func coverage() {
+        var met: Set<Int> = []
+        func meet(_ operation: VaultOperation, _ status: Int, _ body: String) {
+            let text = AnswerText(
+                HTTPReply(status: status, headers: [], body: Secret(text: body), sentAt: Instant(nanoseconds: 0)),
+                sent: [])
+            if let row = Answer.table.firstIndex(where: { $0.matches(operation, status: status, text: text) }) {
+                met.insert(row)
+            }
+        }
+        for row in iamRows + stsRows + ec2Rows + otherLoginRows + tokenRows {
+            meet(row.asked.operation, row.status, errors(row.said))
+        }
+        for (status, said, _, _) in clusterRows { meet(.login, status, errors(said)) }
+        meet(.login, 400, "Client sent an HTTP request to an HTTPS server.\n")
+        let unmet = Answer.table.indices.filter { !met.contains($0) }.map { Answer.table[$0] }
+        #expect(unmet.isEmpty, "\(unmet.map { "\($0.statuses) \($0.words)" })")
+    }
+}
+
+extension Asked {
+    fileprivate var operation: VaultOperation {
+        switch self {
+        case .login: .login
+        case .renew: .renew
+        case .lookUp: .lookUp
+        case .revoke: .revoke
+        case .createChild: .createChild
+        case .wrap: .wrap
+        case .unwrap: .unwrap
         }
     }
 }

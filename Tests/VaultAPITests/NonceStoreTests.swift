@@ -6,7 +6,7 @@ import Testing
 import VaultAPI
 
 /// A directory of its own for each test, gone with it.
-final class TemporaryDirectory {
+final class TemporaryDirectory: Sendable {
     let path: String
 
     init() {
