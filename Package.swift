@@ -95,7 +95,7 @@ let package = Package(
             name: "vault-token-agent",
             dependencies: [
                 "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "EventLoop",
-                "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+                "ChildProcess", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -59,7 +59,7 @@ struct CheckedSection {
 
     /// The path at which the value of `key` was given, or could be.
     func path(of key: String) -> String {
-        givens[key]?.inheritedFrom ?? (path.isEmpty ? key : "\(path).\(key)")
+        givens[key]?.inheritedFrom ?? jsonPath(path, key)
     }
 
     /// Where to point for a complaint about `key`.

@@ -115,11 +115,11 @@ struct Checker {
         }
         var members: [String: JSONMember] = [:]
         for member in given where !problems.isFull {
-            let here = path.isEmpty ? member.key : "\(path).\(member.key)"
+            let here = jsonPath(path, member.key)
             if section.key(member.key) == nil {
                 problems.add(
-                    member.offset, path, "unknown key \(quoted(member.key))",
-                    Suggestion.remedy(for: member.key, in: section, at: path))
+                    member.offset, here, "unknown key",
+                    Suggestion.remedy(for: member.key, in: section))
             } else if let first = members[member.key] {
                 problems.add(
                     member.offset, here, "given twice, first in line \(problems.source.line(first.offset))",

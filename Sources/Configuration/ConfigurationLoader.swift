@@ -38,10 +38,9 @@ package enum ConfigurationLoader {
             guard let first = errors.first, errors.count > 1 else {
                 throw errors.first ?? AgentError(.internalFault, "\(path): refused without a reason")
             }
-            throw AgentError(
-                first.code, first.observed,
-                remedy: [first.remedy, "\(errors.count - 1) more: run \"vault-token-agent config check\""]
-                    .filter { !$0.isEmpty }.joined(separator: ". "))
+            let more = "\(errors.count - 1) more: run \"vault-token-agent config check\""
+            let end = first.remedy.isEmpty ? "" : first.remedy.hasSuffix("?") ? " " : ". "
+            throw AgentError(first.code, first.observed, remedy: first.remedy + end + more)
         }
     }
 

@@ -293,3 +293,12 @@ func quoted(_ text: String) -> String {
     }
     return "\"" + String(safe) + (text.count > 60 ? "…" : "") + "\""
 }
+
+/// The path of a member, for a message: `vault.address`, and `vault["two words"]` where the key would not read as one.
+func jsonPath(_ object: String, _ key: String) -> String {
+    let isPlain =
+        (1...64).contains(key.utf8.count)
+        && key.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !".[]\"\\:".utf8.contains($0) }
+    if isPlain { return object.isEmpty ? key : "\(object).\(key)" }
+    return "\(object)[\(quoted(key))]"
+}

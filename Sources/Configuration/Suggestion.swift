@@ -2,8 +2,8 @@
 
 /// What to say about an unknown key.
 enum Suggestion {
-    /// The remedy for `name`, found in `section` at `path`.
-    static func remedy(for name: String, in section: Section, at path: String) -> String {
+    /// The remedy for `name`, found in `section`.
+    static func remedy(for name: String, in section: Section) -> String {
         if let known = habits.first(where: { $0.name == name && ($0.title ?? section.title) == section.title }) {
             return known.remedy
         }

@@ -36,7 +36,8 @@ struct VaultTokenAgent: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, LoginCommand.self, StatusCommand.self, HealthcheckCommand.self, ConfigCommand.self,
+            RunCommand.self, LoginCommand.self, CredentialsCommand.self, StatusCommand.self, HealthcheckCommand.self,
+            ConfigCommand.self,
             VersionCommand.self,
         ],
         defaultSubcommand: RunCommand.self

@@ -68,28 +68,32 @@ private let mistakes: [Mistake] = [
     // Keys
     Mistake(
         "misspelt key", minimal(root: #", ‸"vualt": {}"#),
-        #"unknown key "vualt". Did you mean "vault"?"#),
+        #"vualt: unknown key. Did you mean "vault"?"#),
     Mistake(
         "hyphen for underscore", minimal(auth: #", ‸"mount-path": "auth/aws""#),
-        #"tokens[0].auth: unknown key "mount-path". Did you mean "mount_path"?"#),
+        #"tokens[0].auth.mount-path: unknown key. Did you mean "mount_path"?"#),
     Mistake(
         "key in the wrong place", minimal(vault: #", ‸"ca_cert": "/x""#),
-        #"vault: unknown key "ca_cert". The key stands elsewhere: vault.tls.ca_cert, tokens[].vault.tls.ca_cert"#),
+        #"vault.ca_cert: unknown key. The key stands elsewhere: vault.tls.ca_cert, tokens[].vault.tls.ca_cert"#),
     Mistake(
         "key from nowhere", minimal(token: #", ‸"xyzzy": 1"#),
-        #"tokens[0]: unknown key "xyzzy". A token has the keys name, vault, auth, renewal, revoke_on_stop, sinks, on_change"#
+        #"tokens[0].xyzzy: unknown key. A token has the keys name, vault, auth, renewal, revoke_on_stop, sinks, on_change"#
+    ),
+    Mistake(
+        "key that is no word", minimal(root: #", ‸"a \u0007b": {}"#),
+        "[\"a \u{FFFD}b\"]: unknown key. The file has the keys vault, tokens, state_directory, log, status_file, metrics"
     ),
     Mistake(
         "nonce in the file", minimal(auth: #", ‸"nonce": "s3cr3t""#, type: "ec2"),
-        #"tokens[0].auth: unknown key "nonce". A nonce is a secret: put it into a file of its own and name that by "nonce_file", or leave it to the agent"#
+        #"tokens[0].auth.nonce: unknown key. A nonce is a secret: put it into a file of its own and name that by "nonce_file", or leave it to the agent"#
     ),
     Mistake(
         "AWS keys in the file", minimal(auth: #", ‸"secret_key": "s3cr3t""#),
-        #"tokens[0].auth: unknown key "secret_key". AWS keys do not belong here: the agent finds them as the AWS CLI does, see "credentials""#
+        #"tokens[0].auth.secret_key: unknown key. AWS keys do not belong here: the agent finds them as the AWS CLI does, see "credentials""#
     ),
     Mistake(
         "Vault Agent's auto_auth", minimal(root: #", ‸"auto_auth": {}"#),
-        #"unknown key "auto_auth". Write "tokens": see docs/migrating-from-vault-agent.md"#),
+        #"auto_auth: unknown key. Write "tokens": see docs/migrating-from-vault-agent.md"#),
     Mistake(
         "key given twice", minimal(root: ",\n  \"log\": {},\n  ‸\"log\": {}"),
         "log: given twice, first in line 6. Keep one of them"),
@@ -310,8 +314,8 @@ struct ComplaintTests {
         }
         #expect(error?.code == .configurationInvalid)
         #expect(error?.code.exitStatus == 78)
-        #expect(error?.observed == path + #":2:59: vault: unknown key "adress""#)
-        #expect(error?.remedy == #"Did you mean "address"?. 1 more: run "vault-token-agent config check""#)
+        #expect(error?.observed == path + #":2:59: vault.adress: unknown key"#)
+        #expect(error?.remedy == #"Did you mean "address"? 1 more: run "vault-token-agent config check""#)
     }
 
     @Test("A missing file, a directory and a file that is too long are refused")
