@@ -110,7 +110,7 @@ extension TokenLifecycle {
         case .tokenDead:
             replacement = .dead
             retryAt = now
-        case .tokenAtMaximum, .tokenNotRenewable:
+        case .tokenAtMaximum, .tokenNotRenewable, .vaultDenied:
             lease.refuseRenewal()
             phase = .holding(lease)
             retryAt = now
@@ -130,7 +130,8 @@ extension TokenLifecycle {
             effects.append(.forget(id))
             failures = nil
             retryAt = now
-        case .tokenDead where proving:
+        // Vault says that it knows the token and its policies do not let it ask.
+        case .vaultDenied where !examining, .tokenDead where proving:
             proving = false
             lookupsForbidden = true
             lookupAt = nil

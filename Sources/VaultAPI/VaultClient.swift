@@ -116,12 +116,13 @@ package final class VaultClient {
     /// What the server at that address, one of ``addresses``, says of itself. Sealed and standby are answers too.
     package func health(of address: String, within limit: Duration) async throws(AgentError) -> ServerHealth {
         let call = VaultCall(operation: .health, method: .get, path: "sys/health")
-        let reply = try await connection.send(call, to: address, within: limit)
-        return try ReplyReader(reply, connection.context(.health, at: address)).health(status: reply.status)
+        let (reply, context) = try await connection.send(call, to: address, within: limit)
+        return try ReplyReader(reply, context).health(status: reply.status)
     }
 
     private func read(_ call: VaultCall, within limit: Duration) async throws(AgentError) -> ReplyReader {
-        let reader = try ReplyReader(try await connection.send(call, within: limit), connection.context(call.operation))
+        let (reply, context) = try await connection.send(call, within: limit)
+        let reader = try ReplyReader(reply, context)
         for warning in reader.warnings { warnings.say(warning, without: call.allSecrets) }
         return reader
     }

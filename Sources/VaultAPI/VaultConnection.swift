@@ -74,27 +74,29 @@ final class VaultConnection {
 
     var addresses: [String] { endpoints.map(\.address) }
 
-    /// To read the reply that `address`, or the address that answered last, gave to `operation`.
-    func context(_ operation: VaultOperation, at address: String? = nil) -> AnswerContext {
-        AnswerContext(
-            operation: operation, address: address ?? endpoints[preferred].address, mount: mount, role: role,
-            namespace: namespace)
+    private func context(_ call: VaultCall, at address: String) -> AnswerContext {
+        AnswerContext(operation: call.operation, address: address, mount: mount, role: role, namespace: namespace)
     }
 
-    /// Whatever the server at that one address replies, within `limit`.
-    func send(_ call: VaultCall, to address: String, within limit: Duration) async throws(AgentError) -> HTTPReply {
+    /// Whatever the server at that one address replies, within `limit`, and what to read it by.
+    func send(
+        _ call: VaultCall, to address: String, within limit: Duration
+    ) async throws(AgentError) -> (HTTPReply, AnswerContext) {
         guard let endpoint = endpoints.first(where: { $0.address == address }) else {
             throw AgentError(.internalFault, "\(address) is none of Vault's addresses")
         }
+        let context = context(call, at: address)
         do throws(HTTPFailure) {
-            return try await transport.send(request(call, to: endpoint, within: limit))
+            return (try await transport.send(request(call, to: endpoint, within: limit)), context)
         } catch {
-            throw context(call.operation, at: address).verdict(on: error)
+            throw context.verdict(on: error)
         }
     }
 
-    /// A reply of 200 to 299 from the first address that gives an answer, within `limit`.
-    func send(_ call: VaultCall, within limit: Duration) async throws(AgentError) -> HTTPReply {
+    /// A reply of 200 to 299 from the first address that gives an answer, within `limit`, and what to read it by.
+    func send(
+        _ call: VaultCall, within limit: Duration
+    ) async throws(AgentError) -> (HTTPReply, AnswerContext) {
         let deadline = timekeeper.now + limit
         let first = preferred
         var failures: [AgentError] = []
@@ -107,7 +109,7 @@ final class VaultConnection {
             switch await ask(endpoints[index], call, within: left) {
             case .served(let reply):
                 settle(on: index)
-                return reply
+                return (reply, context(call, at: endpoints[index].address))
             case .refused(let error):
                 settle(on: index)
                 throw error
@@ -132,7 +134,7 @@ final class VaultConnection {
     }
 
     private func ask(_ endpoint: VaultEndpoint, _ call: VaultCall, within left: Duration) async -> Outcome {
-        let context = context(call.operation, at: endpoint.address)
+        let context = context(call, at: endpoint.address)
         do throws(HTTPFailure) {
             let reply = try await transport.send(request(call, to: endpoint, within: left))
             if 200...299 ~= reply.status { return .served(reply) }

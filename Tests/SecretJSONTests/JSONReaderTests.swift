@@ -74,6 +74,39 @@ struct JSONReaderTests {
         #expect(throws: JSONFault.self) { try read(list(JSONValue.countLimit + 1)) }
     }
 
+    /// Every string is asked for too: an escape that the reader let through must not lead out of the document.
+    @Test("no damage to a document makes the reader trap")
+    func damage() {
+        let whole = Array(
+            #"{"a":"x\ud83d\ude00\n","b":[1,-2.5e+3,true,null],"c":{"d":"\u00e9","e":["é","\"\\"]},"f":""}"#.utf8)
+        let spice = Array(#""\u{}[],:019e-"#.utf8) + [0]
+        var state: UInt64 = 42
+        func draw(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        func visit(_ value: JSONValue) -> Int {
+            (value.string.map { $0.text.utf8.count + $0.secret.count } ?? 0) + (value.integer == nil ? 0 : 1)
+                + (value.array ?? []).map(visit).reduce(0, +) + (value.object ?? [:]).values.map(visit).reduce(0, +)
+        }
+        var read = 0
+        for _ in 0..<20_000 {
+            var bytes = whole
+            for _ in 0...draw(4) {
+                switch draw(3) {
+                case 0: bytes[draw(bytes.count)] = UInt8(draw(256))
+                case 1: bytes.remove(at: draw(bytes.count))
+                default: bytes.insert(spice[draw(spice.count)], at: draw(bytes.count))
+                }
+            }
+            if let value = try? JSONValue(reading: Secret(bytes)) {
+                _ = visit(value)
+                read += 1
+            }
+        }
+        #expect((100..<19_000).contains(read), "both outcomes are met: \(read) of 20,000 could be read")
+    }
+
     @Test("faults never quote the document")
     func silence() {
         let fault = #expect(throws: JSONFault.self) { try read(#"{"client_token":"hvs.CAESIJ" oops}"#) }

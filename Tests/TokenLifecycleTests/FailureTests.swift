@@ -159,6 +159,22 @@ private let unreachable = AgentError(.vaultUnreachable, "connection refused")
         #expect(stage.times(of: .renewal).count >= 10)
     }
 
+    @Test func aTokenThatMayNeitherBeRenewedNorLookedUpIsReplacedInTime() {
+        let vault = HealthyVault(ttl: .seconds(100))
+        var stage = Stage { request, sentAt, id in
+            switch request {
+            case .lookUp, .renew: Reply(answer: .failed(AgentError(.vaultDenied, "no default policy")))
+            case .logIn, .revoke: vault.answer(request, sentAt, id)
+            }
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(1_000))
+        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        #expect(stage.times(of: .lookup).count == 1, "one denial is enough")
+        #expect((15...19).contains(stage.times(of: .login).count), "one a lease, at its 55 to 65 %")
+        #expect(stage.times(of: .renewal).count <= stage.times(of: .login).count)
+    }
+
     @Test func noStateEverMakesAStormWhateverVaultAnswers() {
         for seed in 0..<300 {
             var world = SeededGenerator(seed: UInt64(seed))
