@@ -5,13 +5,13 @@ package import Timekeeping
 
 package struct LifecycleHealth: Hashable, Sendable {
     package enum Phase: String, Hashable, Sendable {
-        /// No token yet, nothing has failed.
+        /// No token yet.
         case starting
         /// Every sink holds a valid token and nothing is wrong.
         case fresh
         /// The token is valid, but something fails: a renewal, a login, a sink.
         case struggling
-        /// There is no valid token.
+        /// There was a token and it is valid no more.
         case lost
         case stopped
     }

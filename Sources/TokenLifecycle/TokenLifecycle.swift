@@ -169,7 +169,7 @@ package struct TokenLifecycle: Sendable {
             switch self.phase {
             case .stopping, .stopped: .stopped
             case .idle: .starting
-            case .examining, .lacking(last: nil): failures == nil ? .starting : .lost
+            case .examining, .lacking(last: nil): .starting
             case .lacking: .lost
             case .holding where !valid: .lost
             case .holding where failures == nil && delivery.failures == nil && delivery.isComplete: .fresh
