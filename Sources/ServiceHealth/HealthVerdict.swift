@@ -6,19 +6,24 @@ extension StatusReading {
     /// Age at which a heartbeat is too old: three of the longest beats.
     package static let staleAfter: Duration = ServiceManager.longestBeat * 3
 
+    /// Why the agent itself is not to be relied on, whatever its tokens are like; empty means it lives. For liveness probes,
+    /// which restart what fails them: an outage of Vault is nothing that a restart would mend.
+    package func reasonsAgainstLiveness(at now: WallTime) -> [String] {
+        let age = now - heartbeat
+        if document.stopping { return ["the agent was told to stop at \(document.writtenAt)"] }
+        if age > Self.staleAfter { return ["no heartbeat for \(age.text), the agent is stuck or gone"] }
+        if age < .zero - Self.staleAfter {
+            return ["the heartbeat lies \((.zero - age).text) ahead, the clock was set back"]
+        }
+        return []
+    }
+
     /// Why the agent, or one token of it, is not to be relied on; empty means healthy.
     ///
     /// Healthy is: every sink holds a valid token, the heartbeat is recent, nobody is stopping the agent. A failing renewal is
     /// not unhealthy while the token is valid: to restart anything would mend nothing.
     package func reasonsAgainstHealth(token name: String? = nil, at now: WallTime) -> [String] {
-        var reasons: [String] = []
-        let age = now - heartbeat
-        if document.stopping { reasons.append("the agent was told to stop at \(document.writtenAt)") }
-        if age > Self.staleAfter {
-            reasons.append("no heartbeat for \(age.text), the agent is stuck or gone")
-        } else if age < .zero - Self.staleAfter {
-            reasons.append("the heartbeat lies \((.zero - age).text) ahead, the clock was set back")
-        }
+        var reasons = reasonsAgainstLiveness(at: now)
         let tokens = document.tokens.filter { name == nil || $0.name == name }
         if tokens.isEmpty {
             reasons.append(

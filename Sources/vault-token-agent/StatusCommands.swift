@@ -94,10 +94,21 @@ struct HealthcheckCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Look at this token only.", valueName: "name"))
     var token: String?
 
+    @Flag(help: "Ask only whether the agent lives, for probes that restart it: an outage of Vault does not fail this.")
+    var liveness = false
+
+    func validate() throws {
+        if liveness && token != nil { throw ValidationError("Give --liveness or --token, not both.") }
+    }
+
     func run() throws {
         let reasons: [String]
         do throws(AgentError) {
-            reasons = try StatusReading(path: options.path()).reasonsAgainstHealth(token: token, at: wallTime)
+            let reading = try StatusReading(path: options.path())
+            reasons =
+                liveness
+                ? reading.reasonsAgainstLiveness(at: wallTime)
+                : reading.reasonsAgainstHealth(token: token, at: wallTime)
         } catch {
             reasons = ["\(error)"]
         }

@@ -180,6 +180,13 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         #expect(reading(agent([fresh("app")]), heartbeat: .seconds(-90)).reasonsAgainstHealth(at: noon).isEmpty)
     }
 
+    @Test func `a lost token leaves the agent alive, an old heartbeat does not`() {
+        var lost = fresh("app")
+        lost.phase = .lost
+        #expect(reading(agent([lost])).reasonsAgainstLiveness(at: noon).isEmpty)
+        #expect(!reading(agent([fresh("app")]), heartbeat: .seconds(-91)).reasonsAgainstLiveness(at: noon).isEmpty)
+    }
+
     @Test func `a heartbeat from the future is a clock set back`() {
         let reasons = reading(agent([fresh("app")]), heartbeat: .seconds(3_600)).reasonsAgainstHealth(at: noon)
         #expect(reasons == ["the heartbeat lies 1h ahead, the clock was set back"])
