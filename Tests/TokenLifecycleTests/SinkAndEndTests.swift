@@ -44,7 +44,7 @@ import TokenLifecycle
         stage.run(until: .seconds(120))
         #expect(stage.times(of: .login).isEmpty)
         #expect(!stage.effects.contains(.withdraw))
-        #expect(stage.lifecycle.health(at: stage.now).phase == .lost)
+        #expect(stage.lifecycle.health(at: stage.now).phase == .starting)
     }
 
     @Test func freshOnlyOnceEverySinkHoldsTheToken() {
