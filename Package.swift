@@ -112,7 +112,7 @@ let package = Package(
             of: "AWSIdentity",
             [
                 "HTTPClient", "ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging,
-            ]),
+            ], exclude: ["Cases", "botocore_reference.py"]),
         tests(
             of: "VaultAPI",
             ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),

@@ -39,12 +39,15 @@ final class InstanceMetadata {
     /// Session lifetime asked for: 21,600 s, the longest the service grants.
     /// Source: EC2 User Guide, "Use the Instance Metadata Service to access instance metadata".
     private static let sessionLifetime: Duration = .seconds(21_600)
+    /// For so long version 2 is not asked for again where it was not to be had.
+    private static let version1Lifetime: Duration = .seconds(60)
     /// Longest reply taken: an identity document with its certificate chain has about 6 KiB.
     private static let replyLimit = 65_536
 
     private let surroundings: AWSSurroundings
     private let jitter: Jitter
-    private var session: (token: Secret, endpoint: EndpointURL, until: Instant)?
+    /// Without a token where the service offers version 1 only.
+    private var session: (token: Secret?, endpoint: EndpointURL, until: Instant)?
 
     init(surroundings: AWSSurroundings, jitter: Jitter) {
         self.surroundings = surroundings
@@ -101,7 +104,7 @@ final class InstanceMetadata {
         do {
             reply = try await exchange(put, options)
         } catch .failed(let error) where options.allowVersion1 && error.code == .awsMetadataUnavailable {
-            return nil
+            return withoutSession(options)
         }
         switch reply.status {
         case 200 where !reply.body.isEmpty:
@@ -111,7 +114,7 @@ final class InstanceMetadata {
             session = (reply.body, options.endpoint, reply.sentAt + lifetime)
             return reply.body
         case 403, 404, 405:
-            if options.allowVersion1 { return nil }
+            if options.allowVersion1 { return withoutSession(options) }
             if reply.status == 403 { throw .failed(switchedOff("PUT /latest/api/token")) }
             throw .failed(
                 AgentError(
@@ -122,6 +125,11 @@ final class InstanceMetadata {
             )
         default: throw .failed(unusable("PUT /latest/api/token", "status \(reply.status)"))
         }
+    }
+
+    private func withoutSession(_ options: MetadataOptions) -> Secret? {
+        session = (nil, options.endpoint, surroundings.timekeeper.now + Self.version1Lifetime)
+        return nil
     }
 
     // MARK: The wire

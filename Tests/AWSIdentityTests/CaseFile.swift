@@ -1,0 +1,168 @@
+// The cases under Cases/, as values. What a case may say is described in Cases/README.md.
+
+import AWSIdentity
+import Crypto
+import Diagnosis
+import Glibc
+import HTTPClient
+import SecretJSON
+import Testing
+import Timekeeping
+
+/// One folder.
+struct CaseFile {
+    /// A case that does not say what it must: its own fault, not the agent's.
+    struct Malformed: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    let name: String
+    let json: JSONValue
+    /// A copy of the folder, which a test may change; goes when this value does.
+    let directory: ScratchDirectory
+
+    static let root = "\(Reference.directory)/Cases"
+
+    static var names: [String] {
+        get throws { try ScratchDirectory.entries(of: root).filter { !$0.contains(".") }.sorted() }
+    }
+
+    init(_ name: String) throws {
+        self.name = name
+        directory = try ScratchDirectory(copying: "\(Self.root)/\(name)")
+        json = try JSONValue(
+            reading: Secret(try LocalFiles().read("\(Self.root)/\(name)/case.json", limit: 1 << 20).bytes))
+        for (file, mode) in json["modes"]?.object ?? [:] {
+            let bits = try #require(mode.string.flatMap { mode_t($0.text, radix: 8) })
+            _ = unsafe chmod("\(directory.path)/\(file)", bits)
+        }
+    }
+
+    var settings: AWSSettings {
+        get throws {
+            var settings = AWSSettings()
+            for (key, value) in json["settings"]?.object ?? [:] {
+                switch key {
+                case "source": settings.source = try #require(CredentialSource(rawValue: value.string?.text ?? ""))
+                case "profile": settings.profile = value.string?.text
+                case "imds_v1": settings.allowIMDSv1 = value.boolean == true
+                case "region": settings.region = value.string?.text
+                case "sts_endpoint": settings.stsEndpoint = value.string?.text
+                default: throw Malformed(description: "\(name) has the unknown setting \(key)")
+                }
+            }
+            return settings
+        }
+    }
+
+    /// The two shared files are those of the folder unless the case says otherwise.
+    var environment: [String: String] {
+        var environment = [
+            "AWS_CONFIG_FILE": "${case}/config", "AWS_SHARED_CREDENTIALS_FILE": "${case}/credentials",
+            "HOME": "${case}", "PATH": "/usr/bin:/bin",
+        ]
+        for (variable, value) in json["environment"]?.object ?? [:] {
+            environment[variable] = value.string?.text
+        }
+        return environment.mapValues { filled($0) }
+    }
+
+    /// The text with the place of the folder's copy put in.
+    func filled(_ text: String) -> String {
+        text.split(separator: "${case}", omittingEmptySubsequences: false).joined(separator: directory.path)
+    }
+
+    var time: WallTime {
+        get throws { try #require(WallTime(rfc3339: json["time"]?.string?.text ?? "2026-11-21T09:00:00Z")) }
+    }
+
+    var steps: [JSONValue] { json["steps"]?.array ?? [] }
+
+    // MARK: The wire
+
+    func exchanges(of step: JSONValue) throws -> [ScriptedTransport.Exchange] {
+        try (step["exchanges"]?.array ?? []).map { exchange in
+            let request = try #require(exchange["request"], "\(name): an exchange without request")
+            let reply = try #require(exchange["reply"], "\(name): an exchange without reply")
+            return ScriptedTransport.Exchange(request: try transcript(request), reply: try self.reply(reply))
+        }
+    }
+
+    func transcript(_ request: JSONValue) throws -> String {
+        var lines = ["\(try text(request, "method")) \(try text(request, "url"))"]
+        if let proxy = request["proxy"]?.string { lines.append("by proxy \(proxy.text)") }
+        if let file = request["trusting"]?.string { lines.append("trusting \(filled(file.text))") }
+        lines += (request["headers"]?.object ?? [:]).map { "\($0.lowercased()): \($1.string?.text ?? "")" }.sorted()
+        return (lines + ["", request["body"]?.string?.text ?? ""]).joined(separator: "\n")
+    }
+
+    private func reply(_ reply: JSONValue) throws -> Result<HTTPReply, HTTPFailure> {
+        if let failure = reply["failure"]?.string?.text {
+            let kinds: [String: HTTPFailure.Kind] = [
+                "refused": .connectionRefused, "no_route": .noRoute, "connect_timeout": .connectTimedOut,
+                "reply_timeout": .replyTimedOut, "lost": .connectionLost, "certificate": .certificateRefused,
+                "name": .nameNotResolved, "proxy": .proxyFailed,
+            ]
+            return .failure(HTTPFailure(try #require(kinds[failure]), "scripted: \(failure)", maybeSent: true))
+        }
+        return .success(
+            HTTPReply(
+                status: Int(try #require(reply["status"]?.integer)),
+                headers: (reply["headers"]?.object ?? [:]).map { ($0.lowercased(), $1.string?.text ?? "") },
+                body: reply["body"]?.string?.secret ?? Secret([]), sentAt: Instant(nanoseconds: 0)))
+    }
+
+    func text(_ value: JSONValue, _ key: String) throws -> String {
+        guard let text = value[key]?.string?.text else { throw Malformed(description: "\(name) says no \(key)") }
+        return filled(text)
+    }
+}
+
+/// A directory of a test's own, under the machine's for temporary files.
+final class ScratchDirectory {
+    let path: String
+
+    init() throws {
+        var template = Array("/tmp/aws-identity-XXXXXX".utf8CString)
+        guard unsafe mkdtemp(&template) != nil else {
+            throw CaseFile.Malformed(description: "no directory: errno \(errno)")
+        }
+        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    convenience init(copying source: String) throws {
+        try self.init()
+        for name in try Self.entries(of: source) {
+            try write(name, try LocalFiles().read("\(source)/\(name)", limit: 4 << 20).bytes)
+        }
+    }
+
+    deinit {
+        for name in (try? Self.entries(of: path)) ?? [] { _ = unsafe unlink("\(path)/\(name)") }
+        _ = unsafe rmdir(path)
+    }
+
+    /// Readable by the owner alone.
+    func write(_ name: String, _ bytes: [UInt8]) throws {
+        let descriptor = unsafe open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw CaseFile.Malformed(description: "\(name): errno \(errno)") }
+        defer { close(descriptor) }
+        let written = unsafe Glibc.write(descriptor, bytes, bytes.count)
+        guard written == bytes.count else { throw CaseFile.Malformed(description: "\(name) was not written") }
+    }
+
+    static func entries(of path: String) throws -> [String] {
+        guard let directory = unsafe opendir(path) else {
+            throw CaseFile.Malformed(description: "\(path): errno \(errno)")
+        }
+        defer { unsafe closedir(directory) }
+        var names: [String] = []
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
+                unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+}
