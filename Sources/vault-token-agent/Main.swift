@@ -1,6 +1,7 @@
 // The command line: reads arguments, wires the rooms, turns failures into one line and an exit status.
 
 internal import ArgumentParser
+private import Crypto
 internal import Diagnosis
 private import Glibc
 
@@ -45,6 +46,7 @@ struct VaultTokenAgent: ParsableCommand {
 
     static func main() {
         do {
+            try ProcessHardening.apply()
             var command = try parseAsRoot()
             try command.run()
         } catch let error as AgentError {
