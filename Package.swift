@@ -117,7 +117,10 @@ let package = Package(
             of: "VaultAPI",
             ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(of: "ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
-        tests(of: "TokenSinks", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        tests(
+            of: "TokenSinks",
+            ["ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
+            exclude: ["open_envelope.py"]),
         tests(of: "ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(
             of: "Configuration",

@@ -3,3 +3,43 @@
 #include <sys/socket.h>
 
 int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags);
+
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+
+// A stream socket's address in the file system; 0, or -1 with ENAMETOOLONG for a path of more than 107 bytes.
+static inline int vta_unix_address(struct sockaddr_un *address, const char *path) {
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof address->sun_path) { errno = ENAMETOOLONG; return -1; }
+    memcpy(address->sun_path, path, strlen(path));
+    return 0;
+}
+
+static inline int vta_unix_bind(int socket, const char *path) {
+    struct sockaddr_un address;
+    if (vta_unix_address(&address, path) != 0) return -1;
+    return bind(socket, (const struct sockaddr *)&address, sizeof address);
+}
+
+static inline int vta_unix_connect(int socket, const char *path) {
+    struct sockaddr_un address;
+    if (vta_unix_address(&address, path) != 0) return -1;
+    return connect(socket, (const struct sockaddr *)&address, sizeof address);
+}
+
+// Who was at the other end when the connection was made: struct ucred, which is for _GNU_SOURCE only.
+struct vta_peer { pid_t process; uid_t user; gid_t group; };
+
+static inline int vta_peer_of(int socket, struct vta_peer *peer) {
+    socklen_t length = sizeof *peer;
+    return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, peer, &length);
+}
+
+// The peer's supplementary groups; their number, or -1: with ERANGE where there are more than `capacity`.
+static inline int vta_peer_groups(int socket, gid_t *groups, int capacity) {
+    socklen_t length = (socklen_t)capacity * sizeof *groups;
+    if (getsockopt(socket, SOL_SOCKET, 59 /* SO_PEERGROUPS, Linux 4.13 */, groups, &length) != 0) return -1;
+    return (int)(length / sizeof *groups);
+}

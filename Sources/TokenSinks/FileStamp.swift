@@ -20,7 +20,8 @@ struct FileStamp: Equatable, Sendable {
         case regular = "a file"
         case directory = "a directory"
         case link = "a symbolic link"
-        case other = "a socket, pipe or device"
+        case socket = "a socket"
+        case other = "a pipe or a device"
     }
 
     var isRegular: Bool { kind == .regular }
@@ -38,6 +39,7 @@ struct FileStamp: Equatable, Sendable {
         case S_IFREG: kind = .regular
         case S_IFDIR: kind = .directory
         case S_IFLNK: kind = .link
+        case S_IFSOCK: kind = .socket
         default: kind = .other
         }
         mode = UInt16(status.st_mode & 0o7777)

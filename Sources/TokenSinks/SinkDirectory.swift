@@ -181,7 +181,7 @@ struct SinkDirectory: ~Copyable {
     /// agent still writes is locked, in whatever container that agent runs, and is left alone.
     func removeLeftovers(of name: String) throws(SystemFault) -> Int {
         var removed = 0
-        for leftover in try entries() where TemporaryName.matches(leftover, name) {
+        for leftover in try names(where: { TemporaryName.matches($0, name) }) {
             guard let file = try? openFile(leftover, O_RDONLY), flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
                 continue
             }
@@ -190,7 +190,8 @@ struct SinkDirectory: ~Copyable {
         return removed
     }
 
-    private func entries() throws(SystemFault) -> [String] {
+    /// The names that meet a condition.
+    func names(where isWanted: (String) -> Bool) throws(SystemFault) -> [String] {
         // A description of its own: reading moves the position that duplicates would share.
         let listing = unsafe openat(descriptor.number, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         // SAFETY: `stream` takes the descriptor over and is closed once; an entry is read before the next call.
@@ -198,11 +199,10 @@ struct SinkDirectory: ~Copyable {
         defer { unsafe closedir(stream) }
         var names: [String] = []
         while let entry = unsafe readdir(stream) {
-            unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
-                let characters = unsafe UnsafeRawPointer(name).assumingMemoryBound(to: CChar.self)
-                // Few names are temporary ones: the rest is not copied.
-                if unsafe characters[0] == CChar(UInt8(ascii: ".")) { unsafe names.append(String(cString: characters)) }
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
+                unsafe String(cString: UnsafeRawPointer(name).assumingMemoryBound(to: CChar.self))
             }
+            if isWanted(name) { names.append(name) }
         }
         return names
     }
@@ -216,7 +216,18 @@ struct SinkDirectory: ~Copyable {
         return file
     }
 
-    private func rename(_ old: String, to new: String) throws(SystemFault) {
+    /// Gives a name that is no file its rights, never through a symbolic link.
+    func give(_ name: String, _ rights: FileRights) throws(SystemFault) {
+        guard unsafe fchmodat(descriptor.number, name, mode_t(rights.mode), 0) == 0 else {
+            throw SystemFault("chmod", full(name))
+        }
+        let (user, group) = (rights.ownership.user, rights.ownership.group)
+        guard unsafe fchownat(descriptor.number, name, user, group, AT_SYMLINK_NOFOLLOW) == 0 else {
+            throw SystemFault("chown", full(name))
+        }
+    }
+
+    func rename(_ old: String, to new: String) throws(SystemFault) {
         guard unsafe renameat(descriptor.number, old, descriptor.number, new) == 0 else {
             throw SystemFault("rename", full(new))
         }
@@ -248,21 +259,39 @@ struct SinkDirectory: ~Copyable {
     }
 }
 
-/// Names of files that are not yet a sink: `.token.vta-0123456789abcdef`.
-private enum TemporaryName {
+/// Names of files and sockets that are not yet a sink.
+enum TemporaryName {
     private static let mark = ".vta-"
-    private static let digits = 16
 
+    /// `.token.vta-0123456789abcdef`: says whose it is.
     static func make(for name: String) -> String {
-        let number = String(UInt64.random(in: .min ... .max), radix: 16)
-        return ".\(name)\(mark)\(String(repeating: "0", count: digits - number.count))\(number)"
+        ".\(name)\(mark)\(randomDigits(16))"
     }
 
     static func matches(_ candidate: String, _ name: String) -> Bool {
-        let start = ".\(name)\(mark)"
+        isMade(candidate, ".\(name)\(mark)", 16)
+    }
+
+    /// `.vta-01234567`: short, because the address of a socket is.
+    static func makeForSocket() -> String {
+        mark + randomDigits(8)
+    }
+
+    static let lengthForSocket = 13
+
+    static func isForSocket(_ candidate: String) -> Bool {
+        isMade(candidate, mark, 8)
+    }
+
+    private static func randomDigits(_ count: Int) -> String {
+        let digits = String(UInt64.random(in: .min ... .max), radix: 16)
+        return String((String(repeating: "0", count: 16) + digits).suffix(count))
+    }
+
+    private static func isMade(_ candidate: String, _ start: String, _ count: Int) -> Bool {
         guard candidate.hasPrefix(start) else { return false }
         let rest = candidate.utf8.dropFirst(start.utf8.count)
-        return rest.count == digits
+        return rest.count == count
             && rest.allSatisfy { ($0 >= 48 && $0 <= 57) || ($0 >= UInt8(ascii: "a") && $0 <= UInt8(ascii: "f")) }
     }
 }

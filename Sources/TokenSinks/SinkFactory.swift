@@ -1,7 +1,9 @@
 // TokenSinks: makes sinks and owns what they share.
 
+private import ChildProcess
 package import Diagnosis
 package import EventLoop
+private import Glibc
 package import Logging
 
 /// Makes the sinks of one process. Belongs to the agent's actor.
@@ -37,9 +39,24 @@ package final class SinkFactory {
         case .file(let place):
             return try FileSink(settings, place, queue: queue(for: place.path), watcher: watcher, log: log)
         case .socket(let place):
-            throw AgentError(.configurationInvalid, "a sink of type socket (\(place.path)) cannot be made yet")
+            return try SocketSink(
+                settings, place, loop: loop, queue: queue(for: place.path), watcher: watcher, log: log)
         }
     }
+
+    /// The runner of an `on_change` action. Its commands see PATH as the agent does, `about` (names and values that tell
+    /// what has changed, and no secret), and nothing else.
+    package func makeChangeRunner(_ action: ChangeAction, about: [String: String], log: Logger) -> ChangeRunner {
+        var environment = about
+        environment["PATH"] = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? Self.standardPath
+        let path = if case .signal(_, let path) = action { path } else { "/" }
+        return ChangeRunner(
+            action, environment: environment, launcher: ChildLauncher(loop: loop), loop: loop, queue: queue(for: path),
+            log: log)
+    }
+
+    /// What systemd gives to services.
+    private static let standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
     /// Most threads that can wait for disks at one time. A dead network file system holds up the sinks of its own queue.
     private static let queueLimit = 4

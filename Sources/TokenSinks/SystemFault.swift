@@ -36,6 +36,8 @@ struct SystemFault: Error {
             "Create \(directory); with systemd, RuntimeDirectory= does"
         case EROFS:
             "\(directory) is on a read-only file system: mount a writable one there, or add it to ReadWritePaths="
+        case EPERM where call == "chown":
+            "Only root, or CAP_CHOWN, may give files to another user or to a group that the agent is not in"
         case EACCES, EPERM:
             "Let the agent's user (uid \(geteuid())) list, search and write \(directory)"
         case ENOSPC:
@@ -76,6 +78,13 @@ struct Descriptor: ~Copyable {
     init(_ number: Int32, _ call: String, _ path: String) throws(SystemFault) {
         guard number >= 0 else { throw SystemFault(call, path) }
         self.number = number
+    }
+
+    /// The number, no longer owned.
+    consuming func take() -> Int32 {
+        let taken = number
+        discard self
+        return taken
     }
 
     deinit {

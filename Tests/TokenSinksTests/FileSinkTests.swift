@@ -104,7 +104,7 @@ struct FileSinkTests {
             (name: "a-file/token", expected: "Create "),
             (name: "a-directory", expected: "is a directory, not a file"),
             (name: "a-link", expected: "is a symbolic link, not a file"),
-            (name: "a-pipe", expected: "is a socket, pipe or device, not a file"),
+            (name: "a-pipe", expected: "is a pipe or a device, not a file"),
             (name: String(repeating: "n", count: 250), expected: "Give another path"),
         ])
     func refuses(name: String, expected: String) async throws {

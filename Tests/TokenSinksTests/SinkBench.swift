@@ -61,17 +61,20 @@ actor Caretaker {
 
     /// Starts to care for a file sink with each of these contents.
     func begin(_ files: [(path: String, content: TokenContent)]) async throws {
+        try await begin(files.map { SinkSettings(place: .file(FilePlace(path: $0.path))) }, files.map(\.content))
+    }
+
+    /// Starts to care for these sinks.
+    func begin(_ settings: [SinkSettings], _ contents: [TokenContent]) async throws {
         let factory = SinkFactory(loop: loop, log: quiet)
-        for file in files {
-            let settings = SinkSettings(place: .file(FilePlace(path: file.path)))
+        self.contents = contents
+        for (index, settings) in settings.enumerated() {
             // A predecessor, as after a reload, whose watches end while the successor's begin.
             let former = try factory.makeSink(settings, log: quiet)
             former.watch { _ in }
             former.close()
-            let index = sinks.count
             sinks.append(try factory.makeSink(settings, log: quiet))
-            contents.append(file.content)
-            try await sinks[index].deliver(file.content)
+            try await sinks[index].deliver(contents[index])
             sinks[index].watch { disturbance in
                 self.assumeIsolated { $0.notice(disturbance, at: index) }
             }

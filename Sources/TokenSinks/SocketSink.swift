@@ -1,0 +1,105 @@
+// TokenSinks: a socket that hands the token to each connection: nothing on disk, and a source for LoadCredential=.
+
+package import Crypto
+package import Diagnosis
+internal import EventLoop
+private import Glibc
+internal import Logging
+
+/// A token behind a socket.
+package final class SocketSink: TokenSink {
+    package let name: String
+    private let settings: SinkSettings
+    private let place: SocketPlace
+    private let listener: SocketListener
+    private let server: SocketServer
+    private let envelope: Envelope?
+    private let queue: BlockingQueue
+    private let watcher: DirectoryWatcher?
+    private var sinkGuard: SinkGuard?
+    private var delivered: Rendering?
+    private let log: Logger
+
+    /// Throws `configurationInvalid` for a path that cannot be one.
+    init(
+        _ settings: SinkSettings, _ place: SocketPlace, loop: EventLoop, queue: BlockingQueue,
+        watcher: DirectoryWatcher?, log: Logger
+    ) throws(AgentError) {
+        name = "socket \(place.path)"
+        self.settings = settings
+        self.place = place
+        listener = try SocketListener(place)
+        envelope = settings.encryption.map { Envelope(settings: $0) }
+        self.queue = queue
+        self.watcher = watcher
+        var log = log
+        log[metadataKey: "sink"] = "\(name)"
+        self.log = log
+        server = SocketServer(loop: loop, log: log)
+    }
+
+    /// Also begins to listen, so that those who need the token can come and wait for it.
+    package func check() async throws(AgentError) {
+        let (listener, place) = (listener, place)
+        let descriptor = try await queue.run { () throws(AgentError) in
+            try listener.check()
+            _ = try AdmittedPeers(place)
+            return try listener.open()
+        }
+        if let descriptor { await server.listen(on: descriptor) }
+    }
+
+    @discardableResult
+    package func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
+        let (envelope, place, listener) = (envelope, place, listener)
+        let rendering = try Rendering(
+            content, format: settings.format, newline: settings.newline, wraps: settings.wrapTTL != nil)
+        let isSameToken = delivered?.token == rendering.token
+        let isSame = isSameToken && delivered?.bytes == rendering.bytes
+        let (bytes, admitted, fresh) = try await queue.run { () throws(AgentError) in
+            (try envelope?.seal(rendering.bytes) ?? rendering.bytes, try AdmittedPeers(place), try listener.open())
+        }
+        if let fresh { await server.listen(on: fresh) }
+        await server.serve(bytes, to: admitted)
+        delivered = rendering
+        if isSame { return fresh == nil ? .unchanged : .restored }
+        return isSameToken ? .refreshed : .rotated
+    }
+
+    package func heldToken() async -> Secret? { nil }
+
+    package func withdraw() async throws(AgentError) {
+        delivered = nil
+        await server.serve(nil, to: AdmittedPeers.all)
+    }
+
+    package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
+        guard let watcher, sinkGuard == nil else { return }
+        let sinkGuard = SinkGuard(
+            watcher: watcher, queue: queue, directory: listener.directory, name: listener.name, log: log,
+            inspect: { [listener] in listener.inspect() }, onDisturbed: onDisturbed)
+        sinkGuard.assumeIsolated { $0.start() }
+        self.sinkGuard = sinkGuard
+    }
+
+    package func close() {
+        sinkGuard?.assumeIsolated { $0.stop() }
+        sinkGuard = nil
+        server.assumeIsolated { $0.close() }
+        listener.close()
+    }
+}
+
+extension AdmittedPeers {
+    /// Throws `configurationInvalid` for names that this machine does not know. Asks the name service, which may block.
+    init(_ place: SocketPlace) throws(AgentError) {
+        guard !place.allowUsers.isEmpty || !place.allowGroups.isEmpty else {
+            self = .all
+            return
+        }
+        var (users, groups): (Set<uid_t>, Set<gid_t>) = ([], [])
+        for name in place.allowUsers { users.insert(try userIdentifier(name)) }
+        for name in place.allowGroups { groups.insert(try groupIdentifier(name)) }
+        self = .these(users: users, groups: groups)
+    }
+}

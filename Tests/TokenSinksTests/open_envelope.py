@@ -1,0 +1,41 @@
+"""Opens what an encrypted sink holds, as a reader of Vault Agent's would: by an implementation that is not the agent's.
+
+usage: open_envelope.py ENVELOPE PRIVATE_KEY_HEX AAD plain|derived
+       open_envelope.py --public-key PRIVATE_KEY_HEX
+"""
+
+import base64
+import json
+import sys
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+
+def raw(key: X25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def main() -> None:
+    if sys.argv[1] == "--public-key":
+        key = raw(X25519PrivateKey.from_private_bytes(bytes.fromhex(sys.argv[2])).public_key())
+        print(json.dumps({"curve25519_public_key": base64.b64encode(key).decode()}))
+        return
+    path, private_hex, aad, kind = sys.argv[1:]
+    with open(path, encoding="ascii") as file:
+        envelope = json.load(file)
+    assert list(envelope) == ["curve25519_public_key", "nonce", "encrypted_payload"], list(envelope)
+    theirs, nonce, payload = (base64.b64decode(text, validate=True) for text in envelope.values())
+    assert len(nonce) == 12
+    private = X25519PrivateKey.from_private_bytes(bytes.fromhex(private_hex))
+    key = private.exchange(X25519PublicKey.from_public_bytes(theirs))
+    if kind == "derived":
+        low, high = sorted([theirs, raw(private.public_key())])
+        key = HKDF(SHA256(), 32, salt=low, info=high).derive(key)
+    sys.stdout.buffer.write(AESGCM(key).decrypt(nonce, payload, aad.encode()))
+
+
+main()
