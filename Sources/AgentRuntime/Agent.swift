@@ -80,6 +80,7 @@ package actor Agent {
         let names = configuration.tokens.map(\.name)
         order.sort { place(of: $0, in: names) < place(of: $1, in: names) }
         configurationTrouble = nil
+        surroundings.reporter.adopt(configuration.health)
         report()
     }
 
@@ -114,7 +115,7 @@ package actor Agent {
             posts[id]?.work.values.forEach { $0.cancel() }
             event(id, .stopRequested)
         }
-        report()
+        reportNow()
         finishIfDone()
     }
 
@@ -151,6 +152,7 @@ package actor Agent {
             return
         }
         self.onFinish = nil
+        reportNow()
         for id in order { dismiss(id) }
         onFinish()
     }
@@ -207,6 +209,11 @@ package actor Agent {
         return health
     }
 
+    /// A page of the health server, as things are now.
+    package func answer(to page: HealthPage) -> HealthAnswer {
+        HealthAnswer(page, health(), surroundings.metrics, at: loop.wallTime)
+    }
+
     /// The tokens that are held, in the configuration's order.
     package func summaries() -> [LoginSummary] {
         order.compactMap { posts[$0]?.keeper.summary() }
@@ -217,7 +224,7 @@ package actor Agent {
         guard reportAlarm == nil else { return }
         let now = loop.now
         let earliest = (lastReport ?? .distantPast) + Self.betweenReports
-        if stopping || earliest <= now {
+        if earliest <= now {
             sendReport(beat: false)
         } else {
             reportAlarm = loop.schedule(at: earliest) { [weak self] in
@@ -229,12 +236,21 @@ package actor Agent {
         }
     }
 
+    /// For the last words: nobody may be there to ring an alarm for them.
+    private func reportNow() {
+        if let reportAlarm { loop.cancel(reportAlarm) }
+        reportAlarm = nil
+        sendReport(beat: false)
+    }
+
     /// Least time between two reports: a fleet of tokens in one process changes all the time while it starts.
     private static let betweenReports: Duration = .milliseconds(100)
 
     private func sendReport(beat: Bool) {
         lastReport = loop.now
-        surroundings.reporter.report(health(), at: loop.wallTime, beat: beat)
+        let (health, now) = (health(), loop.wallTime)
+        surroundings.reporter.report(health, at: now, beat: beat)
+        surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
     }
 
     private func beat() {

@@ -28,6 +28,20 @@ package protocol HealthReporter {
     /// A reload begins; ``reloaded(_:at:)`` ends it, whether the new configuration was accepted or not.
     func reloading()
     func reloaded(_ health: AgentHealth, at now: WallTime)
+
+    /// Puts the agent's numbers where they are looked for. Follows each report.
+    func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool)
+
+    /// A new configuration is in force, and may want the reports elsewhere.
+    func adopt(_ settings: HealthSettings)
+}
+
+extension HealthReporter {
+    /// Does nothing: a reporter without readers of numbers.
+    package func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {}
+
+    /// Does nothing: a reporter that the configuration does not speak of.
+    package func adopt(_ settings: HealthSettings) {}
 }
 
 /// What the agent stands on.
@@ -44,6 +58,7 @@ package struct AgentSurroundings {
     /// What a restart needs to take a token over; nil: nothing is kept.
     package var takeovers: (any TakeoverStore)?
     package var reporter: any HealthReporter
+    package var metrics = Metrics()
     /// Time between two beats of ``HealthReporter``; nil: none.
     package var beatInterval: Duration?
     /// Spreads timers. Equal seeds give equal runs.

@@ -9,16 +9,35 @@ import Timekeeping
 final class ServiceReporter: HealthReporter {
     private let manager: ServiceManager
     private let log: Logger
-    private let statusFile: StatusFile?
+    private var statusFile: Destination<StatusFile>?
+    private var metricsFile: Destination<MetricsFile>?
     private var repeated = RepeatedFailures()
     private var latest: AgentHealth?
+    private var published: AgentHealth?
     private var announced = false
     private var saidStopping = false
 
-    init(manager: ServiceManager, statusFile: StatusFile?, log: Logger) {
+    /// A file and where it is.
+    private struct Destination<File> {
+        let path: String
+        let file: File
+    }
+
+    init(manager: ServiceManager, settings: HealthSettings, log: Logger) {
         self.manager = manager
-        self.statusFile = statusFile
         self.log = log
+        adopt(settings)
+    }
+
+    func adopt(_ settings: HealthSettings) {
+        if settings.statusFile != statusFile?.path {
+            statusFile = settings.statusFile.map { Destination(path: $0, file: StatusFile(path: $0)) }
+            latest = nil
+        }
+        if settings.metricsTextfile != metricsFile?.path {
+            metricsFile = settings.metricsTextfile.map { Destination(path: $0, file: MetricsFile(path: $0)) }
+            published = nil
+        }
     }
 
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
@@ -34,17 +53,32 @@ final class ServiceReporter: HealthReporter {
             manager.status(line)
         }
         if beat { manager.beat() }
-        do throws(AgentError) {
+        writing("Status file could not be written") { () throws(AgentError) in
             if health != latest {
-                try statusFile?.write(health, at: now)
+                try statusFile?.file.write(health, at: now)
             } else if beat {
-                try statusFile?.beat()
+                try statusFile?.file.beat()
             }
             latest = health
-            _ = repeated.recovered("status file")
+        }
+    }
+
+    func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {
+        guard let metricsFile, beat || health != published else { return }
+        writing("Metrics file could not be written") { () throws(AgentError) in
+            try metricsFile.file.write(metrics.text(health, at: now))
+            published = health
+        }
+    }
+
+    /// A file that cannot be written keeps no token from anyone: it is logged, and tried again with the next report.
+    private func writing(_ complaint: Logger.Message, _ body: () throws(AgentError) -> Void) {
+        do {
+            try body()
+            _ = repeated.recovered("\(complaint)")
         } catch {
-            if repeated.failed("status file", error.code) != nil {
-                log.error("Status file could not be written", error: error)
+            if let attempts = repeated.failed("\(complaint)", error.code) {
+                log.error(complaint, error: error, metadata: ["attempts": "\(attempts)"])
             }
         }
     }

@@ -23,6 +23,7 @@ actor ServiceSession {
     private let end: Outcome<Void>
     private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
     private var agent: Agent?
+    private var healthServer: (address: String, server: HealthServer)?
     private var signals: [any DispatchSourceSignal] = []
     private var isReloading = false
     private var reloadAgain = false
@@ -46,11 +47,10 @@ actor ServiceSession {
         let agent = Agent(
             surroundings: .machine(
                 configuration, loop: loop, environment: environment,
-                reporter: ServiceReporter(
-                    manager: manager, statusFile: configuration.health.statusFile.map { StatusFile(path: $0) },
-                    log: log),
+                reporter: ServiceReporter(manager: manager, settings: configuration.health, log: log),
                 beatInterval: interval, version: version, log: log))
         self.agent = agent
+        serveHealth(at: configuration.health.metricsListen, of: agent)
         log.notice("Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
         Task(executorPreference: loop) {
             do throws(AgentError) {
@@ -58,6 +58,22 @@ actor ServiceSession {
             } catch {
                 self.end.set(.failure(error))
             }
+        }
+    }
+
+    /// Has the health server listen there and nowhere else. An address that cannot be had keeps no token from anyone.
+    private func serveHealth(at address: String?, of agent: Agent) {
+        guard healthServer?.address != address else { return }
+        healthServer?.server.stop()
+        healthServer = nil
+        guard let address else { return }
+        do throws(AgentError) {
+            let server = try HealthServer(at: try ListenAddress(address), on: loop) { page in
+                agent.assumeIsolated { $0.answer(to: page) }
+            }
+            healthServer = (address, server)
+        } catch {
+            log.error("Metrics and probes are not served", error: error)
         }
     }
 
@@ -109,6 +125,7 @@ actor ServiceSession {
         }
         do throws(AgentError) {
             try await agent.reload(loaded.configuration)
+            serveHealth(at: loaded.configuration.health.metricsListen, of: agent)
             log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
             reloadEnded(nil)
         } catch {
@@ -127,16 +144,21 @@ actor ServiceSession {
 
     private func stop() {
         guard let agent else {
-            end.set(.success(()))
+            stopped()
             return
         }
         log.notice("Stopping")
-        let end = end
         Task(executorPreference: loop) {
-            await agent.stop { end.set(.success(())) }
+            await agent.stop { self.assumeIsolated { $0.stopped() } }
         }
         // Whatever hangs: systemd's own patience is longer.
-        _ = loop.schedule(at: loop.now + Self.longestStop) { end.set(.success(())) }
+        _ = loop.schedule(at: loop.now + Self.longestStop) { self.assumeIsolated { $0.stopped() } }
+    }
+
+    private func stopped() {
+        healthServer?.server.stop()
+        healthServer = nil
+        end.set(.success(()))
     }
 
     /// Under the 5 s that stopping may take.

@@ -34,9 +34,10 @@ extension TokenKeeper {
         self.init(
             settings: settings, seed: seed,
             origin: TokenOrigin(
-                login: settings.login, chain: chain, vault: vault),
+                login: settings.login, chain: chain, vault: vault, metrics: surroundings.metrics,
+                timekeeper: surroundings.loop),
             vault: vault, sinks: SinkGroup(sinks: sinks, log: log), takeovers: surroundings.takeovers,
-            timekeeper: surroundings.loop, log: log)
+            metrics: surroundings.metrics, timekeeper: surroundings.loop, log: log)
     }
 }
 

@@ -26,6 +26,7 @@ final class TokenKeeper {
     private let vault: VaultClient
     private let sinks: SinkGroup
     private let takeovers: (any TakeoverStore)?
+    private let metrics: Metrics
     private let timekeeper: any Timekeeper
     private let journal: KeeperJournal
 
@@ -38,13 +39,14 @@ final class TokenKeeper {
 
     init(
         settings: TokenSettings, seed: UInt64, origin: TokenOrigin, vault: VaultClient, sinks: SinkGroup,
-        takeovers: (any TakeoverStore)?, timekeeper: any Timekeeper, log: Logger
+        takeovers: (any TakeoverStore)?, metrics: Metrics, timekeeper: any Timekeeper, log: Logger
     ) {
         self.settings = settings
         self.origin = origin
         self.vault = vault
         self.sinks = sinks
         self.takeovers = takeovers
+        self.metrics = metrics
         self.timekeeper = timekeeper
         lifecycle = TokenLifecycle(policy: settings.policy, seed: seed)
         journal = KeeperJournal(log: log)
@@ -119,19 +121,28 @@ final class TokenKeeper {
                     id: keep(HeldToken(grant)), sentAt: grant.sentAt, duration: grant.leaseDuration,
                     renewable: grant.renewable, limitedUses: grant.numUses > 0))
         case .renew(let id, let increment):
-            let renewal = try await vault.renewSelf(try token(id), increment: increment, within: limit)
+            let token = try token(id)
+            let renewal = try await metrics.observing(.renew, by: timekeeper) { () throws(AgentError) in
+                try await vault.renewSelf(token, increment: increment, within: limit)
+            }
             held[id]?.renewed(by: renewal)
             return .renewed(
                 duration: renewal.leaseDuration, renewable: renewal.renewable, sentAt: renewal.sentAt)
         case .lookUp(let id):
-            let facts = try await vault.lookUpSelf(try token(id), within: limit)
+            let token = try token(id)
+            let facts = try await metrics.observing(.lookUp, by: timekeeper) { () throws(AgentError) in
+                try await vault.lookUpSelf(token, within: limit)
+            }
             held[id]?.learn(from: facts)
             return .alive(
                 Grant(
                     id: id, sentAt: facts.sentAt, duration: facts.ttl, fullLease: facts.period ?? facts.creationTTL,
                     renewable: facts.renewable, limitedUses: facts.numUses != 0))
         case .revoke(let id):
-            try await vault.revokeSelf(try token(id), within: limit)
+            let token = try token(id)
+            try await metrics.observing(.revoke, by: timekeeper) { () throws(AgentError) in
+                try await vault.revokeSelf(token, within: limit)
+            }
             return .revoked
         }
     }

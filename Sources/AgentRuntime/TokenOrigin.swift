@@ -6,6 +6,8 @@ import Crypto
 import Diagnosis
 import HTTPClient
 import Logging
+import ServiceHealth
+import Timekeeping
 import VaultAPI
 
 /// Logs in for one token: finds the AWS identity, proves it, asks Vault.
@@ -13,20 +15,31 @@ final class TokenOrigin {
     private let login: LoginSettings
     private let chain: CredentialChain
     private let vault: VaultClient
+    private let metrics: Metrics
+    private let timekeeper: any Timekeeper
 
-    init(login: LoginSettings, chain: CredentialChain, vault: VaultClient) {
+    init(
+        login: LoginSettings, chain: CredentialChain, vault: VaultClient, metrics: Metrics,
+        timekeeper: any Timekeeper
+    ) {
         self.login = login
         self.chain = chain
         self.vault = vault
+        self.metrics = metrics
+        self.timekeeper = timekeeper
     }
 
     /// A new token. `withNewCredentials`: those that are cached were refused. `limit` is for Vault's part; AWS has its own.
     func obtain(withNewCredentials: Bool, within limit: Duration) async throws(AgentError) -> TokenGrant {
         if withNewCredentials { chain.forgetCachedCredentials() }
-        let proof = try await prove()
-        switch try await vault.logIn(proof, within: limit) {
-        case .granted(let grant): return grant
-        case .wrapped(let wrapped): return try await vault.unwrap(wrapped.token, within: limit)
+        let proof = try await metrics.observing(.awsCredentials, by: timekeeper) { () throws(AgentError) in
+            try await prove()
+        }
+        return try await metrics.observing(.login, by: timekeeper) { () throws(AgentError) in
+            switch try await vault.logIn(proof, within: limit) {
+            case .granted(let grant): grant
+            case .wrapped(let wrapped): try await vault.unwrap(wrapped.token, within: limit)
+            }
         }
     }
 

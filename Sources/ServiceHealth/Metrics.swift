@@ -17,8 +17,6 @@ package final class Metrics {
         case renew
         case lookUp = "look_up"
         case revoke
-        case wrap
-        case createChild = "create_child"
     }
 
     private var durations: [Operation: Histogram] = [:]
@@ -28,6 +26,15 @@ package final class Metrics {
     /// A request was answered, well or badly, or given up, after so long.
     package func observe(_ operation: Operation, _ duration: Duration) {
         durations[operation, default: Histogram()].observe(duration.inSeconds)
+    }
+
+    /// Does `body` and observes how long it took by `timekeeper`, whatever its end.
+    package func observing<Value, Failure: Error>(
+        _ operation: Operation, by timekeeper: any Timekeeper, _ body: () async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        let began = timekeeper.now
+        defer { observe(operation, timekeeper.now - began) }
+        return try await body()
     }
 
     /// The whole page. A sample that has no value (the expiry of a token that is not there) is left out.
