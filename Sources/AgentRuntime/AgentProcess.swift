@@ -1,7 +1,6 @@
 // AgentRuntime: the agent on the real machine: event loop, libcurl, signals, systemd.
 
 package import Configuration
-private import Crypto
 package import Diagnosis
 private import Dispatch
 package import EventLoop
@@ -22,7 +21,6 @@ package enum AgentProcess {
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, log: Logger,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
     ) throws(AgentError) {
-        try ProcessHardening.apply()
         let end = Outcome<Void>()
         let loop = try EventLoop(label: "vault-token-agent")
         let session = ServiceSession(loop: loop, log: log, end: end, reload: reload)
@@ -38,8 +36,7 @@ package enum AgentProcess {
     package static func logIn(
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, timeout: Duration, log: Logger
     ) throws(AgentError) -> [LoginSummary] {
-        try ProcessHardening.apply()
-        return try onLoop { (loop) throws(AgentError) in
+        try onLoop { (loop) throws(AgentError) in
             let (decisions, decision) = AsyncStream<AgentError?>.makeStream()
             let agent = Agent(
                 surroundings: .machine(

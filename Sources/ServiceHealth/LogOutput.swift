@@ -26,7 +26,7 @@ package final class LogOutput: Sendable {
     package init(_ settings: HealthSettings, descriptor: Int32 = STDERR_FILENO) {
         form =
             switch settings.logFormat {
-            case .journal: .journal
+            case .journal: Self.journalListens ? .journal : .text
             case .json: .json
             case .text: .text
             case .auto: Self.isJournal(descriptor) ? .journal : .text
@@ -46,6 +46,11 @@ package final class LogOutput: Sendable {
 
     fileprivate var currentLevel: Logger.Level {
         level.withLock { $0 }
+    }
+
+    /// Without journald libsystemd drops every record and calls that success.
+    private static var journalListens: Bool {
+        unsafe access("/run/systemd/journal/socket", W_OK) == 0
     }
 
     /// Whether the descriptor is the stream to the journal that systemd made: `JOURNAL_STREAM` holds its device and inode.

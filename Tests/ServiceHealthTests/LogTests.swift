@@ -121,6 +121,14 @@ struct TestPipe {
         #expect(pipe.drain().hasSuffix(" info    Token renewed\n"))
     }
 
+    @Test(.enabled("there is no journal here", { unsafe access("/run/systemd/journal/socket", W_OK) != 0 }))
+    func `a journal that is asked for and not there does not swallow the log`() {
+        let pipe = TestPipe()
+        defer { pipe.close() }
+        LogOutput(settings(.journal), descriptor: pipe.writer).logger(label: "test").info("Token renewed")
+        #expect(pipe.drain().hasSuffix(" info    Token renewed\n"))
+    }
+
     @Test func `a reload changes the level of loggers already handed out`() {
         let pipe = TestPipe()
         defer { pipe.close() }

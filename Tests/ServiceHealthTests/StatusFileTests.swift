@@ -145,6 +145,26 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         #expect(error?.description.contains("\n") == false)
     }
 
+    @Test func `a damaged file is refused or read, and what is read moves no cursor`() throws {
+        var generator = SystemRandomNumberGenerator()
+        let whole = Array(try StatusDocument(agent([struggling(), fresh("other")]), at: noon).json.utf8)
+        for _ in 0..<2_000 {
+            var bytes = whole
+            for _ in 0...Int.random(in: 0..<4, using: &generator) {
+                let place = Int.random(in: 0..<bytes.count, using: &generator)
+                switch Int.random(in: 0..<3, using: &generator) {
+                case 0: bytes[place] = .random(in: 0...255, using: &generator)
+                case 1: bytes.removeSubrange(place..<min(bytes.count - 1, place + 40))
+                default: bytes.insert(contentsOf: bytes[..<min(20, place)], at: place)
+                }
+            }
+            guard let document = try? StatusDocument(json: bytes, from: "status.json") else { continue }
+            let text = StatusReading(document: document, heartbeat: noon).table(at: noon)
+            let moving = text.unicodeScalars.contains { $0 != "\n" && $0.properties.generalCategory == .control }
+            #expect(!moving, "\(String(decoding: bytes, as: UTF8.self))")
+        }
+    }
+
     @Test func `a pipe in its place does not make the reader wait`() {
         let directory = TestDirectory()
         unsafe mkfifo(directory.file("status.json"), 0o644)
