@@ -1,0 +1,212 @@
+// File sinks where the file system has something to say: full, read-only, mounted, owned by others. Needs root.
+
+import Diagnosis
+import EventLoop
+import Glibc
+import Testing
+import Timekeeping
+
+@testable import TokenSinks
+
+/// Something mounted for one test.
+private final class Mounted: Sendable {
+    let path: String
+
+    struct Refused: Error {}
+
+    init(_ arguments: [String], at path: String) throws {
+        self.path = path
+        guard Mounted.run(["mount"] + arguments + [path]) else { throw Refused() }
+    }
+
+    deinit {
+        _ = Mounted.run(["umount", "--lazy", path])
+    }
+
+    func remount(_ options: String) -> Bool {
+        Mounted.run(["mount", "-o", "remount,\(options)", path])
+    }
+
+    private static func run(_ arguments: [String]) -> Bool {
+        var words: [UnsafeMutablePointer<CChar>?] = unsafe arguments.map { unsafe strdup($0) } + [nil]
+        defer { unsafe words.forEach { unsafe free($0) } }
+        var child: pid_t = 0
+        guard unsafe posix_spawnp(&child, arguments[0], nil, nil, &words, environ) == 0 else { return false }
+        var status: Int32 = -1
+        return unsafe waitpid(child, &status, 0) == child && status == 0
+    }
+
+    /// Whether this user and container may mount at all.
+    static let isPossible: Bool = {
+        let directory = TemporaryDirectory()
+        return geteuid() == 0 && (try? Mounted(["-t", "tmpfs", "tmpfs"], at: directory.path)) != nil
+    }()
+}
+
+@Suite(
+    "A file sink on a file system of its own",
+    .enabled(if: Mounted.isPossible, "needs root and the right to mount (CAP_SYS_ADMIN)"))
+struct FileSystemTests {
+    private let directory = TemporaryDirectory()
+    private var path: String { directory.file("token") }
+
+    private func tmpfs(_ options: String) throws -> Mounted {
+        try Mounted(["-t", "tmpfs", "-o", options, "tmpfs"], at: directory.path)
+    }
+
+    @Test(
+        "that is full keeps the old token, leaves nothing behind, and gets the new one once there is room",
+        arguments: ["size=16k", "nr_inodes=3"])
+    func full(options: String) async throws {
+        let mounted = try tmpfs(options)
+        let (path, directory) = (path, directory)
+        try await onLoop { loop in
+            let sink = try fileSink(path, on: loop) { settings, _ in settings.format = .json }
+            try await sink.check()
+            try await sink.deliver(content("hvs.first"))
+            let filler = unsafe open(directory.file("filler"), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+            let page = [UInt8](repeating: 0, count: 4_096)
+            for _ in 0..<16 { _ = unsafe write(filler, page, page.count) }
+            close(filler)
+            let before = contents(path)
+            for _ in 0..<3 {
+                let error = try await #require(throws: AgentError.self) {
+                    try await sink.deliver(content("hvs.second"))
+                }
+                #expect(error.code == .sinkFull)
+                #expect(error.remedy.contains(directory.path))
+                #expect(contents(path) == before)
+                #expect(directory.names == ["filler", "token"])
+            }
+            let error = try await #require(throws: AgentError.self) { try await sink.check() }
+            #expect(error.code == .sinkFull)
+            #expect(directory.names == ["filler", "token"])
+            remove(directory.file("filler"))
+            #expect(try await sink.deliver(content("hvs.second")) == .rotated)
+            #expect(directory.names == ["token"])
+        }
+        _ = mounted
+    }
+
+    @Test("that is read-only says so at start and later, and keeps the old token")
+    func readOnly() async throws {
+        let mounted = try tmpfs("size=64k")
+        let (path, directory) = (path, directory)
+        try await onLoop { loop in
+            let sink = try fileSink(path, on: loop)
+            try await sink.deliver(content("hvs.first"))
+            #expect(mounted.remount("ro"))
+            let late = try await #require(throws: AgentError.self) { try await sink.deliver(content("hvs.second")) }
+            #expect(late.code == .sinkUnwritable)
+            #expect(late.remedy.contains("read-only"))
+            let early = try await #require(throws: AgentError.self) { try await sink.check() }
+            #expect(early.code == .configurationInvalid)
+            #expect(try await sink.deliver(content("hvs.first")) == .unchanged)
+            #expect(contents(path) == "hvs.first")
+            #expect(directory.names == ["token"])
+        }
+    }
+
+    @Test("that comes and goes is noticed at the next delivery")
+    func mountedOver() async throws {
+        let path = path
+        try await onLoop { loop in
+            let sink = try fileSink(path, on: loop)
+            try await sink.deliver(content("hvs.first"))
+            var mounted: Mounted? = try tmpfs("size=64k")
+            #expect(try await sink.deliver(content("hvs.first")) == .restored)
+            #expect(contents(path) == "hvs.first")
+            mounted = nil
+            #expect(mounted == nil)
+            #expect(try await sink.deliver(content("hvs.first")) == .unchanged)
+        }
+    }
+
+    @Test(
+        "that is one bind-mounted file is written in place, watched, and emptied at the end", arguments: [true, false])
+    func bindMountedFile(isKnownAtStart: Bool) async throws {
+        let (path, directory) = (path, directory)
+        let source = directory.file("source")
+        write("what was there before and was rather long", to: source, mode: 0o644)
+        write("", to: path)
+        try await onLoop { loop in
+            var mounted: [Mounted] = []
+            if isKnownAtStart { mounted.append(try Mounted(["--bind", source], at: path)) }
+            let sink = try fileSink(path, on: loop)
+            try await sink.check()
+            if !isKnownAtStart { mounted.append(try Mounted(["--bind", source], at: path)) }
+            let before = try #require(Status(source))
+            try await sink.deliver(content("hvs.first"))
+            #expect(contents(source) == "hvs.first")
+            #expect(Status(source)?.inode == before.inode)
+            #expect(Status(source)?.mode == 0o640)
+            #expect(try await sink.deliver(content("hvs.first")) == .unchanged)
+            try await sink.deliver(content("hvs.the-second"))
+            #expect(contents(source) == "hvs.the-second")
+            #expect(directory.names == ["source", "token"])
+            try await sink.withdraw()
+            #expect(contents(source) == "")
+
+            let caretaker = Caretaker(on: loop)
+            try await caretaker.begin([(path, content("hvs.first"))])
+            await loop.sleep(for: .milliseconds(60))
+            let start = loop.now
+            // From outside, by the other name: the directory of the sink sees nothing of it.
+            write("", to: source)
+            #expect(await eventually(loop) { contents(path) == "hvs.first" })
+            #expect(loop.now - start < .seconds(1))
+            await caretaker.end()
+            #expect(mounted.count == 1)
+        }
+    }
+}
+
+@Suite("A file sink for another user", .enabled(if: geteuid() == 0, "only root can give files away"))
+struct OwnershipTests {
+    private let directory = TemporaryDirectory()
+    private var path: String { directory.file("token") }
+
+    @Test(
+        "belongs to the owner and group asked for, by name or number",
+        arguments: [("65534", "65533", 65_534, 65_533), ("nobody", "nogroup", 65_534, 65_534), ("daemon", nil, 1, 0)]
+            as [(String?, String?, uid_t, gid_t)])
+    func given(owner: String?, group: String?, user: uid_t, groupNumber: gid_t) async throws {
+        let path = path
+        try await onLoop { loop in
+            let sink = try fileSink(path, on: loop) { _, place in
+                place.owner = owner
+                place.group = group
+                place.mode = 0o400
+            }
+            try await sink.check()
+            try await sink.deliver(content("hvs.first"))
+            #expect(Status(path)?.owner == user && Status(path)?.group == groupNumber && Status(path)?.mode == 0o400)
+            _ = unsafe chown(path, 2, 2)
+            #expect(try await sink.deliver(content("hvs.first")) == .restored)
+            #expect(Status(path)?.owner == user && Status(path)?.group == groupNumber)
+        }
+    }
+
+    @Test("that an agent without privilege cannot make says so at start, and leaves nothing behind")
+    func unprivileged() async {
+        await #expect(processExitsWith: .success) {
+            let directory = TemporaryDirectory()
+            _ = unsafe chown(directory.path, 65_534, 65_534)
+            try #require(setgid(65_534) == 0 && setuid(65_534) == 0)
+            let path = directory.file("token")
+            try await onLoop { loop in
+                let sink = try fileSink(path, on: loop) { $1.owner = "root" }
+                let error = try await #require(throws: AgentError.self) { try await sink.check() }
+                try #require(error.code == .configurationInvalid)
+                try #require(error.remedy.contains("CAP_CHOWN"))
+                let denied = try fileSink("/root/token", on: loop)
+                let refusal = try await #require(throws: AgentError.self) { try await denied.check() }
+                try #require(refusal.code == .configurationInvalid && refusal.remedy.contains("uid 65534"))
+                let own = try fileSink(path, on: loop)
+                try await own.check()
+                try await own.deliver(content("hvs.first"))
+            }
+            try #require(directory.names == ["token"])
+        }
+    }
+}
