@@ -33,6 +33,7 @@ class FaultProxy:
         self._stopped = False
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
+        self.requests = 0  # or, while connections are refused, none: they never get this far
         self.port = 0
         self._listen()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -115,6 +116,7 @@ class FaultProxy:
 
     def _exchange(self, client: socket.socket, server: socket.socket, request: bytes) -> bool:
         """One request; false: the connection is to end."""
+        self.requests += 1
         fault = self._fault
         if fault in (Fault.HANG, Fault.BLACK_HOLE):
             with self._lock:

@@ -81,7 +81,6 @@ class FrontDoor:
         self.exchanges: list[Exchange] = []
         self.secrets: set[str] = set()
         self.tokens: list[str] = []  # every client token handed out, in order
-        self.redirect_to: str | None = None
         self.url = self.listen().url
 
     def listen(
@@ -133,8 +132,6 @@ class FrontDoor:
                     if canned.times == 0:
                         self._canned.remove(canned)
                     return canned.reply
-        if self.redirect_to is not None:
-            return Reply(307, b"", [("Location", self.redirect_to + request.target)])
         mount = self._mounts.get(path.removesuffix("/login"))
         try:
             if mount is not None and path.endswith("/login") and request.method in ("POST", "PUT"):

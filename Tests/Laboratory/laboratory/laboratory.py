@@ -3,7 +3,6 @@
 import contextlib
 import ssl
 import tempfile
-import time
 from pathlib import Path
 
 from .agent import AgentRun
@@ -14,6 +13,7 @@ from .faults import FaultProxy
 from .front_door import FrontDoor, Mount
 from .metadata import InstanceMetadata
 from .openbao import OpenBao
+from .web import Reply, WebServer
 
 SERVER_ID = "vault.example.com"
 
@@ -95,6 +95,12 @@ class Laboratory:
         self._ends.callback(made.stop)
         return made
 
+    def follower(self, leader: str) -> WebServer:
+        """A member of a cluster that is not its leader: it answers everything with 307 to the leader."""
+        made = WebServer(lambda request: Reply(307, b"", [("Location", leader + request.target)]))
+        self._ends.callback(made.stop)
+        return made
+
     def role(self, name: str, who: AwsRole | None = None, *, mount: Mount | None = None, **token: object) -> None:
         """A role for the laboratory's AWS role, or for whom `who` says."""
         bound = AwsRole(bound_principals=[f"arn:aws:iam::{self.aws.account}:role/{ROLE}"])
@@ -111,7 +117,7 @@ class Laboratory:
             found |= service.secrets
         return found
 
-    def configuration(self, folder: Path, *, address: str | None = None, role: str | None = "app") -> dict:
+    def configuration(self, folder: Path, *, address: str | list[str] | None = None, role: str | None = "app") -> dict:
         """A configuration for this laboratory: one token by an iam login, one file. Tests change what they need."""
         auth: dict = {"type": "iam", "header_value": SERVER_ID, "region": REGION}
         if role is not None:
@@ -162,7 +168,3 @@ class Laboratory:
 
     def logins(self, since: float = 0) -> int:
         return self.front_door.count(since=since, path_ends="/login")
-
-    @staticmethod
-    def now() -> float:
-        return time.monotonic()

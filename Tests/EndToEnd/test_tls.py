@@ -1,0 +1,97 @@
+"""TLS with a CA of one's own and client certificates asked for, against a server that insists on both."""
+
+import copy
+import time
+
+import pytest
+
+from laboratory.certificates import PASSPHRASE
+
+
+@pytest.fixture
+def configuration(tls_lab, tmp_path):
+    made = tls_lab.configuration(tmp_path, address=tls_lab.tls_url)
+    certificates = tls_lab.certificates
+    made["vault"]["tls"] = {
+        "ca_cert": str(certificates.authority),
+        "client_cert": str(certificates.client.certificate),
+        "client_key": str(certificates.client.key),
+    }
+    return made
+
+
+def start(tls_lab, tmp_path, configuration, **tls):
+    changed = copy.deepcopy(configuration)
+    changed["vault"]["tls"].update(tls)
+    changed["vault"]["tls"] = {key: value for key, value in changed["vault"]["tls"].items() if value is not None}
+    return tls_lab.agent(folder=tmp_path, configuration=changed)
+
+
+def test_a_token_comes_over_mutual_tls_and_is_renewed(tls_lab, tmp_path, configuration):
+    tls_lab.role("short", ttl="4s")
+    configuration["tokens"][0]["auth"]["role"] = "short"
+    run = start(tls_lab, tmp_path, configuration)
+    token = run.wait_for_token(10)
+    time.sleep(6)
+    assert run.token() == token and tls_lab.bao.remaining(token) is not None
+    run.stop()
+
+
+def test_an_encrypted_key_with_a_passphrase_file(tls_lab, tmp_path, configuration):
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text(PASSPHRASE + "\n")
+    passphrase.chmod(0o600)
+    tls_lab.keep_secret(PASSPHRASE)
+    run = start(
+        tls_lab,
+        tmp_path,
+        configuration,
+        client_key=str(tls_lab.certificates.client_encrypted.key),
+        client_key_passphrase_file=str(passphrase),
+    )
+    run.wait_for_token(10)
+    run.stop()
+
+
+@pytest.mark.parametrize(
+    ("tls", "words"),
+    [
+        ({"ca_cert": "other"}, "certificate"),
+        ({"client_cert": None, "client_key": None}, "client certificate|certificate required|handshake"),
+    ],
+    ids=["another CA", "no client certificate"],
+)
+def test_a_refusal_names_the_certificate_and_no_token_comes(tls_lab, tmp_path, configuration, tls, words):
+    if tls.get("ca_cert") == "other":
+        tls = {"ca_cert": str(tls_lab.certificates.other_authority)}
+    run = start(tls_lab, tmp_path, configuration, **tls)
+    run.wait_for_log(words, 10)
+    assert run.child.running and run.token() is None
+    run.stop()
+
+
+def test_a_wrong_name_is_refused_and_server_name_overrides_it(tls_lab, tmp_path, configuration):
+    configuration["vault"]["address"] = tls_lab.wrong_name_url
+    run = start(tls_lab, tmp_path / "refused", configuration)
+    run.wait_for_log("elsewhere.example.com|127.0.0.1", 10)
+    assert run.token() is None
+    run.stop()
+    run = start(tls_lab, tmp_path, configuration, server_name="elsewhere.example.com")
+    run.wait_for_token(10)
+    run.stop()
+
+
+def test_skipping_verification_warns_loudly(tls_lab, tmp_path, configuration):
+    configuration["vault"]["address"] = tls_lab.wrong_name_url
+    run = start(tls_lab, tmp_path, configuration, skip_verify=True, ca_cert=None)
+    run.wait_for_token(10)
+    run.wait_for_log("skip_verify|not verified", 5)
+    run.stop()
+
+
+def test_a_unix_socket_and_a_list_of_addresses(lab, tmp_path):
+    socket = lab.folder / "front-door.sock"
+    lab.front_door.listen(unix=socket)
+    run = lab.agent(address=["http://127.0.0.1:1", f"unix://{socket}"])
+    run.wait_for_token(10)
+    run.stop()
