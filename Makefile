@@ -36,6 +36,13 @@ swift-test: build
 python-test: build
 	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(TESTS)
 
+demo: setup ## the agent at work in a laboratory on this machine; SECONDS=90 ends with a verdict, else Ctrl-C
+	swift build --product vault-token-agent
+	@PYTHONPATH=Tests/Laboratory .venv/bin/python -m laboratory.demo $(if $(SECONDS),--seconds $(SECONDS))
+
+bench: release ## the release build beside OpenBao's own agent: memory, CPU, requests, size, time to a token
+	@PYTHONPATH=Tests/Laboratory .venv/bin/python Tests/Benchmark/compare.py
+
 lint: setup ## formatters and linters, strict: Swift and Python
 	swift format lint --strict -r -p $(SWIFT_SOURCES)
 	.venv/bin/ruff check --quiet $(PYTHON_SOURCES)

@@ -35,6 +35,7 @@ class Exchange:
     path: str  # without /v1/, the namespace in front
     token: str  # X-Vault-Token, or empty
     status: int
+    lease: int | None = None  # auth.lease_duration of the answer, in seconds
 
 
 @dataclass
@@ -116,12 +117,9 @@ class FrontDoor:
         path = "/".join(filter(None, [namespace, request.path.removeprefix("/v1/").strip("/")]))
         reply = self._reply(request, path)
         token = request.headers.get("X-Vault-Token", "")
+        lease = self._note(token, reply.body if reply else b"")
         with self._lock:
-            self.exchanges.append(Exchange(started, request.method, path, token, reply.status if reply else 0))
-            if token:
-                self.secrets.add(token)
-        if reply is not None and reply.body:
-            self._note_secrets(reply.body)
+            self.exchanges.append(Exchange(started, request.method, path, token, reply.status if reply else 0, lease))
         return reply
 
     def _reply(self, request: Request, path: str) -> Reply | None:
@@ -174,21 +172,21 @@ class FrontDoor:
         body = json.dumps({"role_id": role_id, "secret_id": secret}).encode()
         return _passed(self._bao.forward("POST", f"/v1/{mount.path}/login", headers, body))
 
-    def _note_secrets(self, body: bytes) -> None:
+    def _note(self, token: str, body: bytes) -> int | None:
+        """Remembers the tokens that went by; returns the lease that the answer gives."""
         try:
-            reply = json.loads(body)
+            reply = json.loads(body) if body else {}
         except ValueError:
-            return
-        if not isinstance(reply, dict):
-            return
-        auth, wrap = reply.get("auth") or {}, reply.get("wrap_info") or {}
+            reply = {}
+        auth = wrap = {}
+        if isinstance(reply, dict):
+            auth, wrap = reply.get("auth") or {}, reply.get("wrap_info") or {}
+        handed_out = auth.get("client_token")
         with self._lock:
-            if auth.get("client_token"):
-                self.secrets.add(auth["client_token"])
-                if auth["client_token"] not in self.tokens:
-                    self.tokens.append(auth["client_token"])
-            if wrap.get("token"):
-                self.secrets.add(wrap["token"])
+            self.secrets.update(filter(None, (token, handed_out, wrap.get("token"))))
+            if handed_out and handed_out not in self.tokens:
+                self.tokens.append(handed_out)
+        return auth.get("lease_duration")
 
     def drop_connections(self) -> None:
         for server in self._servers:

@@ -1,0 +1,242 @@
+"""The agent beside OpenBao's own, `bao agent`: in one run, against one server, with the same TTLs.
+
+OpenBao's agent has no aws login, so it logs in by approle. Both go through the laboratory's front door, which counts
+their requests; the aws login is the longer way of the two, for AWS credentials come first and STS is asked.
+Prints a table with the targets, and writes the figures to out/benchmark.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from laboratory.agent import PROJECT, AgentRun
+from laboratory.figures import Figures, figures
+from laboratory.laboratory import Laboratory
+from laboratory.processes import Child, LaboratoryError
+
+TTL, MAXIMUM = 20, 60
+STARTS = 7
+MEGABYTE = 1e6
+
+
+@dataclass
+class Subject:
+    """One of the two agents, running."""
+
+    child: Child
+    sink: Path
+    folder: Path
+
+
+@dataclass
+class Result:
+    to_token_s: float = 0
+    peak_resident_mb: float = 0
+    anonymous_mb: float = 0
+    cpu_ms_per_renewal: float = 0
+    requests_per_lease: float = 0
+    renewals: int = 0
+    logins: int = 0
+    size_mb: float = 0
+    threads: int = 0
+    idle_wake_ups_per_s: float = 0
+    starts_s: list[float] = field(default_factory=list)
+
+
+class Benchmark:
+    def __init__(self, laboratory: Laboratory, binary: Path):
+        self.laboratory = laboratory
+        self.binary = binary
+        os.environ["VTA_BINARY"] = str(binary)
+        bao = laboratory.bao
+        bao.expect("POST", "sys/auth/approle", {"type": "approle"})
+        laboratory.role("idle", ttl="24h")
+        for role, ttl, maximum in (("app", f"{TTL}s", f"{MAXIMUM}s"), ("idle", "24h", "768h")):
+            bao.expect("POST", f"auth/approle/role/{role}", {"token_ttl": ttl, "token_max_ttl": maximum})
+
+    def ours(self, role: str) -> Subject:
+        run: AgentRun = self.laboratory.agent(role=role)
+        return Subject(run.child, run.sink, run.folder)
+
+    def peer(self, role: str) -> Subject:
+        bao = self.laboratory.bao
+        folder = Path(tempfile.mkdtemp(prefix="peer-", dir=self.laboratory.folder))
+        role_id = bao.expect("GET", f"auth/approle/role/{role}/role-id")["data"]["role_id"]
+        secret_id = bao.expect("POST", f"auth/approle/role/{role}/secret-id", {})["data"]["secret_id"]
+        (folder / "role-id").write_text(role_id)
+        (folder / "secret-id").write_text(secret_id)
+        (folder / "agent.hcl").write_text(f"""
+vault {{ address = "{self.laboratory.front_door.url}" }}
+auto_auth {{
+  method "approle" {{
+    config = {{
+      role_id_file_path = "{folder}/role-id"
+      secret_id_file_path = "{folder}/secret-id"
+      remove_secret_id_file_after_reading = false
+    }}
+  }}
+  sink "file" {{ config = {{ path = "{folder}/token" }} }}
+}}
+""")
+        child = Child(
+            [bao.binary, "agent", f"-config={folder}/agent.hcl"],
+            environment={"PATH": os.environ.get("PATH", ""), "HOME": str(folder)},
+            output=folder / "log",
+            directory=folder,
+        )
+        return Subject(child, folder / "token", folder)
+
+    def wait_for_token(self, subject: Subject, seconds: float = 20) -> float:
+        """Seconds from the start of the process until a valid token stands in its file."""
+        while True:
+            now = time.monotonic()
+            if subject.sink.exists():
+                token = subject.sink.read_text().strip()
+                if token and self.laboratory.bao.remaining(token) is not None:
+                    return now - subject.child.started
+            if now - subject.child.started > seconds or not subject.child.running:
+                raise LaboratoryError(f"no token from {subject.child.command[0]}:\n{subject.child.tail()}")
+            time.sleep(0.001)
+
+    def time_starts(self, start: Callable[[str], Subject]) -> list[float]:
+        times = []
+        for _ in range(STARTS):
+            subject = start("app")
+            times.append(self.wait_for_token(subject))
+            subject.child.stop()
+        return times
+
+    def observe(self, seconds: float, results: dict[str, Result]) -> None:
+        """Both at work and both idle, at the same time."""
+        starters = {"ours": self.ours, "peer": self.peer}
+        busy = {name: start("app") for name, start in starters.items()}
+        idle = {name: start("idle") for name, start in starters.items()}
+        for subject in (*busy.values(), *idle.values()):
+            self.wait_for_token(subject)
+        time.sleep(5)  # what belongs to the start is over
+        began = time.monotonic()
+        before = {name: figures(subject.child.pid) for name, subject in busy.items()}
+        idle_before = {name: figures(subject.child.pid) for name, subject in idle.items()}
+        tokens: dict[str, set[str]] = {name: {subject.sink.read_text().strip()} for name, subject in busy.items()}
+        samples: dict[str, list[Figures]] = {name: [] for name in busy}
+        while time.monotonic() - began < seconds:
+            time.sleep(0.25)
+            for name, subject in busy.items():
+                samples[name].append(figures(subject.child.pid))
+                tokens[name].add(subject.sink.read_text().strip())
+        lasted = time.monotonic() - began
+        idle_after = {name: figures(subject.child.pid) for name, subject in idle.items()}
+        exchanges = [each for each in self.laboratory.front_door.exchanges if each.at >= began]
+        for name, result in results.items():
+            asked = [each for each in exchanges if each.token in tokens[name]]
+            path = "auth/aws/login" if name == "ours" else "auth/approle/login"
+            result.logins = sum(each.path == path for each in exchanges)
+            result.renewals = sum(each.path.endswith("/renew-self") for each in asked)
+            leases = result.logins + result.renewals
+            result.requests_per_lease = (len(asked) + result.logins) / leases if leases else 0
+            cpu = samples[name][-1].cpu_seconds - before[name].cpu_seconds
+            result.cpu_ms_per_renewal = 1000 * cpu / result.renewals if result.renewals else 0
+            result.peak_resident_mb = samples[name][-1].peak_resident / MEGABYTE
+            result.anonymous_mb = max(each.anonymous for each in samples[name]) / MEGABYTE
+            result.threads = max(each.threads for each in samples[name])
+            woken = idle_after[name].wake_ups - idle_before[name].wake_ups
+            result.idle_wake_ups_per_s = woken / lasted
+        for subject in (*busy.values(), *idle.values()):
+            subject.child.stop()
+
+    def run(self, seconds: float) -> dict[str, Result]:
+        results = {"ours": Result(), "peer": Result()}
+        for name, start in (("ours", self.ours), ("peer", self.peer)):
+            results[name].starts_s = self.time_starts(start)
+            results[name].to_token_s = statistics.median(results[name].starts_s)
+        self.observe(seconds, results)
+        results["ours"].size_mb = self.binary.stat().st_size / MEGABYTE
+        results["peer"].size_mb = self.laboratory.bao.binary.stat().st_size / MEGABYTE
+        return results
+
+
+@dataclass(frozen=True)
+class Row:
+    title: str
+    unit: str
+    key: str
+    target: str
+    met: Callable[[float, float], bool] | None
+
+
+ROWS = [
+    Row("start to valid token (median)", "s", "to_token_s", "< half of peer's", lambda ours, peer: ours < peer / 2),
+    Row(
+        "peak resident memory",
+        "MB",
+        "peak_resident_mb",
+        "<= 24 and a third",
+        lambda ours, peer: ours <= 24 and ours <= peer / 3,
+    ),
+    Row("anonymous memory", "MB", "anonymous_mb", "<= 4", lambda ours, _: ours <= 4),
+    Row("CPU per renewal", "ms", "cpu_ms_per_renewal", "", None),
+    Row("requests per lease", "", "requests_per_lease", "", None),
+    Row("stripped size", "MB", "size_mb", "<= 15", lambda ours, _: ours <= 15),
+    Row("threads", "", "threads", "<= 4", lambda ours, _: ours <= 4),
+    Row("idle wake-ups", "/s", "idle_wake_ups_per_s", "0", lambda ours, _: ours < 0.05),
+]
+
+
+def table(results: dict[str, Result]) -> str:
+    ours, peer = asdict(results["ours"]), asdict(results["peer"])
+    lines = [f"{'':32}{'agent':>10}{'bao agent':>12}{'ratio':>8}  target"]
+    for row in ROWS:
+        mine, theirs = ours[row.key], peer[row.key]
+        ratio = f"{mine / theirs:.2f}" if theirs else "-"
+        verdict = ""
+        if row.met is not None:
+            verdict = f"{row.target}: {'met' if row.met(mine, theirs) else 'MISSED'}"
+        title = f"{row.title}{', ' + row.unit if row.unit else ''}"
+        lines.append(f"{title:32}{mine:>10.3g}{theirs:>12.3g}{ratio:>8}  {verdict}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=70, help="how long both are watched (default 70)")
+    parser.add_argument("--binary", type=Path, default=PROJECT / ".build" / "release" / "vault-token-agent")
+    parser.add_argument("--output", type=Path, default=PROJECT / "out" / "benchmark.json")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    print(f"both agents, {STARTS} starts each, then {arguments.seconds:.0f} s at work and idle", flush=True)
+    with Laboratory() as laboratory:
+        results = Benchmark(laboratory, arguments.binary).run(arguments.seconds)
+    print(table(results))
+    print(
+        f"TTL {TTL} s, maximum {MAXIMUM} s. bao agent logs in by approle (OpenBao has no aws login), the agent by aws iam "
+        "with\ncredentials from IMDSv2. The size of bao is that of the whole program, server included."
+    )
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    machine = {
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    figures_found = {name: asdict(result) for name, result in results.items()}
+    missed = [
+        row.key
+        for row in ROWS
+        if row.met and not row.met(figures_found["ours"][row.key], figures_found["peer"][row.key])
+    ]
+    written = {"machine": machine, "ttl_s": TTL, "max_ttl_s": MAXIMUM, **figures_found, "targets_missed": missed}
+    arguments.output.write_text(json.dumps(written, indent=2) + "\n")
+    print(f"written: {arguments.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
