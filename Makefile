@@ -8,7 +8,10 @@ PYTHON_SOURCES := Tests
 SWIFT_SOURCES  := Sources Tests Package.swift
 # Checks that no source imports a room which Package.swift does not name among its dependencies.
 BUILD_FLAGS    := --explicit-target-dependency-import-check error
-RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xlinker -s
+# Swift linked statically, unreferenced sections dropped (the default), symbols stripped. lld with packed relocations
+# (glibc 2.36) and without a dynamic symbol table or unwind tables: 17.9 MB become 14.1.
+RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker -s \
+	-Xlinker -z -Xlinker pack-relative-relocs -Xlinker --no-export-dynamic -Xlinker $(CURDIR)/tools/no-unwind-tables.ld
 # Parallel end-to-end tests: they wait more than they work.
 WORKERS        ?= 4
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include <errno.h>
+#include "clock.h"
 #include "files.h"
 #include "process.h"
 #include "sockets.h"

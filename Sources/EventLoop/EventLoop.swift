@@ -131,17 +131,11 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     // MARK: Clocks
 
     package var now: Instant {
-        Instant(nanoseconds: nanoseconds(of: CLOCK_BOOTTIME))
+        Instant(nanoseconds: vta_clock_nanoseconds(CLOCK_BOOTTIME))
     }
 
     package var wallTime: WallTime {
-        WallTime(nanosecondsSince1970: nanoseconds(of: CLOCK_REALTIME))
-    }
-
-    private func nanoseconds(of clock: clockid_t) -> Int64 {
-        var time = timespec()
-        unsafe clock_gettime(clock, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+        WallTime(nanosecondsSince1970: vta_clock_nanoseconds(CLOCK_REALTIME))
     }
 
     package func schedule(at moment: Instant, _ body: @escaping @Sendable () -> Void) -> Alarm {

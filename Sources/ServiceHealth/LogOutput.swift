@@ -139,11 +139,9 @@ private struct RecordHandler: LogHandler {
 
     func log(event: LogEvent) {
         let fields = metadata.merging(metadataProvider?.get() ?? [:]) { $1 }.merging(event.metadata ?? [:]) { $1 }
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &time)
         output.write(
             LogRecord(
-                time: WallTime(nanosecondsSince1970: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)),
+                time: WallTime(nanosecondsSince1970: vta_clock_nanoseconds(CLOCK_REALTIME)),
                 level: event.level, message: "\(event.message)", error: event.error, metadata: fields))
     }
 }

@@ -77,9 +77,7 @@ package final class ServiceManager {
 
     /// systemd compares it with CLOCK_MONOTONIC, which is not the clock of ``Instant``.
     private static var monotonicMicroseconds: Int64 {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
+        vta_clock_nanoseconds(CLOCK_MONOTONIC) / 1_000
     }
 
     /// A line break in the text would begin another message: "WATCHDOG=trigger", say.

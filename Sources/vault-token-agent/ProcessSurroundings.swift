@@ -1,5 +1,6 @@
 // The command line: what the process was given: its environment, its outputs, the calendar.
 
+private import CLinux
 private import Glibc
 internal import Timekeeping
 
@@ -26,10 +27,7 @@ private func write(_ text: String, to descriptor: Int32) {
 
 /// The calendar's time now.
 var wallTime: WallTime {
-    var time = timespec()
-    // SAFETY: the kernel fills the one timespec.
-    unsafe clock_gettime(CLOCK_REALTIME, &time)
-    return WallTime(nanosecondsSince1970: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+    WallTime(nanosecondsSince1970: vta_clock_nanoseconds(CLOCK_REALTIME))
 }
 
 /// The process's environment, read once. Of a variable given twice the first counts, as for getenv.

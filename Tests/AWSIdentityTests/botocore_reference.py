@@ -112,7 +112,11 @@ def endpoints():
     provider = botocore.endpoint_provider.EndpointProvider(rules, partitions)
     regions = {region for partition in partitions["partitions"] for region in partition["regions"]}
     # Pseudo regions but the one that STS's rules know; and regions that nobody has heard of yet.
-    regions = {region for region in regions if not region.endswith("-global")} | {"aws-global", "us-moon-1", "cn-moon-9"}
+    regions = {region for region in regions if not region.endswith("-global")} | {
+        "aws-global",
+        "us-moon-1",
+        "cn-moon-9",
+    }
     found = []
     for region in sorted(regions):
         for fips, dual_stack, legacy in itertools.product((False, True), repeat=3):
@@ -180,9 +184,7 @@ def stopped_clock(moment):
         for module in (botocore.utils, botocore.auth, botocore.compat):
             if hasattr(module, "get_current_datetime"):
                 patches.enter_context(
-                    unittest.mock.patch.object(
-                        module, "get_current_datetime", lambda **_: moment.replace(tzinfo=None)
-                    )
+                    unittest.mock.patch.object(module, "get_current_datetime", lambda **_: moment.replace(tzinfo=None))
                 )
         patches.enter_context(unittest.mock.patch("time.sleep", lambda _: None))
         patches.enter_context(unittest.mock.patch.object(botocore.utils.ContainerMetadataFetcher, "SLEEP_TIME", 0))
@@ -206,7 +208,9 @@ def answer(folder):
         wire = Wire(case["steps"][0].get("exchanges", []))
         with (
             unittest.mock.patch.dict(os.environ, environment, clear=True),
-            unittest.mock.patch.object(botocore.httpsession.URLLib3Session, "send", lambda _, request: wire.send(request)),
+            unittest.mock.patch.object(
+                botocore.httpsession.URLLib3Session, "send", lambda _, request: wire.send(request)
+            ),
             stopped_clock(moment),
         ):
             try:

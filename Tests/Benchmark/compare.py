@@ -217,8 +217,8 @@ def main() -> int:
         results = Benchmark(laboratory, arguments.binary).run(arguments.seconds)
     print(table(results))
     print(
-        f"TTL {TTL} s, maximum {MAXIMUM} s. bao agent logs in by approle (OpenBao has no aws login), the agent by aws iam "
-        "with\ncredentials from IMDSv2. The size of bao is that of the whole program, server included."
+        f"TTL {TTL} s, maximum {MAXIMUM} s. bao agent logs in by approle (OpenBao has no aws login), the agent by aws\n"
+        "iam with credentials from IMDSv2. The size of bao is that of the whole program, server included."
     )
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     machine = {

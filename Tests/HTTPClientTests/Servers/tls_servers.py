@@ -5,12 +5,11 @@ Makes its certificates with the openssl command in a temporary directory, prints
 each server, then `ready`, and serves until its standard input ends.
 
 Every answer's body says, a line each: the request's method and path, the TLS version, the SNI name, the Host field, the
-client certificate's common name, the token sent, and how many connections the server has accepted. A path beginning with
-/redirect?URL is answered with a 307 to that URL.
+client certificate's common name, the token sent, and how many connections the server has accepted. A path beginning
+with /redirect?URL is answered with a 307 to that URL.
 """
 
 import http.server
-import os
 import pathlib
 import ssl
 import subprocess
@@ -44,16 +43,43 @@ class Authority:
         (directory / f"{name}-db" / "index.txt").touch()
         self.config = directory / f"{name}.cnf"
         self.config.write_text(CA_CONFIG.format(dir=directory / f"{name}-db"))
-        openssl("req", "-x509", *new_key(directory / f"{name}.key"), "-out", directory / f"{name}.pem",
-                "-subj", f"/CN=Test CA {name}", "-days", "2", "-addext", "keyUsage=keyCertSign")
+        openssl(
+            "req",
+            "-x509",
+            *new_key(directory / f"{name}.key"),
+            "-out",
+            directory / f"{name}.pem",
+            "-subj",
+            f"/CN=Test CA {name}",
+            "-days",
+            "2",
+            "-addext",
+            "keyUsage=keyCertSign",
+        )
 
     def issue(self, name, subject_alt_name=None, start="20200101000000Z", end="20491231235959Z"):
         extension = ["-addext", f"subjectAltName={subject_alt_name}"] if subject_alt_name else []
         base = self.directory / name
         openssl("req", "-new", *new_key(f"{base}.key"), "-out", f"{base}.csr", "-subj", f"/CN={name}", *extension)
-        openssl("ca", "-batch", "-notext", "-config", self.config, "-in", f"{base}.csr", "-out", f"{base}.pem",
-                "-cert", self.directory / f"{self.name}.pem", "-keyfile", self.directory / f"{self.name}.key",
-                "-startdate", start, "-enddate", end)
+        openssl(
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            self.config,
+            "-in",
+            f"{base}.csr",
+            "-out",
+            f"{base}.pem",
+            "-cert",
+            self.directory / f"{self.name}.pem",
+            "-keyfile",
+            self.directory / f"{self.name}.key",
+            "-startdate",
+            start,
+            "-enddate",
+            end,
+        )
 
 
 def openssl(*arguments):
@@ -74,7 +100,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.request.do_handshake()
         except (ssl.SSLError, OSError):
             self.request.close()
-            raise ConnectionAbortedError
+            raise ConnectionAbortedError from None
         self.server.accepted += 1
         super().setup()
 
@@ -82,8 +108,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         subject = (self.connection.getpeercert() or {}).get("subject", ())
         name = next((value for part in subject for key, value in part if key == "commonName"), "-")
-        lines = [f"{self.command} {self.path}", self.connection.version(), getattr(self.connection, "sni", None) or "-",
-                 self.headers.get("Host", "-"), name, self.headers.get("X-Vault-Token", "-"), str(self.server.accepted)]
+        lines = [
+            f"{self.command} {self.path}",
+            self.connection.version(),
+            getattr(self.connection, "sni", None) or "-",
+            self.headers.get("Host", "-"),
+            name,
+            self.headers.get("X-Vault-Token", "-"),
+            str(self.server.accepted),
+        ]
         body = "\n".join(lines).encode()
         if self.path.startswith("/redirect?"):
             self.send_response(307)
@@ -142,17 +175,26 @@ def main():
         other_ca.issue("client-of-other")
         (directory / "passphrase").write_text("open sesame\n")
         (directory / "wrong-passphrase").write_text("open barley\n")
-        openssl("pkcs8", "-topk8", "-in", directory / "client.key", "-out", directory / "client-encrypted.key",
-                "-passout", f"file:{directory / 'passphrase'}")
+        openssl(
+            "pkcs8",
+            "-topk8",
+            "-in",
+            directory / "client.key",
+            "-out",
+            directory / "client-encrypted.key",
+            "-passout",
+            f"file:{directory / 'passphrase'}",
+        )
         (directory / "both.pem").write_text(
-            (directory / "client.pem").read_text() + (directory / "client.key").read_text())
+            (directory / "client.pem").read_text() + (directory / "client.key").read_text()
+        )
         (directory / "empty").touch()
         (directory / "text.pem").write_text("no certificate\n")
         (directory / "authorities").mkdir()
         (directory / "authorities" / "README").write_text("Our CAs, one a file.\n")
         for ca in ["main", "other"]:
-            os.symlink(directory / f"{ca}.pem", directory / "authorities" / f"{ca}.pem")
-        os.symlink(directory / "main.pem", directory / "authorities" / "0a1b2c3d.0")
+            (directory / "authorities" / f"{ca}.pem").symlink_to(directory / f"{ca}.pem")
+        (directory / "authorities" / "0a1b2c3d.0").symlink_to(directory / "main.pem")
         (directory / "no-authorities").mkdir()
 
         print("dir", directory)

