@@ -10,11 +10,8 @@ private import Timekeeping
 /// Call ``beat()`` from an alarm on the agent's queue every ``beatInterval``: while starting it asks for more time, so that an
 /// outage of Vault at boot is no failed unit; once ready it pings the watchdog. A queue that stands still does neither.
 ///
-/// A child must not inherit the variables in ``environmentVariables``. Not Sendable: call it from the agent's queue.
+/// Not Sendable: call it from the agent's queue.
 package final class ServiceManager {
-    /// What systemd set for this process alone; to be removed from the environment of every child.
-    package static let environmentVariables = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"]
-
     /// Longest beat, watchdog or not. The status file's heartbeat goes by the same alarm (``StatusFile/beat(at:)``).
     package static let longestBeat: Duration = .seconds(30)
 

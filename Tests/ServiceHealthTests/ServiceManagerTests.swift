@@ -45,7 +45,6 @@ final class NotifySocket {
     }
 
     deinit {
-        for name in ServiceManager.environmentVariables { unsafe unsetenv(name) }
         close(descriptor)
     }
 }
