@@ -9,35 +9,39 @@ enum CommandWords {
 
     static func split(_ line: String) throws(Fault) -> [String] {
         var words: [String] = []
-        var word: String?
+        var word = ""
+        // A word may have begun and be empty: `''`.
+        var begun = false
         var quote: Character?
         var escaped = false
         for character in line {
             if escaped {
                 // Between double quotes only these two can be escaped; before others the backslash is itself.
-                if quote != nil, character != "\"", character != "\\" { word?.append("\\") }
-                word = (word ?? "") + String(character)
+                if quote != nil, character != "\"", character != "\\" { word.append("\\") }
+                word.append(character)
                 escaped = false
             } else if character == "\\", quote != "'" {
-                word = word ?? ""
+                begun = true
                 escaped = true
             } else if character == quote {
                 quote = nil
             } else if quote != nil {
-                word?.append(character)
+                word.append(character)
             } else if character == "'" || character == "\"" {
-                word = word ?? ""
+                begun = true
                 quote = character
             } else if " \t\r\n\r\n".contains(character) {
-                if let finished = word { words.append(finished) }
-                word = nil
+                if begun { words.append(word) }
+                word = ""
+                begun = false
             } else {
-                word = (word ?? "") + String(character)
+                begun = true
+                word.append(character)
             }
         }
         if quote != nil { throw Fault(complaint: "a quotation mark is not closed") }
         if escaped { throw Fault(complaint: "it ends in a backslash") }
-        if let word { words.append(word) }
+        if begun { words.append(word) }
         return words
     }
 }

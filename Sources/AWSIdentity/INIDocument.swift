@@ -52,10 +52,13 @@ private struct INIReader {
 
     private let path: String
     private var number = 0
+    /// Those that have ended.
     private var sections: [String: INIDocument.Section] = [:]
-    /// `[DEFAULT]` in capitals: its settings stand in every section that does not have them.
-    private var defaults: INIDocument.Section?
-    private var section: String?
+    /// The settings of `[DEFAULT]`, in capitals, stand in every section that does not have them.
+    private static let defaultsName = "DEFAULT"
+    /// The section at hand; nil before the first.
+    private var name: String?
+    private var section = INIDocument.Section()
     private var setting: Setting?
 
     init(path: String) {
@@ -78,8 +81,8 @@ private struct INIReader {
             return
         }
         let indent = line.prefix { $0.isWhitespace }.count
-        if let setting, indent > setting.indent {
-            self.setting?.lines.append((number, text))
+        if let outer = setting?.indent, indent > outer {
+            setting?.lines.append((number, text))
         } else if text.hasPrefix("["), let end = text.lastIndex(of: "]"), end != text.index(after: text.startIndex) {
             try close()
             try open(String(text[text.index(after: text.startIndex)..<end]))
@@ -91,7 +94,8 @@ private struct INIReader {
 
     mutating func finish() throws(AgentError) -> [String: INIDocument.Section] {
         try close()
-        if let defaults {
+        if let name { sections[name] = section }
+        if let defaults = sections.removeValue(forKey: Self.defaultsName) {
             for name in sections.keys {
                 sections[name]?.values.merge(defaults.values) { own, _ in own }
                 sections[name]?.nested.merge(defaults.nested) { own, _ in own }
@@ -100,20 +104,17 @@ private struct INIReader {
         return sections
     }
 
-    private mutating func open(_ name: String) throws(AgentError) {
-        if name == "DEFAULT" {
-            defaults = defaults ?? INIDocument.Section()
-        } else {
-            guard sections[name] == nil else {
-                throw fault("begins section [\(printable(name))] for the second time", expected: "each section once")
-            }
-            sections[name] = INIDocument.Section()
+    private mutating func open(_ next: String) throws(AgentError) {
+        if let name { sections[name] = section }
+        if next != Self.defaultsName, sections[next] != nil {
+            throw fault("begins section [\(printable(next))] for the second time", expected: "each section once")
         }
-        section = name
+        name = next
+        section = sections.removeValue(forKey: next) ?? INIDocument.Section()
     }
 
     private mutating func begin(_ text: String, indent: Int) throws(AgentError) {
-        guard section != nil else {
+        guard name != nil else {
             throw fault("stands before any section", expected: "a section such as [default] first")
         }
         guard let separator = text.firstIndex(where: { $0 == "=" || $0 == ":" }) else {
@@ -127,31 +128,34 @@ private struct INIReader {
 
     /// Files the setting that was being read.
     private mutating func close() throws(AgentError) {
-        guard let setting, let section else { return }
+        guard let setting else { return }
         self.setting = nil
-        var target = (section == "DEFAULT" ? defaults : sections[section]) ?? INIDocument.Section()
-        guard target.values[setting.key] == nil, target.nested[setting.key] == nil else {
+        guard section.values[setting.key] == nil, section.nested[setting.key] == nil else {
             throw fault(
                 at: setting.lines[0].number, "sets '\(printable(setting.key))' for the second time in this section",
                 expected: "each key once")
         }
         let lines = setting.lines.reversed().drop { $0.text.isEmpty }.reversed()
         if lines.count > 1, setting.lines[0].text.isEmpty {
-            var nested: [String: String] = [:]
-            for line in lines where !line.text.isEmpty {
-                guard let separator = line.text.firstIndex(of: "=") else {
-                    throw fault(
-                        at: line.number, "has no '='",
-                        expected: "'key = value', as the lines under '\(printable(setting.key)) =' are")
-                }
-                let key = String(line.text[..<separator]).trimmed
-                nested[key] = String(line.text[line.text.index(after: separator)...]).trimmed
-            }
-            target.nested[setting.key] = nested
+            section.nested[setting.key] = try nested(lines, in: setting.key)
         } else {
-            target.values[setting.key] = lines.map(\.text).joined(separator: "\n")
+            section.values[setting.key] = lines.map(\.text).joined(separator: "\n")
         }
-        if section == "DEFAULT" { defaults = target } else { sections[section] = target }
+    }
+
+    private func nested(
+        _ lines: some Sequence<(number: Int, text: String)>, in key: String
+    ) throws(AgentError) -> [String: String] {
+        var values: [String: String] = [:]
+        for (number, text) in lines where !text.isEmpty {
+            guard let separator = text.firstIndex(of: "=") else {
+                throw fault(
+                    at: number, "has no '='",
+                    expected: "'key = value', as the lines under '\(printable(key)) =' are")
+            }
+            values[String(text[..<separator]).trimmed] = String(text[text.index(after: separator)...]).trimmed
+        }
+        return values
     }
 
     /// Says where, what and what was expected, and nothing of what stands there: it may be a key.

@@ -2,6 +2,8 @@
 
     botocore_reference.py signatures COUNT   generated requests, and how botocore signs them
     botocore_reference.py endpoints          STS's endpoint for every region and preference
+    botocore_reference.py files COUNT        generated INI files, and how botocore reads them
+    botocore_reference.py words COUNT        generated command lines, and how botocore splits them
     botocore_reference.py answers CASES      what botocore's credential chain finds in each case's folder
 
 Prints one JSON document a line. Nothing is sent: the wire under botocore's chain is played from the case.
@@ -23,6 +25,8 @@ from urllib.parse import urlsplit
 import botocore
 import botocore.auth
 import botocore.awsrequest
+import botocore.compat
+import botocore.configloader
 import botocore.credentials
 import botocore.endpoint_provider
 import botocore.exceptions
@@ -112,11 +116,8 @@ def endpoints():
     provider = botocore.endpoint_provider.EndpointProvider(rules, partitions)
     regions = {region for partition in partitions["partitions"] for region in partition["regions"]}
     # Pseudo regions but the one that STS's rules know; and regions that nobody has heard of yet.
-    regions = {region for region in regions if not region.endswith("-global")} | {
-        "aws-global",
-        "us-moon-1",
-        "cn-moon-9",
-    }
+    regions = {region for region in regions if not region.endswith("-global")}
+    regions |= {"aws-global", "us-moon-1", "cn-moon-9"}
     found = []
     for region in sorted(regions):
         for fips, dual_stack, legacy in itertools.product((False, True), repeat=3):
@@ -137,6 +138,49 @@ def endpoints():
                 }
             )
     return found
+
+
+# Files and command lines
+
+
+def random_file(chance):
+    """Made of pieces that meet each other in odd ways: indents, blank lines, comments, both separators."""
+    pieces = ["[default]", "[profile a]", "[b]", "[profile 'x y'] # tail", "key = value", "key=", "other : v = w"]
+    pieces += ["", "", "# comment", "; comment", "  indented = 1", "    deeper: 2", "\tby tab = 3", "  words only"]
+    pieces += ["KEY = Ünïcode ✓", "= no key", "s3 =", "  a = b", "  c = d=e", "role_arn = arn:aws:iam::1:role/x", "]["]
+    pieces += ["word", "k2 == x"]
+    lines = [chance.choice(pieces) for _ in range(chance.randint(0, 9))]
+    if chance.random() < 0.7:
+        lines.insert(0, "[first]")
+    # Duplicates make most files errors: numbers keep most keys apart.
+    lines = [line.replace("key", f"key{chance.randint(0, 9)}", 1) for line in lines]
+    return chance.choice(["\n", "\n", "\r\n"]).join(lines) + chance.choice(["", "\n"])
+
+
+def files(count):
+    chance = random.Random(20261122)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = pathlib.Path(scratch) / "file"
+        for _ in range(int(count)):
+            text = random_file(chance)
+            path.write_bytes(text.encode())
+            try:
+                sections = botocore.configloader.raw_config_parse(str(path))
+            except botocore.exceptions.ConfigParseError as error:
+                yield {"text": text, "error": str(error)}
+            else:
+                yield {"text": text, "sections": sections}
+
+
+def words(count):
+    chance = random.Random(20261123)
+    pieces = ["a", "b", " ", "  ", "'", '"', "\\", "$HOME", "#", "\t", "é"]
+    for _ in range(int(count)):
+        line = "".join(chance.choice(pieces) for _ in range(chance.randint(0, 12)))
+        try:
+            yield {"line": line, "words": botocore.compat.compat_shell_split(line)}
+        except ValueError as error:
+            yield {"line": line, "error": str(error)}
 
 
 # Answers
@@ -236,5 +280,6 @@ def answers(folder):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    for document in {"signatures": signatures, "endpoints": endpoints, "answers": answers}[command](*arguments):
+    commands = {function.__name__: function for function in (signatures, endpoints, files, words, answers)}
+    for document in commands[command](*arguments):
         print(json.dumps(document))
