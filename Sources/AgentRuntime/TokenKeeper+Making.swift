@@ -6,6 +6,7 @@ import Crypto
 import Diagnosis
 import HTTPClient
 import Logging
+import ServiceHealth
 import TokenSinks
 import VaultAPI
 
@@ -17,27 +18,39 @@ extension TokenKeeper {
         var log = surroundings.log
         log[metadataKey: "token"] = "\(settings.name)"
         let seed = surroundings.seed &+ serial &* 0x9E37_79B9_7F4A_7C15
-        let vault = VaultClient(
-            server: settings.vault, login: settings.login, transport: surroundings.transport,
-            timekeeper: surroundings.loop,
-            environmentProxy: .direct, log: log)
-        let chain = CredentialChain(
-            settings: settings.aws,
-            surroundings: AWSSurroundings(
+        let (origin, vault) = TokenOrigin.make(
+            settings,
+            in: AWSSurroundings(
                 environment: surroundings.environment, transport: surroundings.transport,
                 timekeeper: surroundings.loop, log: log, processes: surroundings.processes, jitterSeed: seed,
-                files: surroundings.files))
+                files: surroundings.files),
+            metrics: surroundings.metrics)
         var sinks: [any TokenSink] = []
         for sink in settings.sinks {
             sinks.append(try surroundings.sinks.makeSink(sink, log: log))
         }
         self.init(
-            settings: settings, seed: seed,
-            origin: TokenOrigin(
-                login: settings.login, chain: chain, vault: vault, metrics: surroundings.metrics,
-                timekeeper: surroundings.loop),
-            vault: vault, sinks: SinkGroup(sinks: sinks, log: log), takeovers: surroundings.takeovers,
+            settings: settings, seed: seed, origin: origin, vault: vault,
+            sinks: SinkGroup(sinks: sinks, log: log), takeovers: surroundings.takeovers,
             metrics: surroundings.metrics, timekeeper: surroundings.loop, log: log)
+    }
+}
+
+extension TokenOrigin {
+    /// Where the tokens of these settings come from, and the server that they belong to.
+    static func make(
+        _ settings: TokenSettings, in surroundings: AWSSurroundings, metrics: Metrics
+    ) -> (TokenOrigin, VaultClient) {
+        // Addresses of one cluster have one scheme in practice; sockets use no proxy.
+        let proxy = HTTPRoute.Proxy.fromEnvironment(
+            surroundings.environment, for: settings.vault.addresses.first ?? "")
+        let vault = VaultClient(
+            server: settings.vault, login: settings.login, transport: surroundings.transport,
+            timekeeper: surroundings.timekeeper, environmentProxy: proxy, log: surroundings.log)
+        let chain = CredentialChain(settings: settings.aws, surroundings: surroundings)
+        let origin = TokenOrigin(
+            login: settings.login, chain: chain, vault: vault, metrics: metrics, timekeeper: surroundings.timekeeper)
+        return (origin, vault)
     }
 }
 

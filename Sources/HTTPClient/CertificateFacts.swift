@@ -2,15 +2,15 @@
 
 internal import COpenSSL
 private import Glibc
-internal import Timekeeping
+package import Timekeeping
 
 /// A peer's certificate, as far as a reader needs it. All text comes from the peer and is made harmless.
-struct CertificateFacts: Hashable {
+package struct CertificateFacts: Hashable, Sendable {
     /// The names it is for: of its subjectAltName; without that, its subject.
-    let names: String
-    let issuer: String
-    let notBefore: WallTime?
-    let notAfter: WallTime?
+    package let names: String
+    package let issuer: String
+    package let notBefore: WallTime?
+    package let notAfter: WallTime?
 
     private static let namesShown = 6
 

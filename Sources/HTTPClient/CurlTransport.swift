@@ -44,7 +44,8 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
             let transfer = try await exchange(request, with: address, within: limits)
             guard let next = try redirect(of: transfer, under: request.redirects) else {
                 return HTTPReply(
-                    status: transfer.status, headers: transfer.headers, body: transfer.replyBody, sentAt: sentAt)
+                    status: transfer.status, headers: transfer.headers, body: transfer.replyBody, sentAt: sentAt,
+                    certificate: transfer.handle.handshake.certificate)
             }
             hops += 1
             guard hops <= Self.redirectLimit else {

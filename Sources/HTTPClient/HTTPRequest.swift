@@ -120,8 +120,14 @@ package struct HTTPReply: Sendable {
     package let body: Secret
     /// When the request was handed to the transport: leases are counted from here.
     package let sentAt: Instant
+    /// What the peer's certificate says, where this exchange made the connection and checked it.
+    package let certificate: CertificateFacts?
 
-    package init(status: Int, headers: [(name: String, value: String)], body: Secret, sentAt: Instant) {
+    package init(
+        status: Int, headers: [(name: String, value: String)], body: Secret, sentAt: Instant,
+        certificate: CertificateFacts? = nil
+    ) {
+        self.certificate = certificate
         self.status = status
         self.headers = headers
         self.body = body

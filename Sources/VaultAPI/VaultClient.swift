@@ -117,7 +117,8 @@ package final class VaultClient {
     package func health(of address: String, within limit: Duration) async throws(AgentError) -> ServerHealth {
         let call = VaultCall(operation: .health, method: .get, path: "sys/health")
         let (reply, context) = try await connection.send(call, to: address, within: limit)
-        return try ReplyReader(reply, context).health(status: reply.status)
+        return try ReplyReader(reply, context).health(
+            status: reply.status, certificate: reply.certificate)
     }
 
     private func read(_ call: VaultCall, within limit: Duration) async throws(AgentError) -> ReplyReader {

@@ -96,7 +96,7 @@ struct ReplyReader {
             wrappedAccessor: try text("wrapped_accessor", of: info), sentAt: sentAt)
     }
 
-    func health(status: Int) throws(AgentError) -> ServerHealth {
+    func health(status: Int, certificate: CertificateFacts?) throws(AgentError) -> ServerHealth {
         guard let sealed = json["sealed"]?.boolean, let initialized = json["initialized"]?.boolean else {
             throw context.unusable("it does not say whether the server is sealed and initialised")
         }
@@ -104,7 +104,8 @@ struct ReplyReader {
             status: status, initialized: initialized, sealed: sealed, standby: try flag("standby", of: json),
             version: AnswerText.clean(try text("version", of: json), without: []),
             clusterName: AnswerText.clean(try text("cluster_name", of: json), without: []),
-            serverTime: json["server_time_utc"]?.integer.map { WallTime(secondsSince1970: $0) })
+            serverTime: json["server_time_utc"]?.integer.map { WallTime(secondsSince1970: $0) },
+            certificate: certificate)
     }
 
     // MARK: Fields

@@ -107,4 +107,6 @@ package struct ServerHealth: Hashable, Sendable {
     package let clusterName: String
     /// The server's clock, whole seconds; nil where it does not say.
     package let serverTime: WallTime?
+    /// Nil without TLS, where it was not checked, and over a connection that was there before.
+    package let certificate: CertificateFacts?
 }

@@ -38,6 +38,7 @@ struct VaultTokenAgent: ParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, LoginCommand.self, CredentialsCommand.self, StatusCommand.self, HealthcheckCommand.self,
+            DoctorCommand.self,
             ConfigCommand.self,
             VersionCommand.self,
         ],

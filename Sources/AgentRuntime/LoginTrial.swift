@@ -1,0 +1,54 @@
+// AgentRuntime: a login to see whether it works: as the service makes it, and revoked again.
+
+import AWSIdentity
+import ChildProcess
+package import Configuration
+package import Diagnosis
+import EventLoop
+import HTTPClient
+package import Logging
+import ServiceHealth
+import VaultAPI
+
+/// What a login gave that was made to be tried only.
+package struct LoginTrial: Sendable {
+    package let policies: [String]
+    /// Nil: does not expire.
+    package let leaseDuration: Duration?
+    package let renewable: Bool
+    /// Why the token lives on; nil: it is revoked.
+    package let revocationFailure: AgentError?
+}
+
+extension AgentProcess {
+    /// Longest wait for Vault's part of it.
+    private static let trialLimit: Duration = .seconds(30)
+
+    /// Logs in once for one token and revokes what it got. Touches no sink and no state.
+    package static func tryLogin(
+        _ settings: TokenSettings, environment: [String: String], log: Logger
+    ) throws(AgentError) -> LoginTrial {
+        try onLoop { loop throws(AgentError) in
+            let (origin, vault) = TokenOrigin.make(
+                settings,
+                in: AWSSurroundings(
+                    environment: environment, transport: CurlTransport(loop: loop, log: log), timekeeper: loop,
+                    log: log, processes: ChildLauncher(loop: loop)),
+                metrics: Metrics())
+            let grant = try await origin.obtain(withNewCredentials: false, within: trialLimit)
+            var failure: AgentError?
+            if grant.kind == .batch {
+                failure = AgentError(.tokenNotRenewable, "batch tokens cannot be revoked")
+            } else {
+                do throws(AgentError) {
+                    try await vault.revokeSelf(grant.token, within: trialLimit)
+                } catch {
+                    failure = error
+                }
+            }
+            return LoginTrial(
+                policies: grant.policies, leaseDuration: grant.leaseDuration, renewable: grant.renewable,
+                revocationFailure: failure)
+        }
+    }
+}

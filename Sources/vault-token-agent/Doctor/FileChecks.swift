@@ -1,0 +1,97 @@
+// The command line, `doctor`: the files that the configuration names: are they there, and who may do what with them?
+
+private import CLinux
+internal import Configuration
+private import Diagnosis
+private import Glibc
+private import HTTPClient
+private import ServiceHealth
+private import TokenSinks
+private import VaultAPI
+
+enum FileChecks {
+    private struct Named: Hashable {
+        let path: String
+        let what: String
+        /// Nobody but its owner, and at most a group, should read it.
+        var isSecret = false
+        var mode = R_OK
+    }
+
+    static func findings(_ configuration: AgentConfiguration) -> [Finding] {
+        var seen: Set<Named> = []
+        let named = configuration.tokens.flatMap { filesToRead($0) }.filter { seen.insert($0).inserted }
+        var findings = named.map { finding($0) }
+        if let directory = configuration.stateDirectory {
+            findings.append(writable(directory, what: "state_directory"))
+        } else {
+            findings.append(.ok("state", "none is kept: each start logs in anew"))
+        }
+        for (file, key) in [
+            (configuration.health.statusFile, "status_file"),
+            (configuration.health.metricsTextfile, "metrics.textfile"),
+        ] {
+            guard let file, let slash = file.lastIndex(of: "/") else { continue }
+            findings.append(writable(String(file[..<slash]), what: key))
+        }
+        return findings
+    }
+
+    private static func filesToRead(_ token: TokenSettings) -> [Named] {
+        let tls = token.vault.tls
+        var files: [Named?] = [
+            tls.caFile.map { Named(path: $0, what: "CA certificate") },
+            tls.caDirectory.map { Named(path: $0, what: "CA directory", mode: R_OK | X_OK) },
+            tls.clientCertificateFile.map { Named(path: $0, what: "client certificate") },
+            tls.clientKeyFile.map { Named(path: $0, what: "client key", isSecret: true) },
+            tls.clientKeyPassphraseFile.map { Named(path: $0, what: "passphrase", isSecret: true) },
+        ]
+        if case .ec2(let ec2) = token.login.method {
+            files.append(ec2.nonceFile.map { Named(path: $0, what: "nonce", isSecret: true) })
+        }
+        files += token.sinks.map { sink in sink.encryption.map { Named(path: $0.publicKeyPath, what: "public key") } }
+        for action in [token.onChange] + token.sinks.map(\.onChange) {
+            if case .command(let command, _)? = action, let program = command.first {
+                files.append(Named(path: program, what: "program", mode: X_OK))
+            }
+        }
+        return files.compactMap { $0 }
+    }
+
+    private static func finding(_ named: Named) -> Finding {
+        let (subject, path) = (named.what, named.path)
+        // SAFETY: the path is lent for the call only.
+        guard unsafe access(path, named.mode) == 0 else {
+            return .failed(subject, unusable(path, errno, to: named.mode == X_OK ? "run" : "read"))
+        }
+        var status = stat()
+        // SAFETY: the kernel fills the one structure.
+        if named.isSecret, unsafe stat(path, &status) == 0, status.st_mode & S_IROTH != 0 {
+            return .warning(subject, "\(path) can be read by every user: chmod o-r \(path)")
+        }
+        return .ok(subject, path)
+    }
+
+    private static func writable(_ directory: String, what key: String) -> Finding {
+        // SAFETY: the path is lent for the call only.
+        guard unsafe access(directory, W_OK | X_OK) == 0 else {
+            return .failed(key, unusable(directory, errno, to: "write in", code: .stateUnwritable))
+        }
+        return .ok(key, directory)
+    }
+
+    private static func unusable(
+        _ path: String, _ number: Int32, to verb: String, code: AgentError.Code = .fileUnreadable
+    ) -> AgentError {
+        // SAFETY: strerror gives a NUL-terminated string, copied before anything else can call it on this thread.
+        let reason = unsafe String(cString: strerror(number))
+        let remedy =
+            switch number {
+            case ENOENT: "Make it, or correct the path"
+            case EACCES: "Let uid \(geteuid()) \(verb) it: namei -l \(path)"
+            case EROFS: "The file system is read-only: under systemd see ReadWritePaths="
+            default: ""
+            }
+        return AgentError(code, "cannot \(verb) \(path): \(reason)", remedy: remedy)
+    }
+}
