@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <malloc.h>
 #include <string.h>
+#include <sys/socket.h>
 
 // Memory that libcurl frees is wiped first: its copies of headers, requests and replies hold tokens.
 static inline void vta_wiping_free(void *p) {
@@ -24,6 +25,14 @@ static inline void *vta_wiping_realloc(void *p, size_t size) {
 static inline CURLcode vta_global_init(void) {
     return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, vta_wiping_free, vta_wiping_realloc, strdup, calloc);
 }
+
+// Sockets that children of this process do not inherit.
+static inline curl_socket_t vta_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *a) {
+    (void)context;
+    (void)purpose;
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+static inline CURLcode vta_easy_close_on_exec(CURL *h) { return curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, vta_open_socket); }
 
 static inline CURLcode vta_easy_set_long(CURL *h, CURLoption o, long v) { return curl_easy_setopt(h, o, v); }
 static inline CURLcode vta_easy_set_size(CURL *h, CURLoption o, curl_off_t v) { return curl_easy_setopt(h, o, v); }

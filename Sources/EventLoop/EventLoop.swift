@@ -20,7 +20,12 @@ package struct Readiness: OptionSet, Sendable {
     package static let readable = Readiness(rawValue: EPOLLIN.rawValue)
     package static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
     /// An error or a hang-up; always reported, never asked for.
-    package static let failed = Readiness(rawValue: EPOLLERR.rawValue | EPOLLHUP.rawValue)
+    package static let failed = Readiness(rawValue: EPOLLERR.rawValue)
+
+    /// The kernel's events, its two kinds of failure as one.
+    fileprivate init(events: UInt32) {
+        rawValue = events & EPOLLHUP.rawValue == 0 ? events : events | EPOLLERR.rawValue
+    }
 }
 
 /// Names one watched descriptor.
@@ -52,8 +57,11 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         timer = timerfd_create(CLOCK_BOOTTIME, Int32(TFD_NONBLOCK | TFD_CLOEXEC))
         guard epoll >= 0, timer >= 0 else {
+            let code = errno
+            close(epoll)
+            close(timer)
             throw AgentError(
-                .internalFault, "no descriptor for the event loop: errno \(errno)", remedy: "Raise LimitNOFILE")
+                .internalFault, "no descriptor for the event loop: errno \(code)", remedy: "Raise LimitNOFILE")
         }
         source = DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue)
         queue.setSpecific(key: key, value: ObjectIdentifier(self))
@@ -123,7 +131,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
             for index in 0..<Int(count) {
                 let event = unsafe events[index]
                 // A handler before this one in the batch may have unwatched it.
-                unsafe handlers[event.data.u64]?(Readiness(rawValue: event.events))
+                unsafe handlers[event.data.u64]?(Readiness(events: event.events))
             }
         }
     }

@@ -13,7 +13,7 @@ internal import Timekeeping
     /// Idle connections kept open.
     static let idleConnections = 4
     /// So long a connection may lie idle and be used again.
-    static let idleSeconds = 30
+    package static let idleSeconds = 30
     /// So old a connection may become and be used again: names and certificates change.
     static let lifetimeSeconds = 600
 
@@ -89,7 +89,7 @@ internal import Timekeeping
                 if ready.contains(.readable) { events |= CURL_CSELECT_IN }
                 if ready.contains(.writable) { events |= CURL_CSELECT_OUT }
                 // libcurl learns what failed by trying.
-                if !ready.isDisjoint(with: .failed) { events |= CURL_CSELECT_IN | CURL_CSELECT_OUT }
+                if ready.contains(.failed) { events |= CURL_CSELECT_IN | CURL_CSELECT_OUT }
                 self?.act(on: socket, events)
             }
         }

@@ -16,14 +16,17 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
 
     private let loop: EventLoop
     private let log: Logger
+    private let idleTime: Duration
 
     // Touched on the loop's queue only.
     private var pool: ConnectionPool?
     private var idleAlarm: Alarm?
 
-    package init(loop: EventLoop, log: Logger) {
+    /// - Parameter idleTime: how long connections stay open after the last request.
+    package init(loop: EventLoop, log: Logger, idleTime: Duration = .seconds(ConnectionPool.idleSeconds)) {
         self.loop = loop
         self.log = log
+        self.idleTime = idleTime
         _ = Self.libraryReady
     }
 
@@ -141,7 +144,7 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
     /// A connection found dead when it is needed costs a time-out; one that is closed costs a handshake.
     private func closeWhenIdle() {
         if let idleAlarm { loop.cancel(idleAlarm) }
-        idleAlarm = loop.schedule(at: loop.now + .seconds(ConnectionPool.idleSeconds)) { [weak self] in
+        idleAlarm = loop.schedule(at: loop.now + idleTime) { [weak self] in
             self?.idleAlarm = nil
             self?.pool = nil
         }

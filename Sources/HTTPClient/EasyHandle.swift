@@ -29,7 +29,8 @@ struct TimeLimits {
         material = address.scheme == .https ? try TLSMaterial(reading: request.route.tls) : TLSMaterial()
         body = request.body ?? Secret([])
         proxy =
-            request.route.unixSocketPath == nil ? request.route.proxy.url(to: address.host, port: address.port) : nil
+            request.route.unixSocketPath == nil
+            ? request.route.proxy.address(for: address.host, port: address.port) : nil
         if let proxy, proxyName(proxy) == nil {
             throw HTTPFailure(
                 .proxyFailed, "the proxy's URL for \(address.authority) is not a proxy's URL", maybeSent: false)
@@ -65,6 +66,7 @@ struct TimeLimits {
 
     private func setManners(_ limits: TimeLimits) {
         unsafe note(CURLOPT_ERRORBUFFER, vta_easy_set_pointer(pointer, CURLOPT_ERRORBUFFER, errorText))
+        unsafe note(CURLOPT_OPENSOCKETFUNCTION, vta_easy_close_on_exec(pointer))
         set(CURLOPT_NOSIGNAL, 1)
         // A name server that does not answer must not hold up the queue when a request is called off.
         set(CURLOPT_QUICK_EXIT, 1)

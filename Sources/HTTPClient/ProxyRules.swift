@@ -13,7 +13,7 @@ extension HTTPRoute.Proxy {
     }
 
     /// The proxy to use for a host, if any. Never for `localhost` and loopback addresses, as Vault's own tools have it.
-    func url(to host: String, port: Int) -> String? {
+    package func address(for host: String, port: Int) -> String? {
         guard case .url(let url, let exceptions) = self else { return nil }
         let target = ProxyTarget(host: host, port: port)
         let entries = exceptions.split { $0 == "," || $0 == " " }

@@ -18,6 +18,10 @@ extension HTTPFailure {
             return
         }
         switch code {
+        case _ where handshake.wantsClientCertificate && transfer.status == 0:
+            // The alert that says so can be lost to the reset that follows it.
+            let observed = "\(peer) asks for a client certificate, none is configured, and it ends the connection"
+            self.init(.tlsFailed, observed, maybeSent: transfer.handle.wasConnected)
         case CURLE_PEER_FAILED_VERIFICATION:
             let expected = settings.serverName ?? transfer.address.host
             let observed =
@@ -39,7 +43,8 @@ extension HTTPFailure {
     private static func unfinished(_ peer: String, _ handle: EasyHandle) -> HTTPFailure {
         let detail = handle.detail(CURLE_SSL_CONNECT_ERROR)
         return switch detail {
-        case _ where detail.contains("unexpected eof") || detail.contains("SSL_connect:"):
+        case _
+        where ["unexpected eof", "SSL_connect:", "Recv failure", "Send failure"].contains { detail.contains($0) }:
             HTTPFailure(.connectionLost, "\(peer) ended the connection during the TLS handshake", maybeSent: false)
         case _ where detail.contains("wrong version number") || detail.contains("packet length too long"):
             HTTPFailure(.tlsFailed, "\(peer) does not answer in TLS; it may serve plain http", maybeSent: false)

@@ -16,6 +16,8 @@ internal import Crypto
     private(set) var status = 0
     private(set) var headers: [(name: String, value: String)] = []
     private var headerBytes = 0
+    /// Whether the empty line that ends the head has come.
+    private(set) var headIsComplete = false
     private var body: SecretBuffer
     /// Why one of our own callbacks stopped the transfer.
     private var refusal: HTTPFailure?
@@ -48,6 +50,10 @@ internal import Crypto
             finished(.failure(refusal))
         } else if code != CURLE_OK {
             finished(.failure(HTTPFailure(code, of: self)))
+        } else if !headIsComplete {
+            // libcurl is content with half a head.
+            let observed = "the connection to \(peer) ended within the reply's head"
+            finished(.failure(HTTPFailure(.connectionLost, observed, maybeSent: true)))
         } else {
             finished(.success(self))
         }
@@ -75,6 +81,9 @@ internal import Crypto
             let words = unsafe fieldText(bytes[...]).split(separator: " ", maxSplits: 2)
             status = words.dropFirst().first.flatMap { Int($0) } ?? 0
             headers = []
+            headIsComplete = false
+        } else if unsafe bytes.allSatisfy(isBlank) {
+            headIsComplete = true
         } else if let colon = unsafe bytes.firstIndex(of: UInt8(ascii: ":")) {
             unsafe headers.append((fieldText(bytes[..<colon]).lowercased(), fieldText(bytes[(colon + 1)...])))
         }
@@ -84,10 +93,13 @@ internal import Crypto
 
 /// The text without white space and line end around it.
 private func fieldText(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
-    let blank: (UInt8) -> Bool = { $0 <= UInt8(ascii: " ") }
-    let start = unsafe bytes.drop(while: blank)
-    guard let end = unsafe start.lastIndex(where: { !blank($0) }) else { return "" }
+    let start = unsafe bytes.drop(while: isBlank)
+    guard let end = unsafe start.lastIndex(where: { !isBlank($0) }) else { return "" }
     return unsafe String(decoding: start[...end], as: UTF8.self)
+}
+
+private func isBlank(_ byte: UInt8) -> Bool {
+    byte <= UInt8(ascii: " ")
 }
 
 /// libcurl's CURLOPT_WRITEFUNCTION: fewer bytes than offered stop the transfer.

@@ -11,7 +11,8 @@ final class Helper: Sendable {
     private let identifier: pid_t
     private let socket: Int32
 
-    init(_ arguments: [String]) throws {
+    /// - Parameter environment: added to this process's own.
+    init(_ arguments: [String], environment: [String: String] = [:]) throws {
         var ends: [Int32] = [-1, -1]
         guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
             throw NotStarted(errno: errno)
@@ -22,10 +23,11 @@ final class Helper: Sendable {
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
         for descriptor: Int32 in [0, 1] { unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], descriptor) }
-        let words = unsafe arguments.map { unsafe strdup($0) } + [nil]
+        let settings = environment.map { "\($0.key)=\($0.value)" }
+        let words = unsafe (["env"] + settings + arguments).map { unsafe strdup($0) } + [nil]
         defer { unsafe words.forEach { unsafe free($0) } }
         var child: pid_t = 0
-        let result = unsafe posix_spawnp(&child, arguments[0], &actions, nil, words, environ)
+        let result = unsafe posix_spawnp(&child, "env", &actions, nil, words, environ)
         guard result == 0 else { throw NotStarted(errno: result) }
         identifier = child
     }

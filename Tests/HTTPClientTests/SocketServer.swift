@@ -52,10 +52,39 @@ final class Peer: Sendable {
         write("HTTP/1.1 \(status)\r\nContent-Length: \(body.utf8.count)\r\n\(headers)\r\n\(body)")
     }
 
+    /// Ends the connection; nothing more can be read or written.
+    func end() {
+        shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
     /// Blocks until the other side ends the connection.
     func waitForEnd() {
         var byte: UInt8 = 0
         while unsafe read(descriptor, &byte, 1) > 0 {}
+    }
+
+    /// Passes bytes on in both directions between this connection and a loopback port, as a proxy's tunnel does.
+    func relay(toPort port: Int) {
+        guard let other = Peer(connectedTo: port) else { return }
+        let back = DispatchGroup()
+        DispatchQueue(label: "test tunnel").async(group: back) { other.pump(to: self) }
+        pump(to: other)
+        back.wait()
+    }
+
+    private init?(connectedTo port: Int) {
+        let address = SocketAddress(.ipv4, port: port)
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard address.connect(descriptor) else { return nil }
+    }
+
+    private func pump(to other: Peer) {
+        var part = [UInt8](repeating: 0, count: 16_384)
+        while true {
+            let count = unsafe read(descriptor, &part, part.count)
+            guard count > 0, unsafe send(other.descriptor, part, count, Int32(MSG_NOSIGNAL)) == count else { break }
+        }
+        shutdown(other.descriptor, Int32(SHUT_WR))
     }
 
     /// Has the close that follows send a reset instead of an orderly end.
@@ -69,8 +98,9 @@ final class Peer: Sendable {
 final class SocketServer: Sendable {
     let port: Int
     private let descriptor: Int32
-    private let accepted = Mutex(0)
-    private let seen = Mutex<[String]>([])
+    private let accepted: Counter
+    private let ended: Counter
+    private let seen: Requests
 
     enum Place {
         case ipv4
@@ -82,41 +112,72 @@ final class SocketServer: Sendable {
         let errno: Int32
     }
 
-    init(_ place: Place = .ipv4, _ serve: @escaping @Sendable (Peer) -> Void) throws {
+    convenience init(_ place: Place = .ipv4, _ serve: @escaping @Sendable (Peer) -> Void) throws {
+        try self.init(place, Requests(), serve)
+    }
+
+    private init(_ place: Place, _ requests: Requests, _ serve: @escaping @Sendable (Peer) -> Void) throws {
+        seen = requests
+        let accepted = Counter()
+        let ended = Counter()
+        (self.accepted, self.ended) = (accepted, ended)
         let address = SocketAddress(place)
         descriptor = socket(address.family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0, address.bind(descriptor), listen(descriptor, 128) == 0 else {
             throw Unavailable(errno: errno)
         }
         port = SocketAddress.port(of: descriptor)
-        DispatchQueue(label: "test server").async { [descriptor, weak self] in
+        DispatchQueue(label: "test server").async { [descriptor] in
             while true {
                 let connection = accept(descriptor, nil, nil)
-                guard connection >= 0 else { return }
-                self?.accepted.withLock { $0 += 1 }
+                guard connection >= 0 else { break }
+                accepted.value.withLock { $0 += 1 }
                 let peer = Peer(connection)
-                DispatchQueue(label: "test peer").async { serve(peer) }
+                DispatchQueue(label: "test peer").async {
+                    serve(peer)
+                    ended.value.withLock { $0 += 1 }
+                }
             }
+            // Closed by its only user, so that the number is not used again under it.
+            close(descriptor)
         }
     }
 
     deinit {
+        // Ends the accept.
         shutdown(descriptor, Int32(SHUT_RDWR))
-        close(descriptor)
     }
 
     /// Answers every request by `answer`, on connections that stay open.
     convenience init(
         _ place: Place = .ipv4, answering answer: @escaping @Sendable (Peer, String) -> Void
     ) throws {
-        try self.init(place) { peer in
-            while let request = peer.request() { answer(peer, request) }
+        let requests = Requests()
+        try self.init(place, requests) { peer in
+            while let request = peer.request() {
+                requests.value.withLock { $0.append(request) }
+                answer(peer, request)
+            }
         }
     }
 
-    var connections: Int { accepted.withLock { $0 } }
+    var connections: Int { accepted.value.withLock { $0 } }
+
+    /// Connections that are still served.
+    var open: Int { connections - ended.value.withLock { $0 } }
+
+    /// What `answering` has answered.
+    var requests: [String] { seen.value.withLock { $0 } }
 
     var url: String { "http://127.0.0.1:\(port)" }
+}
+
+private final class Counter: Sendable {
+    let value = Mutex(0)
+}
+
+private final class Requests: Sendable {
+    let value = Mutex<[String]>([])
 }
 
 /// A socket address of one of three families.
@@ -124,12 +185,12 @@ private struct SocketAddress {
     private var storage = sockaddr_storage()
     private var length: socklen_t
 
-    init(_ place: SocketServer.Place) {
+    init(_ place: SocketServer.Place, port: Int = 0) {
         length = unsafe withUnsafeMutableBytes(of: &storage) { bytes in
             switch place {
             case .ipv4:
                 let address = sockaddr_in(
-                    sin_family: sa_family_t(AF_INET), sin_port: 0,
+                    sin_family: sa_family_t(AF_INET), sin_port: in_port_t(port).bigEndian,
                     sin_addr: in_addr(s_addr: UInt32(0x7F00_0001).bigEndian),
                     sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
                 unsafe bytes.storeBytes(of: address, as: sockaddr_in.self)
@@ -156,6 +217,12 @@ private struct SocketAddress {
         }
     }
 
+    func connect(_ descriptor: Int32) -> Bool {
+        unsafe withUnsafeBytes(of: storage) { bytes in
+            unsafe Glibc.connect(descriptor, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), length) == 0
+        }
+    }
+
     static func port(of descriptor: Int32) -> Int {
         var name = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -165,4 +232,8 @@ private struct SocketAddress {
             return unsafe Int(bytes[2]) << 8 | Int(bytes[3])
         }
     }
+}
+
+func pause(milliseconds: UInt32) {
+    usleep(milliseconds * 1_000)
 }

@@ -10,9 +10,10 @@ actor Stage {
     nonisolated let loop: EventLoop
     nonisolated let transport: CurlTransport
 
-    init() throws {
+    init(idleTime: Duration = .seconds(30)) throws {
         loop = try EventLoop(label: "test")
-        transport = CurlTransport(loop: loop, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        transport = CurlTransport(loop: loop, log: log, idleTime: idleTime)
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
@@ -22,8 +23,14 @@ actor Stage {
     }
 
     /// On the actor, in a task that prefers the loop, as everything in the agent.
+    /// A cancellation is passed on.
     nonisolated func run<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
-        try await Task(executorPreference: loop) { try await self.perform(body) }.value
+        let task = Task(executorPreference: loop) { try await self.perform(body) }
+        return try await withTaskCancellationHandler {
+            try await task.value
+        } onCancel: {
+            task.cancel()
+        }
     }
 
     /// Sends one request and gives what came of it.

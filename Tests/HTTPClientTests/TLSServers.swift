@@ -29,6 +29,8 @@ final class TLSServers: Sendable {
 
     func port(_ name: String) -> Int { ports[name] ?? 0 }
 
+    func has(_ name: String) -> Bool { ports[name] != nil }
+
     func url(_ name: String) -> String { "https://127.0.0.1:\(port(name))" }
 
     func path(_ file: String) -> String { "\(directory)/\(file)" }
@@ -62,14 +64,14 @@ struct Seen {
     let host: String
     let clientName: String
     let token: String
-    let connections: Int
+    let connection: Int
 
     init(_ reply: HTTPReply) {
         let lines =
             reply.body.text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
             + Array(repeating: "", count: 7)
         (request, version, serverName, host) = (lines[0], lines[1], lines[2], lines[3])
-        (clientName, token, connections) = (lines[4], lines[5], Int(lines[6]) ?? 0)
+        (clientName, token, connection) = (lines[4], lines[5], Int(lines[6]) ?? 0)
     }
 }
 

@@ -161,7 +161,7 @@ struct TLSTests {
         let first = try await seen("mutual", settings)
         let second = try await seen("mutual", settings)
         #expect([first.clientName, second.clientName] == ["client", "client"])
-        #expect(first.connections == second.connections)
+        #expect(first.connection == second.connection)
         try replace(certificate, byCopyOf: servers.path("client2.pem"))
         try replace(key, byCopyOf: servers.path("client2.key"))
         #expect(try await seen("mutual", settings).clientName == "client2")

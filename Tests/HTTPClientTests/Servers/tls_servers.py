@@ -5,17 +5,22 @@ Makes its certificates with the openssl command in a temporary directory, prints
 each server, then `ready`, and serves until its standard input ends.
 
 Every answer's body says, a line each: the request's method and path, the TLS version, the SNI name, the Host field, the
-client certificate's common name, the token sent, and how many connections the server has accepted. A path beginning
-with /redirect?URL is answered with a 307 to that URL.
+client certificate's common name, the token sent, and which of the server's connections it came by. A path beginning
+with /redirect?URL is answered with a 307 to that URL. Where nghttpd is installed, it serves HTTP/2 as `http2`.
 """
 
+import contextlib
 import http.server
+import os
 import pathlib
+import shutil
+import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 CA_CONFIG = """
 [ca]
@@ -98,10 +103,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def setup(self):
         try:
             self.request.do_handshake()
-        except (ssl.SSLError, OSError):
-            self.request.close()
-            raise ConnectionAbortedError from None
+        except (ssl.SSLError, OSError) as error:
+            # Read on to the end: closed with bytes unread, the connection would be reset, and the alert with it.
+            with socket.socket(fileno=self.request.detach()) as plain:
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(4096):
+                    pass
+            raise ConnectionAbortedError from error
         self.server.accepted += 1
+        self.number = self.server.accepted
         super().setup()
 
     def answer(self):
@@ -115,7 +125,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.headers.get("Host", "-"),
             name,
             self.headers.get("X-Vault-Token", "-"),
-            str(self.server.accepted),
+            str(self.number),
         ]
         body = "\n".join(lines).encode()
         if self.path.startswith("/redirect?"):
@@ -152,7 +162,41 @@ def serve(name, context):
     print(name, server.server_address[1])
 
 
+def serve_http2(directory):
+    """nghttpd, which speaks HTTP/2 only; Debian's package nghttp2-server. Absent where that is not installed."""
+    program = shutil.which("nghttpd")
+    if not program:
+        return None
+    (directory / "site").mkdir()
+    (directory / "site" / "file").write_text("over HTTP/2\n")
+    # It cannot choose a free port and say which: take one that was free just now.
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            program,
+            "--address=127.0.0.1",
+            "--htdocs",
+            directory / "site",
+            "--echo-upload",
+            str(port),
+            directory / "good.key",
+            directory / "good.pem",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(500):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            print("http2", port)
+            return process
+        time.sleep(0.02)
+    sys.exit("nghttpd did not start")
+
+
 def main():
+    # Whatever connections of the tests were inherited: held here, they would stay open when the tests close them.
+    os.closerange(3, 4096)
     with tempfile.TemporaryDirectory(prefix="vault-token-agent-tls-") as temporary:
         directory = pathlib.Path(temporary)
 
@@ -209,8 +253,12 @@ def main():
         old.minimum_version = ssl.TLSVersion.TLSv1
         old.maximum_version = ssl.TLSVersion.TLSv1_1
         serve("old", old)
+        http2 = serve_http2(directory)
         print("ready", flush=True)
         sys.stdin.read()
+        if http2:
+            http2.kill()
+            http2.wait()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+import Crypto
+import HTTPClient
+import Testing
+
+@Suite("Redirects")
+struct RedirectTests {
+    private let stage: Stage
+    private let target: SocketServer
+
+    init() throws {
+        stage = try Stage()
+        target = try SocketServer(answering: { peer, request in peer.reply(request) })
+    }
+
+    /// Answers everything with a redirect to `location`.
+    private func redirecting(to location: String, status: String = "307 Temporary Redirect") throws -> SocketServer {
+        try SocketServer(answering: { peer, _ in
+            peer.reply("", status: status, headers: location.isEmpty ? "" : "Location: \(location)\r\n")
+        })
+    }
+
+    private func request(_ url: String, _ policy: RedirectPolicy = .follow307, tls: TLSSettings = TLSSettings())
+        -> HTTPRequest
+    {
+        HTTPRequest(
+            .put, url, headers: [HTTPHeader("X-Vault-Token", secret: Secret(text: "s.token"))],
+            body: Secret(text: "{\"a\":1}"), route: HTTPRoute(tls: tls), redirects: policy)
+    }
+
+    @Test("307 is followed with method, body and headers")
+    func followed() async throws {
+        let first = try redirecting(to: target.url + "/v1/y?z")
+        let reply = try await stage.send(request(first.url + "/v1/x")).get()
+        #expect(reply.body.text.hasPrefix("PUT /v1/y?z HTTP/1.1\r\nHost: 127.0.0.1:\(target.port)\r\n"))
+        #expect(reply.body.text.contains("X-Vault-Token: s.token\r\n"))
+        #expect(reply.body.text.hasSuffix("\r\n\r\n{\"a\":1}"))
+    }
+
+    @Test("a relative Location is taken from the URL that gave it")
+    func relative() async throws {
+        let server = try SocketServer(answering: { peer, request in
+            if request.hasPrefix("PUT /v1/x ") {
+                peer.reply("", status: "307 T", headers: "Location: /v1/y\r\n")
+            } else {
+                peer.reply(request)
+            }
+        })
+        let reply = try await stage.send(request(server.url + "/v1/x")).get()
+        #expect(reply.body.text.hasPrefix("PUT /v1/y HTTP/1.1\r\n"))
+    }
+
+    @Test("up from http to https, and on within https, the token goes along")
+    func up() async throws {
+        let servers = try TLSServers.shared.get()
+        let first = try redirecting(to: servers.url("good") + "/redirect?\(servers.url("good"))/v1/x")
+        let seen = Seen(try await stage.send(request(first.url, tls: servers.trusting)).get())
+        #expect(seen.request == "PUT /v1/x")
+        #expect(seen.token == "s.token")
+    }
+
+    @Test("down from https to http is refused, and nothing is sent there")
+    func down() async throws {
+        let servers = try TLSServers.shared.get()
+        let url = servers.url("good") + "/redirect?\(target.url)"
+        let failure = try #require(await stage.failure(of: request(url, tls: servers.trusting)))
+        #expect(failure.kind == .replyMalformed)
+        #expect(failure.observed.contains("from https to http"))
+        #expect(target.connections == 0)
+    }
+
+    @Test("other redirects are refused", arguments: ["301 M", "302 F", "303 S", "308 P"])
+    func others(_ status: String) async throws {
+        let first = try redirecting(to: target.url, status: status)
+        let failure = try #require(await stage.failure(of: request(first.url)))
+        #expect(failure.kind == .replyMalformed)
+        #expect(failure.observed.contains("127.0.0.1:\(first.port) answers \(status.prefix(3))"))
+        #expect(target.connections == 0)
+    }
+
+    @Test(
+        "a Location that is no http or https URL, or holds a password, is refused",
+        arguments: [
+            "", "ftp://vault/x", "http://", "http://user:hunter2@127.0.0.1/", "file:///etc/passwd",
+        ])
+    func unusable(_ location: String) async throws {
+        let first = try redirecting(to: location)
+        let failure = try #require(await stage.failure(of: request(first.url)))
+        #expect(failure.kind == .replyMalformed)
+        #expect(!failure.observed.contains("hunter2"))
+    }
+
+    @Test("the fourth redirect in a row is refused")
+    func endless() async throws {
+        let server = try SocketServer(answering: { peer, _ in
+            peer.reply("", status: "307 T", headers: "Location: /again\r\n")
+        })
+        #expect(try await stage.failure(of: request(server.url))?.kind == .replyMalformed)
+        #expect(server.requests.count == 4)
+    }
+
+    @Test("the total time-out holds for all of them together")
+    func timeout() async throws {
+        let slow = try SocketServer(answering: { peer, _ in
+            pause(milliseconds: 150)
+            peer.reply("", status: "307 T", headers: "Location: /again\r\n")
+        })
+        var request = request(slow.url)
+        request.totalTimeout = .milliseconds(250)
+        #expect(try await stage.failure(of: request)?.kind == .replyTimedOut)
+    }
+
+    @Test("where none are to be followed, the 3xx is the reply")
+    func never() async throws {
+        let first = try redirecting(to: target.url)
+        let reply = try await stage.send(request(first.url, .never)).get()
+        #expect(reply.status == 307)
+        #expect(reply.header("location") == target.url)
+        #expect(target.connections == 0)
+    }
+}

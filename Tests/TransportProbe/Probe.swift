@@ -1,0 +1,118 @@
+// A process of its own in which the HTTP client is looked at from outside: what it does with the environment, what it
+// leaves in memory, and what it does when it has nothing to do. Started by HTTPClientTests with a URL and a CA file.
+//
+// Prints: `status N`, `copies while held N`, `copies afterwards N`, `wake-ups in 3 s N`.
+
+import Crypto
+import Dispatch
+import EventLoop
+import Glibc
+import HTTPClient
+import Logging
+
+@main
+struct Probe {
+    static func main() throws {
+        let (url, authority) = (CommandLine.arguments[1], CommandLine.arguments[2])
+        let loop = try EventLoop(label: "probe")
+        let log = Logger(label: "probe") { _ in SwiftLogNoOpLogHandler() }
+        let transport = CurlTransport(loop: loop, log: log)
+        var (held, pattern) = newSecret()
+        print("copies while held", copies(of: pattern))
+        let done = DispatchSemaphore(value: 0)
+        let token = Token(held.take())
+        Task(executorPreference: loop) {
+            if let secret = token.secret.take() { print("status", await status(of: url, authority, secret, transport)) }
+            done.signal()
+        }
+        done.wait()
+        // The queue goes on after the signal: give it time to let go of the task.
+        usleep(200_000)
+        print("copies afterwards", copies(of: pattern))
+        let before = wakeUps()
+        sleep(3)
+        print("wake-ups in 3 s", wakeUps() - before)
+        withExtendedLifetime(transport) {}
+    }
+
+    private static func status(
+        of url: String, _ authority: String, _ secret: Secret, _ transport: CurlTransport
+    ) async -> Int {
+        var tls = TLSSettings()
+        tls.caFile = authority
+        let request = HTTPRequest(
+            .put, url, headers: [HTTPHeader("X-Vault-Token", secret: secret)], body: secret,
+            route: HTTPRoute(tls: tls))
+        return (try? await transport.send(request).status) ?? 0
+    }
+}
+
+/// Hands the only reference over.
+private final class Token: @unchecked Sendable {
+    var secret: Secret?
+
+    init(_ secret: Secret?) {
+        self.secret = secret
+    }
+}
+
+/// A random secret, and its bytes inverted: to search memory without adding a copy.
+private func newSecret() -> (Secret?, pattern: [UInt8]) {
+    var bytes = (0..<40).map { _ in UInt8.random(in: UInt8(ascii: "a")...UInt8(ascii: "z")) }
+    let pattern = bytes.map { ~$0 }
+    return (Secret(wiping: &bytes), pattern)
+}
+
+/// How often the pattern's original stands in this process's writable memory.
+private func copies(of pattern: [UInt8]) -> Int {
+    var found = 0
+    for line in read("/proc/self/maps").split(separator: "\n") {
+        let fields = line.split(separator: " ")
+        guard fields[1].hasPrefix("rw"), fields.last != "[vvar]" else { continue }
+        let ends = fields[0].split(separator: "-").compactMap { UInt(String($0), radix: 16) }
+        guard ends.count == 2, let start = unsafe UnsafePointer<UInt8>(bitPattern: ends[0]) else { continue }
+        // SAFETY: the kernel just named this range as mapped and readable; a thread that unmaps it now is none of ours.
+        let bytes = unsafe UnsafeBufferPointer(start: start, count: Int(ends[1] - ends[0]))
+        found += unsafe occurrences(of: pattern, in: bytes)
+    }
+    return found
+}
+
+private func occurrences(of pattern: [UInt8], in bytes: UnsafeBufferPointer<UInt8>) -> Int {
+    guard bytes.count >= pattern.count else { return 0 }
+    var found = 0
+    for start in 0...(bytes.count - pattern.count) where unsafe bytes[start] == ~pattern[0] {
+        if pattern.indices.allSatisfy({ unsafe bytes[start + $0] == ~pattern[$0] }) { found += 1 }
+    }
+    return found
+}
+
+/// Voluntary context switches of all threads but the main one, which sleeps.
+private func wakeUps() -> Int {
+    guard let listing = unsafe opendir("/proc/self/task") else { return -1 }
+    defer { unsafe closedir(listing) }
+    var total = 0
+    while let entry = unsafe readdir(listing) {
+        let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) {
+            unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        guard let thread = Int32(name), thread != getpid() else { continue }
+        for line in read("/proc/self/task/\(name)/status").split(separator: "\n")
+        where line.hasPrefix("voluntary_ctxt_switches:") {
+            total += Int(line.split(separator: "\t").last ?? "") ?? 0
+        }
+    }
+    return total
+}
+
+private func read(_ path: String) -> String {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    defer { close(descriptor) }
+    var all: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 65_536)
+    while true {
+        let count = unsafe Glibc.read(descriptor, &part, part.count)
+        guard count > 0 else { return String(decoding: all, as: UTF8.self) }
+        all += part[..<count]
+    }
+}
