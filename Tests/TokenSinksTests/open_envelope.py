@@ -7,6 +7,7 @@ usage: open_envelope.py ENVELOPE PRIVATE_KEY_HEX AAD plain|derived
 import base64
 import json
 import sys
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,8 +26,7 @@ def main() -> None:
         print(json.dumps({"curve25519_public_key": base64.b64encode(key).decode()}))
         return
     path, private_hex, aad, kind = sys.argv[1:]
-    with open(path, encoding="ascii") as file:
-        envelope = json.load(file)
+    envelope = json.loads(Path(path).read_text(encoding="ascii"))
     assert list(envelope) == ["curve25519_public_key", "nonce", "encrypted_payload"], list(envelope)
     theirs, nonce, payload = (base64.b64decode(text, validate=True) for text in envelope.values())
     assert len(nonce) == 12
