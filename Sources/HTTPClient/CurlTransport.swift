@@ -10,7 +10,7 @@ private import Timekeeping
 /// HTTP/1.1 and HTTP/2 over TCP, TLS, Unix sockets and proxies.
 ///
 /// Use it on the loop's queue only. It keeps at most 4 idle connections, and none after 30 s without a request, so that
-/// an agent at rest holds no sockets. Of the process's environment nothing is used.
+/// an agent at rest holds no sockets. What libcurl would take from the environment (proxies, a key log) does not count.
 package final class CurlTransport: HTTPTransport, @unchecked Sendable {
     private static let redirectLimit = 3
 
@@ -43,8 +43,13 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
         var hops = 0
         while true {
             let spent = loop.now - sentAt
-            let limits = TimeLimits(connect: request.connectTimeout - spent, total: request.totalTimeout - spent)
+            let limits = TimeLimits(connect: request.connectTimeout, total: request.totalTimeout - spent)
             let transfer = try await exchange(request, with: address, within: limits)
+            log.debug(
+                "answered",
+                metadata: [
+                    "method": "\(request.method.rawValue)", "peer": "\(transfer.peer)", "status": "\(transfer.status)",
+                ])
             guard let next = try redirect(of: transfer, under: request.redirects) else {
                 return HTTPReply(
                     status: transfer.status, headers: transfer.headers, body: transfer.replyBody, sentAt: sentAt,

@@ -166,7 +166,7 @@ struct TimeLimits {
         }
         // A name with a colon and no value: fields that libcurl shall not add of its own accord.
         for name in ["Accept", "Content-Type", "Expect"] where !names.contains(name.lowercased()) {
-            unsafe fields = curl_slist_append(fields, "\(name):")
+            unsafe add(field: "\(name):")
         }
         unsafe note(CURLOPT_HTTPHEADER, vta_easy_set_list(pointer, CURLOPT_HTTPHEADER, fields))
     }
@@ -182,8 +182,17 @@ struct TimeLimits {
                 unsafe UnsafeMutableRawBufferPointer(rebasing: line[start.count..<count]).copyMemory(from: bytes)
             }
             unsafe line[count] = 0
-            unsafe fields = curl_slist_append(fields, line.baseAddress?.assumingMemoryBound(to: CChar.self)) ?? fields
+            if let text = unsafe line.baseAddress?.assumingMemoryBound(to: CChar.self) { unsafe add(field: text) }
             unsafe OPENSSL_cleanse(line.baseAddress, line.count)
+        }
+    }
+
+    private func add(field: UnsafePointer<CChar>) {
+        // SAFETY: libcurl copies the text; where it has no memory, the list stays as it is.
+        if let longer = unsafe curl_slist_append(fields, field) {
+            unsafe fields = longer
+        } else {
+            note(CURLOPT_HTTPHEADER, CURLE_OUT_OF_MEMORY)
         }
     }
 

@@ -6,6 +6,8 @@ package import Timekeeping
 package enum HTTPMethod: String, Sendable {
     case get = "GET"
     case put = "PUT"
+    /// Sent on a connection of its own, so that it is sent once: GET and PUT are sent again where a kept connection turns
+    /// out to have ended.
     case post = "POST"
 }
 
@@ -37,13 +39,14 @@ package struct HTTPRoute: Hashable, Sendable {
     package enum Proxy: Hashable, Sendable {
         /// Straight to the host, whatever the environment says (IMDS and container endpoints).
         case direct
-        /// By this proxy's URL, except for the hosts of `exceptions` (NO_PROXY's syntax).
+        /// By this proxy's URL (http, https, socks4 or socks5), except for the hosts of `exceptions` (NO_PROXY's syntax),
+        /// loopback, and Unix sockets.
         case url(String, exceptions: String)
     }
 
     package var proxy: Proxy = .direct
     package var tls = TLSSettings()
-    /// Connect by this socket instead of the URL's host.
+    /// Connect by this socket instead of the URL's host. A redirect leads away from it.
     package var unixSocketPath: String?
 
     package init(proxy: Proxy = .direct, tls: TLSSettings = TLSSettings(), unixSocketPath: String? = nil) {
@@ -53,14 +56,16 @@ package struct HTTPRoute: Hashable, Sendable {
     }
 }
 
-/// Trust and identity for TLS. Always 1.2 or newer. Files are read for each new connection, so a replaced file counts
-/// from the next one.
+/// Trust and identity for TLS. Always 1.2 or newer. Files are read for each request, and a connection is used again only
+/// while their content is the same.
 package struct TLSSettings: Hashable, Sendable {
-    /// PEM file of CA certificates; nil: the system's.
+    /// PEM file of CA certificates, trusted instead of the system's.
     package var caFile: String?
-    /// Directory of CA certificates, hashed as by `openssl rehash`.
+    /// Directory of PEM files with CA certificates, trusted instead of the system's; hash links are not needed.
     package var caDirectory: String?
+    /// PEM file: the certificate, then those between it and its CA.
     package var clientCertificateFile: String?
+    /// PEM file; nil: the key is in the certificate's file.
     package var clientKeyFile: String?
     /// File that holds the client key's passphrase; a trailing newline does not count.
     package var clientKeyPassphraseFile: String?
@@ -88,7 +93,7 @@ package struct HTTPRequest: Sendable {
     package var body: Secret?
     package var route: HTTPRoute
     package var redirects: RedirectPolicy
-    /// From the request's start until connected (TLS included).
+    /// Until connected, the name's resolution and TLS included; anew for each redirect.
     package var connectTimeout: Duration
     /// From the request's start until the last byte of the reply, redirects included.
     package var totalTimeout: Duration

@@ -107,4 +107,24 @@ struct ConnectionTests {
         let tooLong = HTTPRequest(.get, servers.url("http2") + "/file", route: route, replyLimit: 4)
         #expect(try await stage.failure(of: tooLong)?.kind == .replyTooLong)
     }
+
+    @Test("500 requests in HTTP/2, 24 at a time", .enabled(if: hasHTTP2, "nghttpd is not installed"))
+    func manyStreams() async throws {
+        let servers = try TLSServers.shared.get()
+        let stage = try Stage()
+        let request = HTTPRequest(.get, servers.url("http2") + "/file", route: HTTPRoute(tls: servers.trusting))
+        let answered = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<24 {
+                group.addTask {
+                    var answered = 0
+                    for _ in 0..<21 where try await stage.send(request).get().body.text == "over HTTP/2\n" {
+                        answered += 1
+                    }
+                    return answered
+                }
+            }
+            return try await group.reduce(0, +)
+        }
+        #expect(answered == 24 * 21)
+    }
 }

@@ -109,6 +109,18 @@ struct RedirectTests {
         #expect(try await stage.failure(of: request)?.kind == .replyTimedOut)
     }
 
+    @Test("the connect time-out begins anew for each")
+    func connectTimeout() async throws {
+        let url = target.url
+        let slow = try SocketServer(answering: { peer, _ in
+            pause(milliseconds: 400)
+            peer.reply("", status: "307 T", headers: "Location: \(url)\r\n")
+        })
+        var request = request(slow.url)
+        request.connectTimeout = .milliseconds(300)
+        #expect(try await stage.send(request).get().status == 200)
+    }
+
     @Test("where none are to be followed, the 3xx is the reply")
     func never() async throws {
         let first = try redirecting(to: target.url)
