@@ -162,7 +162,7 @@ package final class CredentialChain {
 
     // MARK: Report
 
-    /// Asks the sources anew, in order, and says what each said.
+    /// Asks the sources anew, in order, and says what each said. What was found is then kept as by ``credentials()``.
     package func examine() async -> ChainReport {
         let walk: CredentialWalk
         do {
@@ -177,7 +177,10 @@ package final class CredentialChain {
         for step in ChainStep.allCases {
             let finding = ended ? .neverReached : await finding(of: step, walk)
             switch finding {
-            case .found, .failed: ended = true
+            case .found(let credentials):
+                keep(credentials, of: step)
+                ended = true
+            case .failed: ended = true
             case .absent, .neverReached: break
             }
             rows.append(row(step, finding))

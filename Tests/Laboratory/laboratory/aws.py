@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import botocore.credentials
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 
 from .processes import Child, LaboratoryError, free_port, wait_until
 from .web import Reply, Request, WebServer
@@ -181,7 +184,10 @@ class AWS:
         upstream = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
         try:
             upstream.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
-            for name, value in request.headers.items():
+            headers = dict(request.headers.items())
+            if "Authorization" not in request.headers:
+                headers = self._signed(request, headers)
+            for name, value in headers.items():
                 if name.lower() not in ("connection", "accept-encoding"):
                     upstream.putheader(name, value)
             upstream.endheaders(request.body)
@@ -194,6 +200,16 @@ class AWS:
         if b"<SecretAccessKey>" in body:
             self._note_issued(body)
         return Reply(answer.status, body, headers)
+
+    def _signed(self, request: Request, headers: dict[str, str]) -> dict[str, str]:
+        """AssumeRoleWithWebIdentity is not signed, which moto does not know: it gets the laboratory's own signature."""
+        keys = botocore.credentials.Credentials(self._admin.access_key, self._admin.secret_key)
+        kept = {name: headers[name] for name in ("Host", "Content-Type", "Content-Length") if name in headers}
+        signed = AWSRequest(
+            method=request.method, url=f"{self._endpoint}{request.target}", data=request.body, headers=kept
+        )
+        SigV4Auth(keys, "sts", REGION).add_auth(signed)
+        return dict(signed.headers.items())
 
     def _note_issued(self, body: bytes) -> None:
         text = body.decode()
