@@ -35,7 +35,7 @@ REFUSED = {
         lambda base, folder: changed(base, vault__address="vault.example.com:8200"),
         "vault.address",
     ),
-    "an unknown key": (lambda base, folder: changed(base, vault__adress="x"), "vault.adress"),
+    "an unknown key": (lambda base, folder: changed(base, vault__adress="x"), "adress"),
     "a bare number for a mode": (lambda base, folder: changed(base, tokens__0__sinks__0__mode=640), "mode"),
     "no tokens": (lambda base, folder: changed(base, tokens=[]), "tokens"),
     "a sink in a missing directory": (
