@@ -15,10 +15,12 @@ extension AgentSurroundings {
         _ configuration: AgentConfiguration, loop: EventLoop, environment: [String: String],
         reporter: sending any HealthReporter, beatInterval: Duration?, version: String, log: Logger
     ) -> sending AgentSurroundings {
-        AgentSurroundings(
+        var surroundings = AgentSurroundings(
             loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
             files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: SinkFactory(loop: loop, log: log),
             takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
             reporter: reporter, beatInterval: beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
+        surroundings.stateDirectory = configuration.stateDirectory
+        return surroundings
     }
 }

@@ -57,6 +57,8 @@ package struct AgentSurroundings {
     package var sinks: any SinkMaking
     /// What a restart needs to take a token over; nil: nothing is kept.
     package var takeovers: (any TakeoverStore)?
+    /// Where nonces of ec2 logins are kept; nil: nowhere.
+    package var stateDirectory: String?
     package var reporter: any HealthReporter
     package var metrics = Metrics()
     /// Time between two beats of ``HealthReporter``; nil: none.

@@ -24,13 +24,14 @@ extension AgentProcess {
     /// Longest wait for Vault's part of it.
     private static let trialLimit: Duration = .seconds(30)
 
-    /// Logs in once for one token and revokes what it got. Touches no sink and no state.
+    /// Logs in once for one token and revokes what it got. Touches no sink and no state: not for an `ec2`
+    /// login, whose first nonce binds the instance.
     package static func tryLogin(
         _ settings: TokenSettings, environment: [String: String], log: Logger
     ) throws(AgentError) -> LoginTrial {
         try onLoop { loop throws(AgentError) in
-            let (origin, vault) = TokenOrigin.make(
-                settings,
+            let (origin, vault) = try TokenOrigin.make(
+                settings, stateDirectory: nil,
                 in: AWSSurroundings(
                     environment: environment, transport: CurlTransport(loop: loop, log: log), timekeeper: loop,
                     log: log, processes: ChildLauncher(loop: loop)),

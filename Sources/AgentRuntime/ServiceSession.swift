@@ -51,10 +51,11 @@ actor ServiceSession {
                 beatInterval: interval, version: version, log: log))
         self.agent = agent
         serveHealth(at: configuration.health.metricsListen, of: agent)
-        log.notice("Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.start(configuration)
+                self.log.notice(
+                    "Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
             } catch {
                 self.end.set(.failure(error))
             }

@@ -18,8 +18,8 @@ extension TokenKeeper {
         var log = surroundings.log
         log[metadataKey: "token"] = "\(settings.name)"
         let seed = surroundings.seed &+ serial &* 0x9E37_79B9_7F4A_7C15
-        let (origin, vault) = TokenOrigin.make(
-            settings,
+        let (origin, vault) = try TokenOrigin.make(
+            settings, stateDirectory: surroundings.stateDirectory,
             in: AWSSurroundings(
                 environment: surroundings.environment, transport: surroundings.transport,
                 timekeeper: surroundings.loop, log: log, processes: surroundings.processes, jitterSeed: seed,
@@ -39,8 +39,8 @@ extension TokenKeeper {
 extension TokenOrigin {
     /// Where the tokens of these settings come from, and the server that they belong to.
     static func make(
-        _ settings: TokenSettings, in surroundings: AWSSurroundings, metrics: Metrics
-    ) -> (TokenOrigin, VaultClient) {
+        _ settings: TokenSettings, stateDirectory: String?, in surroundings: AWSSurroundings, metrics: Metrics
+    ) throws(AgentError) -> (TokenOrigin, VaultClient) {
         // Addresses of one cluster have one scheme in practice; sockets use no proxy.
         let proxy = HTTPRoute.Proxy.fromEnvironment(
             surroundings.environment, for: settings.vault.addresses.first ?? "")
@@ -48,8 +48,13 @@ extension TokenOrigin {
             server: settings.vault, login: settings.login, transport: surroundings.transport,
             timekeeper: surroundings.timekeeper, environmentProxy: proxy, log: surroundings.log)
         let chain = CredentialChain(settings: settings.aws, surroundings: surroundings)
+        var nonces: NonceStore?
+        if case .ec2(let ec2) = settings.login.method {
+            nonces = try NonceStore(ec2, tokenName: settings.name, stateDirectory: stateDirectory)
+        }
         let origin = TokenOrigin(
-            login: settings.login, chain: chain, vault: vault, metrics: metrics, timekeeper: surroundings.timekeeper)
+            login: settings.login, nonces: nonces, chain: chain, vault: vault, metrics: metrics,
+            timekeeper: surroundings.timekeeper)
         return (origin, vault)
     }
 }

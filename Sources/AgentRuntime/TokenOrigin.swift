@@ -13,16 +13,19 @@ import VaultAPI
 /// Logs in for one token: finds the AWS identity, proves it, asks Vault.
 final class TokenOrigin {
     private let login: LoginSettings
+    /// Of an ec2 login; nil for others.
+    private let nonces: NonceStore?
     private let chain: CredentialChain
     private let vault: VaultClient
     private let metrics: Metrics
     private let timekeeper: any Timekeeper
 
     init(
-        login: LoginSettings, chain: CredentialChain, vault: VaultClient, metrics: Metrics,
+        login: LoginSettings, nonces: NonceStore?, chain: CredentialChain, vault: VaultClient, metrics: Metrics,
         timekeeper: any Timekeeper
     ) {
         self.login = login
+        self.nonces = nonces
         self.chain = chain
         self.vault = vault
         self.metrics = metrics
@@ -48,8 +51,26 @@ final class TokenOrigin {
         case .iam(let iam):
             let signed = try await chain.signedIdentityRequest(serverID: iam.serverID)
             return .iam(method: signed.method, url: signed.url, headers: signed.headers, body: signed.body)
-        case .ec2:
-            throw AgentError(.configurationInvalid, "ec2 login is not ready")
+        case .ec2(let ec2):
+            guard let nonces else { throw AgentError(.internalFault, "an ec2 login without a place for its nonce") }
+            let identity = try await chain.instanceIdentity(InstanceProof(ec2.proof))
+            let nonce = try await nonces.nonce()
+            return switch identity {
+            case .pkcs7(let pkcs7): .ec2PKCS7(pkcs7.text, nonce: nonce)
+            case .document(let document, let signature):
+                .ec2Identity(document: Array(document.text.utf8), signature: signature.text, nonce: nonce)
+            }
         }
+    }
+}
+
+extension InstanceProof {
+    fileprivate init(_ proof: EC2Login.Proof) {
+        self =
+            switch proof {
+            case .rsa2048: .rsa2048
+            case .pkcs7: .pkcs7
+            case .identity: .identity
+            }
     }
 }

@@ -63,14 +63,32 @@ def test_a_configuration_that_cannot_work_ends_with_78_and_one_line(lab, tmp_pat
     assert lab.logins() == before
 
 
-def test_a_sink_in_a_read_only_directory_ends_with_78_and_one_line(lab, tmp_path):
-    # Root writes everywhere, so what is read-only is the file system.
+def test_a_sink_on_a_read_only_file_system_ends_with_78_and_one_line(lab, tmp_path):
+    sealed = tmp_path / "sealed"
+    sealed.mkdir()
+    read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
     finished = lab.agent(
         folder=tmp_path,
-        configuration=changed(lab.configuration(tmp_path), tokens__0__sinks__0__path="/proc/vault-token"),
+        configuration=changed(lab.configuration(tmp_path), tokens__0__sinks__0__path=str(sealed / "token")),
+        prefix=("unshare", "--mount", "--map-root-user", "sh", "-c", read_only, str(sealed)),
     ).finish(10)
     assert finished.status == 78, finished
-    assert "/proc" in one_line(finished.log)
+    line = one_line(finished.log)
+    assert str(sealed) in line and "ead-only" in line
+
+
+def test_a_sink_in_a_directory_of_others_ends_with_78_and_one_line(lab, tmp_path):
+    # As nobody: root may write anywhere.
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o005)
+    finished = lab.agent(
+        folder=tmp_path,
+        configuration=changed(lab.configuration(tmp_path), status_file=None),
+        prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"),
+    ).finish(10)
+    assert finished.status == 78, finished
+    line = one_line(finished.log)
+    assert str(tmp_path) in line and "ermission denied" in line
 
 
 def test_a_configuration_file_that_is_missing(lab, tmp_path):

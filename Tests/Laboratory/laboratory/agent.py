@@ -46,6 +46,7 @@ class AgentRun:
         environment: dict[str, str],
         secrets: Callable[[], set[str]],
         command: tuple[str, ...] = ("run",),
+        prefix: tuple[str, ...] = (),
         prints_token: bool = False,
     ):
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,7 @@ class AgentRun:
         text = configuration if isinstance(configuration, str) else json.dumps(configuration, indent=2)
         self.configuration.write_text(text)
         self.child = Child(
-            [agent_binary(), *command, "--config", self.configuration],
+            [*prefix, agent_binary(), *command, "--config", self.configuration],
             environment={"PATH": os.environ.get("PATH", ""), "SWIFT_BACKTRACE": "enable=no", **environment},
             output=self.output_path,
             error=self.log_path,

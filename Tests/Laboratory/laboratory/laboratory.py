@@ -147,10 +147,13 @@ class Laboratory:
         configuration: dict | str | None = None,
         environment: dict[str, str] | None = None,
         command: tuple[str, ...] = ("run",),
+        prefix: tuple[str, ...] = (),
         prints_token: bool = False,
         **options: object,
     ) -> AgentRun:
-        """Starts the agent. `options` go to `configuration()`; `environment` stands above the laboratory's."""
+        """Starts the agent. `options` go to `configuration()`; `environment` stands above the laboratory's; `prefix` is
+        a program, with its arguments, that ends by becoming the agent.
+        """
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="agent-", dir=self.folder))
         if configuration is None:
@@ -161,6 +164,7 @@ class Laboratory:
             environment={**self.environment(), **(environment or {})},
             secrets=self.secrets,
             command=command,
+            prefix=prefix,
             prints_token=prints_token,
         )
         self.runs.append(run)
