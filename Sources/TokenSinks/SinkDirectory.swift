@@ -182,20 +182,31 @@ struct SinkDirectory: ~Copyable {
     func removeLeftovers(of name: String) throws(SystemFault) -> Int {
         var removed = 0
         for leftover in try names(where: { TemporaryName.matches($0, name) }) {
-            guard let file = try? openFile(leftover, O_RDONLY), flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
-                continue
-            }
-            if remove(leftover) { removed += 1 }
+            if isAbandoned(leftover), remove(leftover) { removed += 1 }
         }
         return removed
+    }
+
+    /// Nobody has it locked. One that belongs to another user already, and so cannot be opened, is judged by its age: no
+    /// write takes an hour.
+    private func isAbandoned(_ temporary: String) -> Bool {
+        do throws(SystemFault) {
+            let file = try openFile(temporary, O_RDONLY)
+            return flock(file.number, LOCK_EX | LOCK_NB) == 0
+        } catch {
+            guard error.number == EACCES, let stamp = try? stamp(of: temporary), stamp.isRegular else { return false }
+            return stamp.changed.seconds < time(nil) - 3_600
+        }
     }
 
     /// The names that meet a condition.
     func names(where isWanted: (String) -> Bool) throws(SystemFault) -> [String] {
         // A description of its own: reading moves the position that duplicates would share.
-        let listing = unsafe openat(descriptor.number, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let listing = try Descriptor(
+            unsafe openat(descriptor.number, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", path)
         // SAFETY: `stream` takes the descriptor over and is closed once; an entry is read before the next call.
-        guard listing >= 0, let stream = unsafe fdopendir(listing) else { throw SystemFault("open", path) }
+        guard let stream = unsafe fdopendir(listing.number) else { throw SystemFault("open", path) }
+        _ = listing.take()
         defer { unsafe closedir(stream) }
         var names: [String] = []
         while let entry = unsafe readdir(stream) {
@@ -255,7 +266,8 @@ struct SinkDirectory: ~Copyable {
             timespec(tv_sec: 0, tv_nsec: vta_utime_omit),
             timespec(tv_sec: moment.seconds, tv_nsec: moment.nanoseconds),
         ]
-        guard unsafe futimens(file.number, times) == 0 else { throw SystemFault("utime", path) }
+        // An agent that may give files away (CAP_CHOWN) and no more (CAP_FOWNER) has no say over this one's times now.
+        guard unsafe futimens(file.number, times) == 0 || errno == EPERM else { throw SystemFault("utime", path) }
     }
 }
 

@@ -11,7 +11,8 @@ package final class SinkFactory {
     private let loop: EventLoop
     private let log: Logger
     private lazy var watcher = makeWatcher()
-    private var queues: [BlockingQueue?] = Array(repeating: nil, count: queueLimit)
+    private var queues: [BlockingQueue] = []
+    private var queueOfDirectory: [String: BlockingQueue] = [:]
 
     package init(loop: EventLoop, log: Logger) {
         self.loop = loop
@@ -58,17 +59,19 @@ package final class SinkFactory {
     /// What systemd gives to services.
     private static let standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
-    /// Most threads that can wait for disks at one time. A dead network file system holds up the sinks of its own queue.
-    private static let queueLimit = 4
+    /// Most threads that can wait for disks at one time.
+    private static let queueLimit = 8
 
-    /// The queue for a path: the same for all of one directory.
+    /// The queue for a path: each directory has its own, so that a dead network file system holds up its own sinks; from
+    /// the ninth directory on they share.
     private func queue(for path: String) -> BlockingQueue {
         let directory = splitPath(path)?.directory ?? path
-        let index =
-            Int(directory.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 })
-            % Self.queueLimit
-        let queue = queues[index] ?? BlockingQueue(label: "vault-token-agent.sinks.\(index)")
-        queues[index] = queue
+        if let queue = queueOfDirectory[directory] { return queue }
+        if queues.count < Self.queueLimit {
+            queues.append(BlockingQueue(label: "vault-token-agent.sinks.\(queues.count)"))
+        }
+        let queue = queues[queueOfDirectory.count % queues.count]
+        queueOfDirectory[directory] = queue
         return queue
     }
 }

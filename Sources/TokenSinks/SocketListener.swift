@@ -82,11 +82,9 @@ final class SocketListener: Sendable {
 
     /// Temporary sockets that agents left behind when they were killed: a minute old, and nobody listens.
     private func removeLeftovers(in directory: borrowing SinkDirectory) throws(SystemFault) {
-        var now = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &now)
         for leftover in try directory.names(where: TemporaryName.isForSocket) {
             guard let stamp = try directory.stamp(of: leftover), stamp.kind == .socket,
-                stamp.changed.seconds < now.tv_sec - 60, process(listeningAt: "\(directory.path)/\(leftover)") == nil
+                stamp.changed.seconds < time(nil) - 60, process(listeningAt: "\(directory.path)/\(leftover)") == nil
             else { continue }
             directory.remove(leftover)
         }
