@@ -31,6 +31,18 @@ struct LoadingTests {
         #expect(loaded.warnings.isEmpty)
     }
 
+    @Test("The configurations that are shipped or shown load as they stand")
+    func shipped() throws {
+        _ = try ConfigurationLoader.load(path: projectDirectory + "/deploy/ecs/config.json", environment: [:])
+        for file in ["README.md", "docs/configuration.md", "docs/migrating-from-vault-agent.md"] {
+            let lines = try projectText(file).split(separator: "\n", omittingEmptySubsequences: false)
+            let blocks = lines.split { $0.hasPrefix("```") && $0 != "```json" }
+                .compactMap { block in block.lastIndex(of: "```json").map { block[block.index(after: $0)...] } }
+            #expect(!blocks.isEmpty, "\(file)")
+            for block in blocks { _ = try examine(block.joined(separator: "\n")).usable }
+        }
+    }
+
     @Test("Five keys are enough, and the table's defaults are those of the rooms")
     func defaults() throws {
         let loaded = try examine(minimal()).usable
