@@ -171,8 +171,8 @@ struct Assembler {
                 problems.add(
                     auth.offset(of: "type"), auth.path(of: "type"),
                     "an ec2 login has no place for its nonce",
-                    "Set state_directory (or StateDirectory= in the unit) or nonce_file: without its nonce this instance "
-                        + "can log in once only")
+                    "Set state_directory (or StateDirectory= in the unit) or nonce_file: without its nonce this "
+                        + "instance can log in once only")
             }
         }
         login.mountPath = auth.text("mount_path") ?? login.mountPath

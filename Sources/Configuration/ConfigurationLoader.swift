@@ -46,8 +46,8 @@ package enum ConfigurationLoader {
 
     /// The status file of the agent that runs by the configuration at `path`, nil: by none; nil where it is turned off.
     ///
-    /// Looks at nothing else: whoever asks how a service is has neither its environment nor its credentials, and the rest
-    /// of the file may not load for him.
+    /// Looks at nothing else: whoever asks how a service is has neither its environment nor its credentials, and the
+    /// rest of the file may not load for him.
     package static func statusFile(of path: String?, environment: [String: String]) throws(AgentError) -> String? {
         let fallback = Assembler.defaultStatusFile(environment)
         guard let path else { return fallback }

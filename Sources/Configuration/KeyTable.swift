@@ -28,8 +28,9 @@ enum KeyTable {
                 name: "state_directory", shape: .text(.writePath),
                 fallback: .described("`$STATE_DIRECTORY` where systemd sets it, else none"), nullable: true,
                 summary: """
-                    Directory for what must outlive the process: the nonce of an `ec2` login, and what a restart needs to \
-                    take over a token that is still good. `null`: nothing is kept, and each start logs in anew.
+                    Directory for what must outlive the process: the nonce of an `ec2` login, and what a restart \
+                    needs to take over a token that is still good. `null`: nothing is kept, and each start logs in \
+                    anew.
                     """),
             ConfigurationKey(
                 name: "log", shape: .section(log), fallback: .keys,
@@ -40,7 +41,8 @@ enum KeyTable {
                     "`status.json` in `$RUNTIME_DIRECTORY` where systemd sets it, else in `/run/vault-token-agent`"),
                 nullable: true,
                 summary: """
-                    File that `vault-token-agent status` and `healthcheck` read. Holds no secret. `null`: none is written.
+                    File that `vault-token-agent status` and `healthcheck` read. Holds no secret. `null`: none is \
+                    written.
                     """),
             ConfigurationKey(
                 name: "metrics", shape: .section(metrics), fallback: .keys,
@@ -54,8 +56,8 @@ enum KeyTable {
                 name: "address", shape: .textOrList(.address), fallback: .required,
                 variable: "VAULT_ADDR", flag: "--vault-addr",
                 summary: """
-                    Base URL: `https://…`, `http://…` or `unix:///path`. A list is tried in order; the agent stays with the \
-                    one that works.
+                    Base URL: `https://…`, `http://…` or `unix:///path`. A list is tried in order; the agent stays \
+                    with the one that works.
                     """),
             ConfigurationKey(
                 name: "namespace", shape: .text(.namespace), fallback: .value(""),
@@ -87,7 +89,7 @@ enum KeyTable {
                 name: "client_cert", shape: .text(.readPath), fallback: .described("none"),
                 variable: "VAULT_CLIENT_CERT", flag: "--vault-client-cert",
                 summary:
-                    "PEM file of the certificate to show to Vault. Read for each connection, so it may be replaced at any time."
+                    "PEM file of the certificate to show to Vault. Read for each connection, so it may be replaced."
             ),
             ConfigurationKey(
                 name: "client_key", shape: .text(.readPath), fallback: .described("none"),
@@ -104,7 +106,7 @@ enum KeyTable {
                 name: "skip_verify", shape: .flag, fallback: .value("false"),
                 variable: "VAULT_SKIP_VERIFY", flag: "--vault-skip-verify",
                 summary:
-                    "Take any certificate. Whoever is in between then gets the login and the token: for laboratories only."
+                    "Take any certificate. For laboratories: whoever is in between gets the login and the token."
             ),
         ])
 
@@ -128,8 +130,8 @@ enum KeyTable {
             ConfigurationKey(
                 name: "revoke_on_stop", shape: .flag, fallback: .value("false"),
                 summary: """
-                    Revoke the token and remove its sinks when the agent stops. Otherwise both stay, and the next start \
-                    takes them over.
+                    Revoke the token and remove its sinks when the agent stops. Otherwise both stay, and the next \
+                    start takes them over.
                     """),
             ConfigurationKey(
                 name: "sinks", shape: .sections(sink), fallback: .required,
@@ -145,8 +147,8 @@ enum KeyTable {
             ConfigurationKey(
                 name: "type", shape: .choice(["iam", "ec2"]), fallback: .required,
                 summary: """
-                    `iam`: a signed request to AWS STS proves the AWS identity. `ec2`: the instance's identity document \
-                    does.
+                    `iam`: a signed request to AWS STS proves the AWS identity. `ec2`: the instance's identity \
+                    document does.
                     """),
             ConfigurationKey(
                 name: "mount_path", shape: .text(.mountPath), fallback: .value("auth/aws"),
@@ -157,7 +159,7 @@ enum KeyTable {
             ConfigurationKey(
                 name: "role", shape: .text(.plain), fallback: .described("chosen by Vault"),
                 summary:
-                    "Role of the auth mount. Without one Vault takes the principal's name (`iam`) or the AMI's id (`ec2`)."
+                    "Role to log in for. Without it Vault takes the principal's name (`iam`) or the AMI's id (`ec2`)."
             ),
             ConfigurationKey(
                 name: "wrap_ttl", shape: .duration(.seconds(1) ... .seconds(86_400), whole: true),
@@ -179,20 +181,20 @@ enum KeyTable {
                 name: "identity_document", shape: .choice(EC2Login.Proof.allCases.map(\.rawValue)),
                 fallback: .value("rsa2048"), condition: .init(key: "type", values: ["ec2"]),
                 summary: """
-                    Which proof to send: `rsa2048` or `pkcs7` (the document signed as PKCS#7, the latter with the older DSA \
-                    certificate), `identity` (document and signature apart).
+                    Which proof to send: `rsa2048` or `pkcs7` (the document signed as PKCS#7, the latter with the \
+                    older DSA certificate), `identity` (document and signature apart).
                     """),
             ConfigurationKey(
                 name: "nonce_file", shape: .text(.readPath),
                 fallback: .described("made by the agent, kept in `state_directory`"),
                 condition: .init(key: "type", values: ["ec2"]),
                 summary:
-                    "File with the nonce of this instance's logins, 1 to 128 characters. A newline at its end does not count."
+                    "File with this instance's nonce, 1 to 128 characters. A newline at its end does not count."
             ),
             ConfigurationKey(
                 name: "credentials", shape: .section(credentials), fallback: .keys,
                 summary:
-                    "Where AWS credentials come from. An `ec2` login needs none; of these keys it may have `imds_v1` only."
+                    "Where AWS credentials come from. An `ec2` login needs none and may have `imds_v1` only."
             ),
         ])
 
@@ -202,8 +204,8 @@ enum KeyTable {
             ConfigurationKey(
                 name: "source", shape: .choice(CredentialSource.allCases.map(\.rawValue)), fallback: .value("auto"),
                 summary: """
-                    `auto` tries the others in this order, as the AWS CLI does, and takes the first that is configured; one \
-                    that is configured and broken is an error. Any other value pins that source.
+                    `auto` tries the others in this order, as the AWS CLI does, and takes the first that is \
+                    configured; one that is configured and broken is an error. Any other value pins that source.
                     """),
             ConfigurationKey(
                 name: "profile", shape: .text(.plain), fallback: .described("`$AWS_PROFILE`, else `default`"),
@@ -228,8 +230,8 @@ enum KeyTable {
             ConfigurationKey(
                 name: "replaced_token", shape: .choice(["expire", "revoke"]), fallback: .value("expire"),
                 summary: """
-                    What becomes of the old token after a new login: `expire` lets it live out its lease, since readers \
-                    may hold it; `revoke` revokes it after `revoke_grace`.
+                    What becomes of the old token after a new login: `expire` lets it live out its lease, since \
+                    readers may hold it; `revoke` revokes it after `revoke_grace`.
                     """),
             ConfigurationKey(
                 name: "revoke_grace", shape: .duration(.zero ... .seconds(86_400), whole: false),
@@ -244,9 +246,9 @@ enum KeyTable {
             ConfigurationKey(
                 name: "type", shape: .choice(["file", "socket"]), fallback: .required,
                 summary: """
-                    `file`: written to a temporary file and renamed, so that a reader sees the old token or the new one, \
-                    whole. `socket`: a Unix socket that hands the token to each connection; a source for systemd's \
-                    `LoadCredential=`.
+                    `file`: written to a temporary file and renamed, so that a reader sees the old token or the new \
+                    one, whole. `socket`: a Unix socket that hands the token to each connection; a source for \
+                    systemd's `LoadCredential=`.
                     """),
             ConfigurationKey(
                 name: "path", shape: .text(.writePath), fallback: .required,
@@ -315,8 +317,8 @@ enum KeyTable {
             ConfigurationKey(
                 name: "command", shape: .list(of: .plain), fallback: .described("none"),
                 summary: """
-                    Program by its absolute path, and its arguments; no shell. The token is not among them. Never runs twice \
-                    at once.
+                    Program by its absolute path, and its arguments; no shell. The token is not among them. Never \
+                    runs twice at once.
                     """),
             ConfigurationKey(
                 name: "timeout", shape: .duration(.milliseconds(100) ... .seconds(3_600), whole: false),
@@ -341,7 +343,7 @@ enum KeyTable {
                 fallback: .value("auto"),
                 flag: "--log-format",
                 summary:
-                    "`auto`: journal fields where standard error is the journal, else readable text. `json`: a line each."
+                    "`auto`: journal fields where standard error is the journal, else text. `json`: a line each."
             ),
         ])
 

@@ -66,7 +66,7 @@ enum Suggestion {
     private static let habits: [(name: String, title: String?, remedy: String)] = [
         (
             "nonce", nil,
-            "A nonce is a secret: put it into a file of its own and name that by \"nonce_file\", or leave it to the agent"
+            "A nonce is a secret: put it into a file and name that by \"nonce_file\", or leave it to the agent"
         ),
         ("access_key", nil, keys), ("secret_key", nil, keys), ("session_token", nil, keys),
         ("access_key_id", nil, keys), ("secret_access_key", nil, keys),

@@ -13,9 +13,10 @@ struct ConfigCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check the file, and print each value that holds and where it came from.",
             discussion: """
-                Prints a line for each value: the key, the value, and whether a flag, the environment, the file or a default \
-                gave it. Warnings and mistakes go to standard error, a line each; with a mistake the exit status is 78. \
-                Nothing but the file itself is read: whether things work on this machine is what doctor finds out.
+                Prints a line for each value: the key, the value, and whether a flag, the environment, the file or a \
+                default gave it. Warnings and mistakes go to standard error, a line each; with a mistake the exit \
+                status is 78. Nothing but the file itself is read: whether things work on this machine is what \
+                doctor finds out.
                 """)
 
         @OptionGroup var options: ConfigurationOptions

@@ -21,11 +21,12 @@ struct CredentialsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "credentials", abstract: "Show where AWS credentials come from, and whose they are.",
         discussion: """
-            Asks every source in the order in which the agent and the AWS CLI ask them, and says of each: found, absent and \
-            why, failed and what to do, or never reached. Then asks STS who these credentials are.
+            Asks every source in the order in which the agent and the AWS CLI ask them, and says of each: found, \
+            absent and why, failed and what to do, or never reached. Then asks STS who these credentials are.
 
-            --format process prints them as AWS's credential_process does, for other tools; it is the only one that shows \
-            secrets. The exit status is 0 only if credentials were found and, but for that format, STS knows them.
+            --format process prints them as AWS's credential_process does, for other tools; it is the only one that \
+            shows secrets. The exit status is 0 only if credentials were found and, but for that format, STS knows \
+            them.
             """)
 
     @Option(

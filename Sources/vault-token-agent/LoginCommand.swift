@@ -12,9 +12,9 @@ struct LoginCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "login", abstract: "Put every token into its sinks once, say what it is, and exit.",
         discussion: """
-            For init containers and one-off jobs. A token of an earlier run that is still good is taken over. What may pass \
-            (Vault sealed, no connection) is tried again until the time-out; what will not (a wrong role, no credentials) ends \
-            the command at once. The token itself is printed only with --print-token.
+            For init containers and one-off jobs. A token of an earlier run that is still good is taken over. What \
+            may pass (Vault sealed, no connection) is tried again until the time-out; what will not (a wrong role, \
+            no credentials) ends the command at once. The token itself is printed only with --print-token.
             """)
 
     @OptionGroup var options: ConfigurationOptions

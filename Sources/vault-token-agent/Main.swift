@@ -13,8 +13,8 @@ struct VaultTokenAgent: ParsableCommand {
         commandName: "vault-token-agent",
         abstract: "Keeps Vault and OpenBao tokens fresh for the programs beside it, by AWS identity.",
         discussion: """
-            Finds AWS credentials as the AWS CLI does, logs in to Vault by its aws auth method, writes the token to files \
-            or sockets, renews it, and logs in anew before it can expire.
+            Finds AWS credentials as the AWS CLI does, logs in to Vault by its aws auth method, writes the token to \
+            files or sockets, renews it, and logs in anew before it can expire.
 
             Without a command it runs as a service. To begin: write a configuration as in config.example.json, then
               vault-token-agent config check --config FILE    is it right?

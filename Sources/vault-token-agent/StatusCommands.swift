@@ -36,9 +36,9 @@ struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show how the running agent is.",
         discussion: """
-            A line about the agent, a line for each token with its state, until when it is valid, what the agent does next \
-            and when, and how many of its sinks hold it; below each what ails it, since when, and what to do. The exit status \
-            says only whether that could be shown; for a verdict there is healthcheck.
+            A line about the agent, a line for each token with its state, until when it is valid, what the agent \
+            does next and when, and how many of its sinks hold it; below each what ails it, since when, and what to \
+            do. The exit status says only whether that could be shown; for a verdict there is healthcheck.
             """)
 
     @OptionGroup var options: StatusFileOptions
@@ -73,7 +73,7 @@ struct StatusCommand: ParsableCommand {
         }
     }
 
-    /// The text from the terminal's top left corner on; what stood there before is cleared line by line, without flicker.
+    /// The text from the terminal's top left corner on; what stood there is cleared line by line, without flicker.
     private static func redrawn(_ text: String) -> String {
         let (home, clearToEndOfLine, clearBelow) = ("\u{1B}[H", "\u{1B}[K\n", "\u{1B}[J")
         return home + text.map { $0 == "\n" ? clearToEndOfLine : String($0) }.joined() + clearBelow
@@ -84,9 +84,9 @@ struct HealthcheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "healthcheck", abstract: "Exit with 0 only if the agent keeps every token valid.",
         discussion: """
-            Healthy means: every sink holds a valid token, the agent's heartbeat is recent, nobody has told it to stop. \
-            Otherwise each reason is printed, a line each, and the exit status is 1. A failing renewal is no reason while the \
-            token is valid: a restart would mend nothing.
+            Healthy means: every sink holds a valid token, the agent's heartbeat is recent, nobody has told it to \
+            stop. Otherwise each reason is printed, a line each, and the exit status is 1. A failing renewal is no \
+            reason while the token is valid: a restart would mend nothing.
             """)
 
     @OptionGroup var options: StatusFileOptions

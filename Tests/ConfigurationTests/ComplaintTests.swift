@@ -85,7 +85,7 @@ private let mistakes: [Mistake] = [
     ),
     Mistake(
         "nonce in the file", minimal(auth: #", ‸"nonce": "s3cr3t""#, type: "ec2"),
-        #"tokens[0].auth.nonce: unknown key. A nonce is a secret: put it into a file of its own and name that by "nonce_file", or leave it to the agent"#
+        #"tokens[0].auth.nonce: unknown key. A nonce is a secret: put it into a file and name that by "nonce_file", or leave it to the agent"#
     ),
     Mistake(
         "AWS keys in the file", minimal(auth: #", ‸"secret_key": "s3cr3t""#),

@@ -12,10 +12,10 @@ struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor", abstract: "Try every step once, and say what to do where one fails.",
         discussion: """
-            Looks at the configuration, the files that it names and their permissions, AWS credentials, region, STS and the \
-            clock, Vault's name, connection, TLS, certificate and state, logs in for each token and revokes what it got, and \
-            rehearses the write of each sink under another name. One line each: ok, warning, or failed with what to do. The \
-            exit status is 1 if a check failed.
+            Looks at the configuration, the files that it names and their permissions, AWS credentials, region, STS \
+            and the clock, Vault's name, connection, TLS, certificate and state, logs in for each token and revokes \
+            what it got, and rehearses the write of each sink under another name. One line each: ok, warning, or \
+            failed with what to do. The exit status is 1 if a check failed.
 
             Run it as the user that the agent runs as, with the same environment: what root may do proves little.
             """)

@@ -1,5 +1,5 @@
-// The command line, `doctor`: names and connections, apart from TLS and HTTP, so that a fault has one place. Blocking: for a
-// command that does nothing else meanwhile.
+// The command line, `doctor`: names and connections, apart from TLS and HTTP, so that a fault has one place. Blocking:
+// for a command that does nothing else meanwhile.
 
 internal import Diagnosis
 private import Glibc

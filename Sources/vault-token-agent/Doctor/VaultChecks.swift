@@ -1,4 +1,4 @@
-// The command line, `doctor`: Vault: is its name known, does it take connections, is its certificate good, can it serve?
+// The command line, Vault: is its name known, does it take connections, is its certificate good, does it serve?
 
 private import AgentRuntime
 internal import Configuration
