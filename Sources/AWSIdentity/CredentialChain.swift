@@ -169,8 +169,10 @@ package final class CredentialChain {
             walk = try self.walk()
         } catch {
             // Without its files the chain does not begin: whoever ignored them could find another identity.
-            let rows = ChainStep.allCases.enumerated().map { row($1, $0 == 0 ? .failed(error) : .neverReached) }
-            return ChainReport(rows: rows, region: .failure(error), stsEndpoint: .failure(error))
+            let files = ChainReport.Row(source: .profile, title: "shared files", finding: .failed(error))
+            return ChainReport(
+                rows: [files] + ChainStep.allCases.map { row($0, .neverReached) }, region: .failure(error),
+                stsEndpoint: .failure(error))
         }
         var rows: [ChainReport.Row] = []
         var ended = false

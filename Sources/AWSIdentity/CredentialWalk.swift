@@ -17,7 +17,7 @@ final class ChainMemory {
     init(surroundings: AWSSurroundings) {
         clock = ReferenceClock(timekeeper: surroundings.timekeeper, log: surroundings.log)
         jitter = Jitter(seed: surroundings.jitterSeed)
-        metadata = InstanceMetadata(surroundings: surroundings, jitter: jitter)
+        metadata = InstanceMetadata(surroundings: surroundings, clock: clock, jitter: jitter)
     }
 }
 

@@ -45,12 +45,14 @@ final class InstanceMetadata {
     private static let replyLimit = 65_536
 
     private let surroundings: AWSSurroundings
+    private let clock: ReferenceClock
     private let jitter: Jitter
     /// Without a token where the service offers version 1 only.
     private var session: (token: Secret?, endpoint: EndpointURL, until: Instant)?
 
-    init(surroundings: AWSSurroundings, jitter: Jitter) {
+    init(surroundings: AWSSurroundings, clock: ReferenceClock, jitter: Jitter) {
         self.surroundings = surroundings
+        self.clock = clock
         self.jitter = jitter
     }
 
@@ -149,6 +151,7 @@ final class InstanceMetadata {
             let fault: MetadataFault
             do {
                 let reply = try await surroundings.transport.send(request)
+                if let date = reply.header("date").flatMap({ WallTime(httpDate: $0) }) { clock.note(date, from: .imds) }
                 if reply.status < 500 || attempt >= options.attempts { return reply }
                 fault = .failed(unusable(request.method.rawValue, "status \(reply.status)"))
             } catch {

@@ -130,8 +130,3 @@ extension Secret {
         unsafe withBytes { bytes in unsafe Secret(bytes.filter { $0 != 0x0A && $0 != 0x0D }) }
     }
 }
-
-/// Text from elsewhere, fit for a message: at most 200 characters, controls replaced.
-func printable(_ text: some StringProtocol) -> String {
-    String(text.prefix(200).map { $0.isASCII && !(" "..."~").contains($0) ? "?" : $0 })
-}

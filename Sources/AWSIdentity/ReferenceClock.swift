@@ -6,6 +6,7 @@ internal import Timekeeping
 /// Whose `Date` a clock was set by.
 package enum DateSource: String, Sendable {
     case sts = "STS"
+    case imds = "IMDS"
     case vault = "Vault"
 }
 
@@ -36,9 +37,9 @@ final class ReferenceClock {
         return magnitude(reference - machine) > Self.tolerance ? reference : machine
     }
 
-    /// Takes note of an answer's date. STS's own counts for more than Vault's: it is STS that checks signatures.
+    /// Takes note of an answer's date. STS's own counts for more than the others': it is STS that checks signatures.
     func note(_ date: WallTime, from source: DateSource) {
-        if source == .vault, seen?.source == .sts { return }
+        if source != .sts, seen?.source == .sts { return }
         seen = (date, timekeeper.now, source)
         let skew = date - timekeeper.wallTime
         guard magnitude(skew) > Self.tolerance, !warned else { return }

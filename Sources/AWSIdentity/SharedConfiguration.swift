@@ -23,9 +23,8 @@ struct SharedConfiguration {
     /// Those of the configuration file alone.
     let configProfiles: [String: Profile]
     let services: [String: Profile]
-    /// The profile asked for, and who named it; `default` where nobody did.
+    /// The profile asked for; `default` where nobody did.
     let profileName: String
-    let profileOrigin: String
 
     var profile: Profile { profiles[profileName] ?? Profile() }
 
@@ -53,11 +52,12 @@ struct SharedConfiguration {
             profiles[name, default: Profile()].nested.merge(section.nested) { _, own in own }
         }
         self.profiles = profiles
-        (profileName, profileOrigin) = Self.profileAskedFor(settings, surroundings)
-        if profileOrigin != Self.byDefault, profiles[profileName] == nil {
+        let asked = Self.profileAskedFor(settings, surroundings)
+        profileName = asked?.name ?? "default"
+        if let asked, profiles[asked.name] == nil {
             throw AgentError(
                 .awsCredentialsBroken,
-                "\(profileOrigin) asks for the profile '\(printable(profileName))', which neither \(configFile.path) nor "
+                "\(asked.origin) asks for the profile '\(printable(asked.name))', which neither \(configFile.path) nor "
                     + "\(credentialsFile.path) has",
                 remedy: profiles.isEmpty
                     ? "Write the profile, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE to the files that have it"
@@ -65,15 +65,15 @@ struct SharedConfiguration {
         }
     }
 
-    private static let byDefault = "default"
-
-    private static func profileAskedFor(_ settings: AWSSettings, _ surroundings: AWSSurroundings) -> (String, String) {
+    private static func profileAskedFor(
+        _ settings: AWSSettings, _ surroundings: AWSSurroundings
+    ) -> (name: String, origin: String)? {
         if let name = settings.profile { return (name, "the configuration") }
         // The AWS CLI looks at the older name first.
         for variable in ["AWS_DEFAULT_PROFILE", "AWS_PROFILE"] {
             if let name = surroundings.variable(variable) { return (name, variable) }
         }
-        return ("default", byDefault)
+        return nil
     }
 
     /// `[profile "two words"]` names the profile `two words`.
