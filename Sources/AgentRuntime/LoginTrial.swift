@@ -30,7 +30,7 @@ extension AgentProcess {
         _ settings: TokenSettings, environment: [String: String], log: Logger
     ) throws(AgentError) -> LoginTrial {
         try onLoop { loop throws(AgentError) in
-            let (origin, vault) = try TokenOrigin.make(
+            let (origin, vault) = try LoginOrigin.make(
                 settings, stateDirectory: nil,
                 in: AWSSurroundings(
                     environment: environment, transport: CurlTransport(loop: loop, log: log), timekeeper: loop,

@@ -18,7 +18,7 @@ extension TokenKeeper {
         var log = surroundings.log
         log[metadataKey: "token"] = "\(settings.name)"
         let seed = surroundings.seed &+ serial &* 0x9E37_79B9_7F4A_7C15
-        let (origin, vault) = try TokenOrigin.make(
+        let (origin, vault) = try LoginOrigin.make(
             settings, stateDirectory: surroundings.stateDirectory,
             in: AWSSurroundings(
                 environment: surroundings.environment, transport: surroundings.transport,
@@ -36,11 +36,11 @@ extension TokenKeeper {
     }
 }
 
-extension TokenOrigin {
+extension LoginOrigin {
     /// Where the tokens of these settings come from, and the server that they belong to.
     static func make(
         _ settings: TokenSettings, stateDirectory: String?, in surroundings: AWSSurroundings, metrics: Metrics
-    ) throws(AgentError) -> (TokenOrigin, VaultClient) {
+    ) throws(AgentError) -> (LoginOrigin, VaultClient) {
         // Addresses of one cluster have one scheme in practice; sockets use no proxy.
         let proxy = HTTPRoute.Proxy.fromEnvironment(
             surroundings.environment, for: settings.vault.addresses.first ?? "")
@@ -48,13 +48,9 @@ extension TokenOrigin {
             server: settings.vault, login: settings.login, transport: surroundings.transport,
             timekeeper: surroundings.timekeeper, environmentProxy: proxy, log: surroundings.log)
         let chain = CredentialChain(settings: settings.aws, surroundings: surroundings)
-        var nonces: NonceStore?
-        if case .ec2(let ec2) = settings.login.method {
-            nonces = try NonceStore(ec2, tokenName: settings.name, stateDirectory: stateDirectory)
-        }
-        let origin = TokenOrigin(
-            login: settings.login, nonces: nonces, chain: chain, vault: vault, metrics: metrics,
-            timekeeper: surroundings.timekeeper)
+        let origin = try LoginOrigin(
+            login: settings.login, tokenName: settings.name, stateDirectory: stateDirectory, chain: chain, vault: vault,
+            metrics: metrics, timekeeper: surroundings.timekeeper)
         return (origin, vault)
     }
 }

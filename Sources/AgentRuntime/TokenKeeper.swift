@@ -22,7 +22,7 @@ enum KeeperWork: Sendable {
 final class TokenKeeper {
     let settings: TokenSettings
     private var lifecycle: TokenLifecycle
-    private let origin: TokenOrigin
+    private let origin: any TokenOrigin
     private let vault: VaultClient
     private let sinks: SinkGroup
     private let takeovers: (any TakeoverStore)?
@@ -38,7 +38,7 @@ final class TokenKeeper {
     private(set) var isFinished = false
 
     init(
-        settings: TokenSettings, seed: UInt64, origin: TokenOrigin, vault: VaultClient, sinks: SinkGroup,
+        settings: TokenSettings, seed: UInt64, origin: any TokenOrigin, vault: VaultClient, sinks: SinkGroup,
         takeovers: (any TakeoverStore)?, metrics: Metrics, timekeeper: any Timekeeper, log: Logger
     ) {
         self.settings = settings
@@ -58,11 +58,12 @@ final class TokenKeeper {
 
     // MARK: Events
 
-    /// Tries the sinks, then looks for a token that an earlier run left in one of them: the event to begin with.
+    /// Tries the sinks and the origin, then looks for a token that an earlier run left in one of them: the event to begin with.
     ///
-    /// Throws what makes a sink impossible, and what only a person can mend.
+    /// Throws what makes a sink or a login impossible, and what only a person can mend.
     func begin() async throws(AgentError) -> LifecycleEvent {
         try await sinks.check()
+        try await origin.prepare()
         guard let takeovers, let record = takeovers.record(for: settings.name),
             record.loginDigest == settings.loginDigest, let token = await sinks.heldToken(),
             SHA256.digest(of: token) == record.tokenDigest

@@ -16,11 +16,11 @@ extension LoginProof {
             writer.add("iam_request_body", base64: body)
             writer.add("iam_request_headers", base64: Self.json(of: headers))
         case .ec2PKCS7(let pkcs7, let nonce):
-            writer.add("pkcs7", pkcs7.filter { !$0.isNewline })
+            writer.add("pkcs7", pkcs7)
             writer.add("nonce", nonce)
         case .ec2Identity(let document, let signature, let nonce):
-            writer.add("identity", base64: Secret(document))
-            writer.add("signature", signature.filter { !$0.isNewline })
+            writer.add("identity", base64: document)
+            writer.add("signature", signature)
             writer.add("nonce", nonce)
         }
         return writer.finish()

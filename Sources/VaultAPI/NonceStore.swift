@@ -120,15 +120,6 @@ private struct NonceFile {
         }
     }
 
-    private func readOrMake(in directory: Int32, _ name: String) throws(Fault) -> Secret {
-        do throws(Fault) {
-            return try read(at: directory, name, flags: O_NOFOLLOW, forbidden: 0o077, ownerMatters: true)
-        } catch {
-            guard error.number == ENOENT else { throw error }
-            return try make(in: directory, name)
-        }
-    }
-
     // MARK: Reading
 
     private func read(

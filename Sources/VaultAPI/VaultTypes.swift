@@ -8,10 +8,10 @@ package import Timekeeping
 package enum LoginProof: Sendable {
     /// A signed `sts:GetCallerIdentity` request, which Vault sends on. Headers that hold a session token are secrets.
     case iam(method: HTTPMethod, url: String, headers: [HTTPHeader], body: String)
-    /// The instance identity document as PKCS#7, base64, with or without line breaks.
-    case ec2PKCS7(String, nonce: Secret)
-    /// The instance identity document as it was served, and its base64 signature.
-    case ec2Identity(document: [UInt8], signature: String, nonce: Secret)
+    /// The instance identity document as PKCS#7, base64 on one line.
+    case ec2PKCS7(Secret, nonce: Secret)
+    /// The instance identity document as it was served, and its base64 signature on one line.
+    case ec2Identity(document: Secret, signature: Secret, nonce: Secret)
 }
 
 package enum TokenKind: String, Hashable, Sendable {

@@ -54,3 +54,13 @@ def test_without_its_nonce_the_operator_is_told_what_to_do(lab, tmp_path, config
     line = lost.wait_for_log("client nonce mismatch", 10)
     assert "access" in line or "identity" in line
     lost.stop()
+
+
+def test_without_a_place_for_the_nonce_the_start_is_refused(lab, tmp_path, configuration):
+    before = lab.logins()
+    configuration["state_directory"] = str(tmp_path / "nowhere")
+    done = lab.agent(folder=tmp_path, configuration=configuration).finish()
+    assert done.status == 73
+    line = done.log.strip().splitlines()[-1]
+    assert "nonce" in line and str(tmp_path / "nowhere") in line
+    assert lab.logins() == before

@@ -75,7 +75,7 @@ struct QuotingTests {
         #expect(renewal.contains("token (secret) odd"))
         let nonce = ScriptedVault([.reply(400, errors("nonce short-nonce unknown"))])
         let error = await #expect(throws: AgentError.self) {
-            try await nonce.logIn(.ec2PKCS7("MII", nonce: Secret(text: "short-nonce")))
+            try await nonce.logIn(.ec2PKCS7(Secret(text: "MII"), nonce: Secret(text: "short-nonce")))
         }
         #expect(error?.description.contains("short-nonce") == false)
     }

@@ -51,18 +51,19 @@ struct RequestTests {
         #expect(request.header("X-Vault-Wrap-TTL") == nil)
     }
 
-    @Test("an ec2 login sends pkcs7 on one line, and the nonce")
+    @Test("an ec2 login sends pkcs7 and the nonce")
     func pkcs7Login() async throws {
         let vault = ScriptedVault([.reply(200, loginSuccess)])
-        _ = try await vault.logIn(.ec2PKCS7("MIAG\nCSqG\r\nSIb3\n", nonce: Secret(text: "n-1")))
+        _ = try await vault.logIn(.ec2PKCS7(Secret(text: "MIAGCSqGSIb3"), nonce: Secret(text: "n-1")))
         #expect(vault.transport.requests[0].body?.text == #"{"pkcs7":"MIAGCSqGSIb3","nonce":"n-1"}"#)
     }
 
     @Test("an ec2 login by document sends it in base64 with its signature, and the nonce")
     func identityLogin() async throws {
         let vault = ScriptedVault([.reply(200, loginSuccess)])
-        let document = Array(#"{"instanceId" : "i-1"}"#.utf8)
-        _ = try await vault.logIn(.ec2Identity(document: document, signature: "c2ln\nbmVk", nonce: Secret(text: "n-1")))
+        let document = Secret(text: #"{"instanceId" : "i-1"}"#)
+        _ = try await vault.logIn(
+            .ec2Identity(document: document, signature: Secret(text: "c2lnbmVk"), nonce: Secret(text: "n-1")))
         #expect(
             vault.transport.requests[0].body?.text
                 == #"{"identity":"eyJpbnN0YW5jZUlkIiA6ICJpLTEifQ==","signature":"c2lnbmVk","nonce":"n-1"}"#)
