@@ -65,26 +65,42 @@ private func newSecret() -> (Secret?, pattern: [UInt8]) {
 
 /// How often the pattern's original stands in this process's writable memory.
 private func copies(of pattern: [UInt8]) -> Int {
+    // By way of the kernel: a range that another thread unmaps meanwhile is then an error, not a crash.
+    let memory = unsafe open("/proc/self/mem", O_RDONLY | O_CLOEXEC)
+    defer { close(memory) }
+    var part = [UInt8](repeating: 0, count: 1 << 20)
     var found = 0
     for line in read("/proc/self/maps").split(separator: "\n") {
         let fields = line.split(separator: " ")
-        guard fields[1].hasPrefix("rw"), fields.last != "[vvar]" else { continue }
-        let ends = fields[0].split(separator: "-").compactMap { UInt(String($0), radix: 16) }
-        guard ends.count == 2, let start = unsafe UnsafePointer<UInt8>(bitPattern: ends[0]) else { continue }
-        // SAFETY: the kernel just named this range as mapped and readable; a thread that unmaps it now is none of ours.
-        let bytes = unsafe UnsafeBufferPointer(start: start, count: Int(ends[1] - ends[0]))
-        found += unsafe occurrences(of: pattern, in: bytes)
+        let ends = fields[0].split(separator: "-").compactMap { Int(String($0), radix: 16) }
+        // Larger than this are only the sanitizers' own tables.
+        guard fields[1].hasPrefix("rw"), ends.count == 2, ends[1] - ends[0] <= 1 << 30 else { continue }
+        // Parts overlap by one byte less than the pattern, so that none is missed and none counted twice.
+        for start in stride(from: ends[0], to: ends[1], by: part.count - pattern.count + 1) {
+            // Emptied first: it is part of the memory that is searched.
+            unsafe memset(&part, 0, part.count)
+            let count = unsafe pread(memory, &part, min(part.count, ends[1] - start), start)
+            found += occurrences(of: pattern, in: part[..<max(0, count)])
+        }
     }
+    unsafe memset(&part, 0, part.count)
     return found
 }
 
-private func occurrences(of pattern: [UInt8], in bytes: UnsafeBufferPointer<UInt8>) -> Int {
-    guard bytes.count >= pattern.count else { return 0 }
-    var found = 0
-    for start in 0...(bytes.count - pattern.count) where unsafe bytes[start] == ~pattern[0] {
-        if pattern.indices.allSatisfy({ unsafe bytes[start + $0] == ~pattern[$0] }) { found += 1 }
+private func occurrences(of pattern: [UInt8], in bytes: ArraySlice<UInt8>) -> Int {
+    unsafe bytes.withUnsafeBytes { bytes in
+        var (found, start) = (0, 0)
+        // SAFETY: memchr looks at what is left of `bytes` and answers with a place in it.
+        while let base = bytes.baseAddress, bytes.count - start >= pattern.count,
+            let place = unsafe memchr(base + start, Int32(~pattern[0]), bytes.count - start)
+        {
+            let index = unsafe base.distance(to: UnsafeRawPointer(place))
+            let candidate = unsafe bytes[index...].prefix(pattern.count)
+            if unsafe candidate.elementsEqual(pattern, by: { $0 == ~$1 }) { found += 1 }
+            start = index + 1
+        }
+        return found
     }
-    return found
 }
 
 /// Voluntary context switches of all threads but the main one, which sleeps.
