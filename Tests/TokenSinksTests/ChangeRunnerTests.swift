@@ -56,12 +56,16 @@ struct ChangeRunnerTests {
     func oneAtATime() async throws {
         let (directory, notebook) = (directory, notebook)
         try await onLoop { loop in
-            let runner = runner(shell(#"echo begin >> "$1"; sleep 0.2; echo end >> "$1""#), on: loop)
+            let script = #"echo begin >> "$1"; until [ -e "$1.go" ]; do sleep 0.02; done; echo end >> "$1""#
+            let runner = runner(shell(script), on: loop)
             for _ in 0..<3 { runner.tokenChanged(secrets: []) }
             #expect(await eventually(loop) { contents(directory.file("journal")) == "begin\n" })
             for _ in 0..<5 { runner.tokenChanged(secrets: []) }
+            await loop.sleep(for: .milliseconds(100))
+            #expect(contents(directory.file("journal")) == "begin\n")
+            write("", to: directory.file("journal.go"))
             #expect(await eventually(loop) { notebook.all.count == 2 })
-            await loop.sleep(for: .milliseconds(300))
+            await loop.sleep(for: .milliseconds(100))
             #expect(contents(directory.file("journal")) == "begin\nend\nbegin\nend\n")
             runner.tokenChanged(secrets: [])
             #expect(await eventually(loop) { notebook.all.count == 3 })

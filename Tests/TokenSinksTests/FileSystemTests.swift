@@ -154,7 +154,7 @@ struct FileSystemTests {
             // From outside, by the other name: the directory of the sink sees nothing of it.
             write("", to: source)
             #expect(await eventually(loop) { contents(path) == "hvs.first" })
-            #expect(loop.now - start < .seconds(1))
+            #expect(loop.now - start < .seconds(3), "a second, and two for a busy machine")
             await caretaker.end()
             #expect(mounted.count == 1)
         }

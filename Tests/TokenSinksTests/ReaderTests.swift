@@ -57,7 +57,7 @@ private final class Reader: Sendable {
     }
 }
 
-@Suite("Readers of a file sink")
+@Suite("Readers of a file sink", .serialized)
 struct ReaderTests {
     private let directory = TemporaryDirectory()
 
@@ -77,7 +77,7 @@ struct ReaderTests {
             let readers = (0..<2).map { _ in Reader(path, contents: texts) }
             for token in tokens {
                 try await sink.deliver(token)
-                await loop.sleep(for: .milliseconds(5))
+                await loop.sleep(for: .milliseconds(3))
             }
             return readers.map { $0.stop() }
         }
@@ -90,11 +90,11 @@ struct ReaderTests {
         #expect(directory.names == ["token"])
     }
 
-    @Test("see the old or the new content when the agent is killed, and its next start sweeps up", arguments: 0..<10)
+    @Test("see the old or the new content when the agent is killed, and its next start sweeps up", arguments: 0..<6)
     func killed(round: Int) async throws {
         let path = directory.file("token")
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String, round = round as Int] in
-            let delay = UInt32(round * 1_000) + UInt32.random(in: 0..<1_000)
+            let delay = UInt32(round * 1_500) + UInt32.random(in: 0..<1_500)
             try await onLoop { loop in
                 let sink = try fileSink(path, on: loop)
                 try await sink.deliver(content("hvs.0"))

