@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 def agent_binary() -> Path:
     """`VTA_BINARY`, else the debug build."""
-    return Path(os.environ.get("VTA_BINARY") or PROJECT / ".build" / "debug" / "vault-token-agent")
+    return Path(os.environ.get("VTA_BINARY") or PROJECT / ".build" / "debug" / "vault-token-agent").absolute()
 
 
 class SecretLeaked(AssertionError):

@@ -11,7 +11,7 @@ class Figures:
     anonymous: int  # bytes, now: what is the process's own and no other's
     threads: int
     cpu_seconds: float  # of all threads, those that have ended included
-    wake_ups: int  # voluntary context switches of the threads that live now
+    wake_ups: dict[int, int]  # voluntary context switches of each thread that lives now
 
 
 def _fields(path: Path) -> dict[str, str]:
@@ -21,10 +21,10 @@ def _fields(path: Path) -> dict[str, str]:
 def figures(pid: int) -> Figures:
     process = Path("/proc") / str(pid)
     status = _fields(process / "status")
-    wake_ups = 0
+    wake_ups = {}
     for task in (process / "task").iterdir():
         try:
-            wake_ups += int(_fields(task / "status")["voluntary_ctxt_switches"])
+            wake_ups[int(task.name)] = int(_fields(task / "status")["voluntary_ctxt_switches"])
         except FileNotFoundError:  # a thread that has just ended
             continue
     # The clock that clock_getcpuclockid(3) would name: nanoseconds, where /proc/PID/stat counts in ticks of 10 ms.

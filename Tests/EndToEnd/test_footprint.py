@@ -1,0 +1,19 @@
+"""At rest the agent does nothing at all: what wakes up without cause on every host of a fleet is paid for by all."""
+
+import time
+
+from laboratory.figures import figures
+
+
+def test_an_idle_agent_sleeps(lab):
+    lab.role("idle", ttl="24h")
+    run = lab.agent(role="idle")
+    run.wait_for_token(10)
+    time.sleep(8)  # Dispatch keeps a worker thread for 5 s after its last task
+    before = figures(run.child.pid)
+    time.sleep(10)
+    after = figures(run.child.pid)
+    assert after.wake_ups == before.wake_ups
+    assert after.threads <= 4
+    assert after.cpu_seconds - before.cpu_seconds < 0.001
+    run.stop()
