@@ -14,8 +14,12 @@ package actor Agent {
     /// A keeper and what is under way for it.
     private final class Post {
         let keeper: TokenKeeper
+        /// The keepers of tokens that are made from this one's.
+        var children: [KeeperID] = []
         var alarm: (moment: Instant, alarm: Alarm)?
         var work: [UInt64: Task<Void, Never>] = [:]
+        /// The configuration does not name it any more; it goes when all is done.
+        var isLeaving = false
 
         init(_ keeper: TokenKeeper) {
             self.keeper = keeper
@@ -25,6 +29,12 @@ package actor Agent {
     package nonisolated let loop: any AgentLoop
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         unsafe loop.asUnownedSerialExecutor()
+    }
+
+    /// A configured token's keepers, its own first and then those of its children, tried out and not yet at work.
+    private struct Candidate {
+        let keepers: [TokenKeeper]
+        let first: LifecycleEvent
     }
 
     private let surroundings: AgentSurroundings
@@ -48,37 +58,30 @@ package actor Agent {
 
     /// Takes up every token of the configuration. Throws what makes that impossible, having begun nothing.
     package func start(_ configuration: AgentConfiguration) async throws(AgentError) {
-        var begun: [(TokenKeeper, LifecycleEvent)] = []
-        for settings in configuration.tokens {
-            let keeper = try makeKeeper(settings)
-            begun.append((keeper, try await keeper.begin()))
-        }
-        for (keeper, event) in begun { install(keeper, beginningWith: event) }
+        install(try await tryOut(configuration.tokens))
         beat()
     }
 
     /// Puts a new configuration in force: tokens whose settings are the same go on undisturbed, changed ones start anew,
     /// removed ones are let go. A configuration that cannot work changes nothing and is thrown.
     package func reload(_ configuration: AgentConfiguration) async throws(AgentError) {
-        var begun: [(TokenKeeper, LifecycleEvent)] = []
         defer { surroundings.reporter.reloaded(health(), at: loop.wallTime) }
+        let inForce = Set(order.compactMap { posts[$0]?.keeper.settings })
+        let candidates: [Candidate]
         do {
-            for settings in configuration.tokens
-            where !order.contains(where: { posts[$0]?.keeper.settings == settings }) {
-                let keeper = try makeKeeper(settings)
-                begun.append((keeper, try await keeper.begin()))
-            }
+            candidates = try await tryOut(configuration.tokens.filter { !inForce.contains($0) })
         } catch {
             refuse(error)
             throw error
         }
-        guard !stopping else { return }
-        for id in order where !configuration.tokens.contains(where: { $0 == posts[id]?.keeper.settings }) {
-            dismiss(id)
+        guard !stopping else {
+            candidates.forEach { $0.keepers.forEach { $0.close() } }
+            return
         }
-        for (keeper, event) in begun { install(keeper, beginningWith: event) }
-        let names = configuration.tokens.map(\.name)
-        order.sort { place(of: $0, in: names) < place(of: $1, in: names) }
+        retire(allBut: configuration.tokens)
+        install(candidates)
+        let places = Dictionary(uniqueKeysWithValues: configuration.tokens.enumerated().map { ($1.name, $0) })
+        order.sort { (place(of: $0, in: places), $0) < (place(of: $1, in: places), $1) }
         configurationTrouble = nil
         surroundings.reporter.adopt(configuration.health)
         report()
@@ -100,9 +103,9 @@ package actor Agent {
         report()
     }
 
-    /// Logs in anew for every token, now.
+    /// Logs in anew for every token, now. Children follow their parents.
     package func logInNow() {
-        for id in order { event(id, .loginRequested) }
+        spread(order.filter { posts[$0]?.keeper.isChild == false }.map { ($0, .loginRequested) })
     }
 
     /// Ends everything; calls `onFinish` when nothing is under way any more: at once, or after the revocation of tokens that
@@ -119,12 +122,38 @@ package actor Agent {
         finishIfDone()
     }
 
-    private func makeKeeper(_ settings: TokenSettings) throws(AgentError) -> TokenKeeper {
-        lastID += 1
-        return try TokenKeeper(settings, in: surroundings, serial: lastID)
+    /// Makes the keepers of these tokens and has them try their sinks. Where one cannot work, none is left behind.
+    private func tryOut(_ tokens: [TokenSettings]) async throws(AgentError) -> [Candidate] {
+        var candidates: [Candidate] = []
+        var made: [TokenKeeper] = []
+        do {
+            for settings in tokens {
+                lastID += 1
+                let keepers = try TokenKeeper.make(settings, in: surroundings, serial: lastID)
+                made += keepers
+                let first = try await keepers[0].begin()
+                for child in keepers.dropFirst() { _ = try await child.begin() }
+                candidates.append(Candidate(keepers: keepers, first: first))
+            }
+        } catch {
+            made.forEach { $0.close() }
+            throw error
+        }
+        return candidates
     }
 
-    private func install(_ keeper: TokenKeeper, beginningWith first: LifecycleEvent) {
+    private func install(_ candidates: [Candidate]) {
+        var beginnings: [(KeeperID, LifecycleEvent)] = []
+        for candidate in candidates {
+            let ids = candidate.keepers.map { install($0) }
+            posts[ids[0]]?.children = Array(ids.dropFirst())
+            beginnings.append((ids[0], candidate.first))
+        }
+        spread(beginnings)
+        report()
+    }
+
+    private func install(_ keeper: TokenKeeper) -> KeeperID {
         lastID += 1
         let id = lastID
         posts[id] = Post(keeper)
@@ -132,7 +161,53 @@ package actor Agent {
         keeper.watchSinks { [weak self] in
             self?.assumeIsolated { $0.event(id, .sinkDisturbed) }
         }
-        event(id, first)
+        return id
+    }
+
+    /// Hands out events that each lead to a login: at once where they are few, else one after another, so that a fleet of
+    /// tokens is no storm.
+    private func spread(_ events: [(KeeperID, LifecycleEvent)]) {
+        guard events.count > Self.mostLoginsAtOnce else {
+            for (id, event) in events { self.event(id, event) }
+            return
+        }
+        for (number, (id, event)) in events.enumerated() {
+            _ = loop.schedule(at: loop.now + Self.betweenLogins * number) { [weak self] in
+                self?.assumeIsolated { $0.event(id, event) }
+            }
+        }
+    }
+
+    private static let mostLoginsAtOnce = 50
+    /// Between the starts of two logins where there are many: 1,000 tokens within 6 s, at 167 logins a second.
+    private static let betweenLogins: Duration = .milliseconds(6)
+
+    /// Lets go of every token that is not among these: one of a name that is gone as its policy says, one whose settings
+    /// have changed at once, for its successor takes over what it has put into its sinks.
+    private func retire(allBut tokens: [TokenSettings]) {
+        let (names, settings) = (Set(tokens.map(\.name)), Set(tokens))
+        for id in order {
+            guard let post = posts[id], !settings.contains(post.keeper.settings) else { continue }
+            if names.contains(post.keeper.settings.name) {
+                dismiss(id)
+            } else {
+                letGo(id, post)
+            }
+        }
+    }
+
+    /// What a token's policy says of its end is done before it is dismissed.
+    private func letGo(_ id: KeeperID, _ post: Post) {
+        order.removeAll { $0 == id }
+        post.isLeaving = true
+        post.work.values.forEach { $0.cancel() }
+        for work in post.keeper.letGo() { begin(work, for: id, post) }
+        setAlarm(for: id, post)
+        dismissIfDone(id, post)
+    }
+
+    private func dismissIfDone(_ id: KeeperID, _ post: Post) {
+        if post.isLeaving, post.keeper.isFinished, post.work.isEmpty { dismiss(id) }
     }
 
     private func dismiss(_ id: KeeperID) {
@@ -143,8 +218,8 @@ package actor Agent {
         post.keeper.close()
     }
 
-    private func place(of id: KeeperID, in names: [String]) -> Int {
-        posts[id].flatMap { names.firstIndex(of: $0.keeper.settings.name) } ?? names.count
+    private func place(of id: KeeperID, in places: [String: Int]) -> Int {
+        posts[id].flatMap { places[$0.keeper.settings.name] } ?? places.count
     }
 
     private func finishIfDone() {
@@ -153,7 +228,7 @@ package actor Agent {
         }
         self.onFinish = nil
         reportNow()
-        for id in order { dismiss(id) }
+        for id in posts.keys { dismiss(id) }
         onFinish()
     }
 
@@ -179,7 +254,16 @@ package actor Agent {
         let outcome = await post.keeper.perform(work)
         post.work[number] = nil
         if let outcome { event(id, outcome) }
+        if case .deliver = work { tellChildren(of: post) }
+        dismissIfDone(id, post)
         finishIfDone()
+    }
+
+    /// After each attempt to write a parent's token: its children come after it, and do not wait for a sink that fails.
+    private func tellChildren(of post: Post) {
+        for child in post.children {
+            if let news = posts[child]?.keeper.parentDelivered() { event(child, news) }
+        }
     }
 
     private func setAlarm(for id: KeeperID, _ post: Post) {

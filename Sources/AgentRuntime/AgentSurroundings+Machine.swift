@@ -7,17 +7,17 @@ import EventLoop
 import HTTPClient
 import Logging
 import ServiceHealth
-import TokenSinks
 
 extension AgentSurroundings {
     /// This machine: libcurl, the process's environment and files, the state directory of the configuration.
     static func machine(
         _ configuration: AgentConfiguration, loop: EventLoop, environment: [String: String],
-        reporter: sending any HealthReporter, beatInterval: Duration?, version: String, log: Logger
+        sinks: sending any SinkMaking, reporter: sending any HealthReporter, beatInterval: Duration?, version: String,
+        log: Logger
     ) -> sending AgentSurroundings {
         var surroundings = AgentSurroundings(
             loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
-            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: SinkFactory(loop: loop, log: log),
+            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: sinks,
             takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
             reporter: reporter, beatInterval: beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
         surroundings.stateDirectory = configuration.stateDirectory

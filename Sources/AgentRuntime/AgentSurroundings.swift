@@ -2,6 +2,7 @@
 // This file: all of the machine that the runtime touches. A simulation brings its own.
 
 package import AWSIdentity
+package import Crypto
 package import Diagnosis
 package import HTTPClient
 package import Logging
@@ -16,9 +17,36 @@ package typealias AgentLoop = SerialExecutor & TaskExecutor & Timekeeper
 package protocol SinkMaking {
     /// Throws `configurationInvalid` for settings that cannot work; touches nothing outside the process.
     func makeSink(_ settings: SinkSettings, log: Logger) throws(AgentError) -> any TokenSink
+
+    /// What carries an `on_change` action out. `about`: names and values for its environment, no secret. Nil: nobody does.
+    func makeChangeListener(_ action: ChangeAction, about: [String: String], log: Logger) -> (any ChangeListener)?
 }
 
-extension SinkFactory: SinkMaking {}
+extension SinkMaking {
+    /// Nil: places whose changes nobody acts upon.
+    package func makeChangeListener(
+        _ action: ChangeAction, about: [String: String], log: Logger
+    ) -> (any ChangeListener)? { nil }
+}
+
+/// Is told, on the agent's queue, that a token is another one.
+package protocol ChangeListener {
+    /// Returns at once. Whatever is logged of the action is logged without `secrets`.
+    func tokenChanged(secrets: [Secret])
+
+    /// Stops what is under way, and begins nothing more.
+    func close()
+}
+
+extension SinkFactory: SinkMaking {
+    package func makeChangeListener(
+        _ action: ChangeAction, about: [String: String], log: Logger
+    ) -> (any ChangeListener)? {
+        makeChangeRunner(action, about: about, log: log)
+    }
+}
+
+extension ChangeRunner: ChangeListener {}
 
 /// Hears how the agent is, whenever that changes.
 package protocol HealthReporter {

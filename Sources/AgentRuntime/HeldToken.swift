@@ -17,6 +17,11 @@ struct HeldToken {
     /// When the lease began.
     private(set) var sentAt: Instant
 
+    /// As far as is known: a token found in a sink is taken to be good until Vault has been asked.
+    func isValid(at now: Instant) -> Bool {
+        leaseDuration.map { now < sentAt + $0 } ?? true
+    }
+
     init(_ grant: TokenGrant) {
         token = grant.token
         accessor = grant.accessor

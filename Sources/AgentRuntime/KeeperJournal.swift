@@ -9,10 +9,12 @@ import TokenLifecycle
 /// The record of one token's requests.
 final class KeeperJournal {
     private let log: Logger
+    private let words: (made: Logger.Message, failed: Logger.Message)
     private var repeated = RepeatedFailures()
     private(set) var counters = TokenCounters()
 
-    init(log: Logger) {
+    init(words: (made: Logger.Message, failed: Logger.Message), log: Logger) {
+        self.words = words
         self.log = log
     }
 
@@ -22,7 +24,7 @@ final class KeeperJournal {
         switch answer {
         case .loggedIn:
             counters.logins += 1
-            log.info("Logged in", metadata: Self.fields(of: token, failuresBefore: failures))
+            log.info(words.made, metadata: Self.fields(of: token, failuresBefore: failures))
         case .renewed(let duration, _, _):
             counters.renewals += 1
             var fields: Logger.Metadata = ["lease": "\(duration?.text ?? "unlimited")"]
@@ -43,7 +45,16 @@ final class KeeperJournal {
         guard error.code != .cancelled, let attempts = repeated.failed(request.subject, error.code) else { return }
         var fields: Logger.Metadata = ["attempts": "\(attempts)"]
         if let retryAfter = error.retryAfter { fields["retry_after"] = "\(retryAfter.text)" }
-        log.error(request.failureMessage, error: error, metadata: fields)
+        log.error(message(for: request), error: error, metadata: fields)
+    }
+
+    private func message(for request: LifecycleRequest) -> Logger.Message {
+        switch request {
+        case .logIn: words.failed
+        case .renew: "Renewal failed"
+        case .lookUp: "Lookup failed"
+        case .revoke: "Revocation failed"
+        }
     }
 
     private static func fields(of token: HeldToken?, failuresBefore failures: Int) -> Logger.Metadata {
@@ -65,15 +76,6 @@ extension LifecycleRequest {
         case .renew: "renew"
         case .lookUp: "look up"
         case .revoke: "revoke"
-        }
-    }
-
-    fileprivate var failureMessage: Logger.Message {
-        switch self {
-        case .logIn: "Login failed"
-        case .renew: "Renewal failed"
-        case .lookUp: "Lookup failed"
-        case .revoke: "Revocation failed"
         }
     }
 }

@@ -4,6 +4,7 @@ import AWSIdentity
 import Crypto
 import Diagnosis
 import HTTPClient
+import Logging
 import ServiceHealth
 import Timekeeping
 import VaultAPI
@@ -32,6 +33,8 @@ final class LoginOrigin: TokenOrigin {
         self.metrics = metrics
         self.timekeeper = timekeeper
     }
+
+    var words: (made: Logger.Message, failed: Logger.Message) { ("Logged in", "Login failed") }
 
     /// The nonce of an ec2 login is on the disk before Vault hears of it.
     func prepare() async throws(AgentError) {

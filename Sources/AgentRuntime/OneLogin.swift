@@ -7,6 +7,7 @@ import EventLoop
 import Logging
 import ServiceHealth
 import Timekeeping
+import TokenSinks
 
 /// One token that `login` has put into its sinks.
 package struct LoginSummary: Sendable {
@@ -19,6 +20,15 @@ package struct LoginSummary: Sendable {
     /// Nil: does not expire.
     package let leaseDuration: Duration?
     package let renewable: Bool
+}
+
+/// The real sinks, and nobody told of changes: `on_change` is for programs that run beside the service.
+struct LoginSinks: SinkMaking {
+    let factory: SinkFactory
+
+    func makeSink(_ settings: SinkSettings, log: Logger) throws(AgentError) -> any TokenSink {
+        try factory.makeSink(settings, log: log)
+    }
 }
 
 /// Waits until every token is served, or until one cannot be.

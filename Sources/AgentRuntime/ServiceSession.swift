@@ -23,6 +23,7 @@ actor ServiceSession {
     private let end: Outcome<Void>
     private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
     private var agent: Agent?
+    private var stateDirectory: String?
     private var healthServer: (address: String, server: HealthServer)?
     private var signals: [any DispatchSourceSignal] = []
     private var isReloading = false
@@ -42,11 +43,12 @@ actor ServiceSession {
         hearSignals()
         for warning in loaded.warnings { log.warning("Configuration is unwise", metadata: ["reason": "\(warning)"]) }
         let configuration = loaded.configuration
+        stateDirectory = configuration.stateDirectory
         let manager = ServiceManager()
         let interval = manager.beatInterval
         let agent = Agent(
             surroundings: .machine(
-                configuration, loop: loop, environment: environment,
+                configuration, loop: loop, environment: environment, sinks: SinkFactory(loop: loop, log: log),
                 reporter: ServiceReporter(manager: manager, settings: configuration.health, log: log),
                 beatInterval: interval, version: version, log: log))
         self.agent = agent
@@ -127,6 +129,9 @@ actor ServiceSession {
         do throws(AgentError) {
             try await agent.reload(loaded.configuration)
             serveHealth(at: loaded.configuration.health.metricsListen, of: agent)
+            if loaded.configuration.stateDirectory != stateDirectory {
+                log.warning("The new state_directory counts from the next restart on; until then the old one is used")
+            }
             log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
             reloadEnded(nil)
         } catch {

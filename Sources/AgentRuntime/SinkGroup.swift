@@ -5,26 +5,62 @@ import Diagnosis
 import Logging
 import ServiceHealth
 import Timekeeping
+import TokenLifecycle
 import TokenSinks
+import VaultAPI
 
 /// All sinks of one token. One that fails does not keep the others from the token.
 final class SinkGroup {
+    /// A sink, and what is to be done about it.
+    struct Place {
+        let sink: any TokenSink
+        /// Put a single-use wrapping token there that is good for so long; nil: the token itself.
+        var wrapTTL: Duration?
+        /// Told when what the sink holds is another token.
+        var onChange: (any ChangeListener)?
+    }
+
     private struct Member {
         let sink: any TokenSink
+        let onChange: (any ChangeListener)?
+        var wrapping: SinkWrapping?
         var holdsToken = false
-        var error: AgentError?
-        var failures = 0
+        var trouble: Trouble?
     }
 
     private var members: [Member]
+    /// Told when any of the sinks holds another token of this group.
+    private let onChange: (any ChangeListener)?
+    private let vault: VaultClient
+    private let metrics: Metrics
+    private let timekeeper: any Timekeeper
+    private var generator: SeededGenerator
     private let log: Logger
     private var repeated = RepeatedFailures()
+    private var budget = WrappingBudget()
+    /// What the sinks are to hold; nil: nothing.
+    private var content: TokenContent?
+    private var isRewrapping = false
     /// Writes that changed something, and those among them that put back what was lost.
     private(set) var writes = 0
     private(set) var repairs = 0
 
-    init(sinks: [any TokenSink], log: Logger) {
-        members = sinks.map { Member(sink: $0) }
+    /// Longest wait for a wrapping token.
+    private static let wrapLimit: Duration = .seconds(10)
+
+    init(
+        _ places: [Place], onChange: (any ChangeListener)?, vault: VaultClient, metrics: Metrics,
+        timekeeper: any Timekeeper, seed: UInt64, log: Logger
+    ) {
+        members = places.map { place in
+            Member(
+                sink: place.sink, onChange: place.onChange, wrapping: place.wrapTTL.map { SinkWrapping(ttl: $0) })
+        }
+        self.onChange = onChange
+        self.vault = vault
+        self.metrics = metrics
+        self.timekeeper = timekeeper
+        generator = SeededGenerator(seed: seed)
         self.log = log
     }
 
@@ -47,50 +83,142 @@ final class SinkGroup {
         return nil
     }
 
+    // MARK: Writing
+
     /// Puts the token into every sink; throws the first failure after all were tried.
     func deliver(_ content: TokenContent) async throws(AgentError) {
+        self.content = content
         var firstError: AgentError?
+        var changed = false
         for index in members.indices {
-            let sink = members[index].sink
             do {
-                note(try await sink.deliver(content), sink: sink)
-                members[index].holdsToken = true
-                members[index].error = nil
-                members[index].failures = 0
-                if repeated.recovered(sink.name) > 0 {
-                    log.notice("Sink works again", metadata: ["sink": "\(sink.name)"])
-                }
+                changed = try await put(content, into: index) == .rotated || changed
             } catch {
-                members[index].holdsToken = false
-                members[index].error = error
-                members[index].failures += 1
                 firstError = firstError ?? error
-                if let attempts = repeated.failed(sink.name, error.code) {
-                    log.error(
-                        "Sink could not be written", error: error,
-                        metadata: ["sink": "\(sink.name)", "attempts": "\(attempts)"])
-                }
             }
         }
+        if changed { onChange?.tokenChanged(secrets: [content.token]) }
         if let firstError { throw firstError }
     }
 
-    private func note(_ delivery: Delivery, sink: any TokenSink) {
+    /// Puts the token, or what stands for it, into one sink. `anew`: by another wrapping token than the one that is there.
+    private func put(_ content: TokenContent, into index: Int, anew: Bool = false) async throws(AgentError) -> Delivery
+    {
+        let sink = members[index].sink
+        do throws(AgentError) {
+            let content = try await wrapped(content, for: index, anew: anew)
+            // A withdrawal or a newer token has come in the meantime.
+            guard self.content?.token == content.token else {
+                throw AgentError(.cancelled, "the token for \(sink.name) is not wanted any more")
+            }
+            let delivery = try await sink.deliver(content)
+            members[index].holdsToken = true
+            succeeded(index, delivery)
+            if delivery == .rotated {
+                let secrets = [content.token] + (content.wrapping.map { [$0.token] } ?? [])
+                members[index].onChange?.tokenChanged(secrets: secrets)
+            }
+            return delivery
+        } catch {
+            // What stands in the sink while only the next wrapping token fails is as good as before.
+            if !anew { members[index].holdsToken = false }
+            failed(index, error)
+            throw error
+        }
+    }
+
+    private func succeeded(_ index: Int, _ delivery: Delivery) {
+        let name = members[index].sink.name
+        members[index].trouble = nil
+        if repeated.recovered(name) > 0 { log.notice("Sink works again", metadata: ["sink": "\(name)"]) }
         switch delivery {
         case .unchanged: return
-        case .refreshed: log.debug("Sink refreshed", metadata: ["sink": "\(sink.name)"])
+        case .refreshed: log.debug("Sink refreshed", metadata: ["sink": "\(name)"])
         case .restored:
             repairs += 1
-            log.warning("Sink put right", metadata: ["sink": "\(sink.name)"])
-        case .rotated: log.info("Token written", metadata: ["sink": "\(sink.name)"])
+            log.warning("Sink put right", metadata: ["sink": "\(name)"])
+        case .rotated: log.info("Token written", metadata: ["sink": "\(name)"])
         }
         writes += 1
     }
 
+    private func failed(_ index: Int, _ error: AgentError) {
+        guard error.code != .cancelled else { return }
+        let before = members[index].trouble
+        members[index].trouble = Trouble(
+            error: error, since: before?.since ?? timekeeper.wallTime, attempts: (before?.attempts ?? 0) + 1)
+        let name = members[index].sink.name
+        if let attempts = repeated.failed(name, error.code) {
+            log.error(
+                "Sink could not be written", error: error, metadata: ["sink": "\(name)", "attempts": "\(attempts)"])
+        }
+    }
+
+    // MARK: Wrapping
+
+    /// When ``beginRewrapping()`` is to be called next; nil: not before something else happens.
+    var wake: Instant? {
+        guard content != nil, !isRewrapping else { return nil }
+        return members.compactMap { $0.wrapping?.due }.min().map { max($0, budget.earliest) }
+    }
+
+    /// Whether ``rewrap()`` is to be called now, and once.
+    func beginRewrapping() -> Bool {
+        guard let wake, wake <= timekeeper.now else { return false }
+        isRewrapping = true
+        return true
+    }
+
+    /// Replaces the wrapping tokens whose time has come. What fails is tried again later.
+    func rewrap() async {
+        defer { isRewrapping = false }
+        guard let content else { return }
+        for index in members.indices {
+            guard let due = members[index].wrapping?.due, due <= timekeeper.now else { continue }
+            do {
+                _ = try await put(content, into: index, anew: true)
+            } catch  where error.code == .cancelled {
+                return
+            } catch {
+                members[index].wrapping?.failed(at: timekeeper.now, using: &generator)
+            }
+        }
+    }
+
+    /// The content as this sink is to have it: under a wrapping token of its own where it wraps.
+    private func wrapped(
+        _ content: TokenContent, for index: Int, anew: Bool
+    ) async throws(AgentError) -> TokenContent {
+        guard let state = members[index].wrapping else { return content }
+        var content = content
+        if !anew, let standing = state.wrapping(for: content.token, at: timekeeper.now) {
+            content.wrapping = standing
+            return content
+        }
+        try budget.take(at: timekeeper.now)
+        let token = content.token
+        let made = try await metrics.observing(.wrap, by: timekeeper) { () throws(AgentError) in
+            try await vault.wrap(token, ttl: state.ttl, within: Self.wrapLimit)
+        }
+        let wrapping = TokenSinks.WrappedToken(
+            token: made.token, accessor: made.accessor, timeToLive: made.ttl,
+            createdAt: WallTime(rfc3339: made.creationTime) ?? timekeeper.wallTime, creationPath: made.creationPath,
+            wrappedAccessor: made.wrappedAccessor)
+        if self.content?.token == token {
+            members[index].wrapping?.hold(wrapping, for: token, madeAt: made.sentAt, using: &generator)
+        }
+        content.wrapping = wrapping
+        return content
+    }
+
+    // MARK: The rest
+
     func withdraw() async {
+        content = nil
         for index in members.indices {
             let sink = members[index].sink
             members[index].holdsToken = false
+            members[index].wrapping?.forget()
             do {
                 try await sink.withdraw()
                 log.notice("Token removed", metadata: ["sink": "\(sink.name)"])
@@ -117,17 +245,21 @@ final class SinkGroup {
     }
 
     func close() {
-        for member in members { member.sink.close() }
+        content = nil
+        for member in members {
+            member.sink.close()
+            member.onChange?.close()
+        }
+        onChange?.close()
     }
 
-    /// `since`: when the first of the failures in a row happened, where one is.
-    func health(troubleSince since: WallTime?) -> [SinkHealth] {
-        members.map { member in
-            var health = SinkHealth(name: member.sink.name, delivered: member.holdsToken)
-            if let error = member.error, let since {
-                health.trouble = Trouble(error: error, since: since, attempts: member.failures)
-            }
-            return health
+    /// Each sink's own state. A wrapping token that has expired is none.
+    func health() -> [SinkHealth] {
+        let now = timekeeper.now
+        return members.map { member in
+            let expired = member.wrapping?.expiry.map { $0 <= now } ?? false
+            return SinkHealth(
+                name: member.sink.name, delivered: member.holdsToken && !expired, trouble: member.trouble)
         }
     }
 }

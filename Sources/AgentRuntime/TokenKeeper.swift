@@ -15,12 +15,17 @@ enum KeeperWork: Sendable {
     case request(RequestID, LifecycleRequest, limit: Duration)
     case deliver(TokenID)
     case withdraw
+    /// Replace the wrapping tokens whose time has come.
+    case rewrap
 }
 
 /// One token of the configuration. Belongs to the agent's actor, which starts the work that ``handle(_:)`` hands out and
 /// brings its outcome back.
 final class TokenKeeper {
+    /// The configuration that asked for it; a child's is its parent's.
     let settings: TokenSettings
+    /// The token's name in health and logs: `app`, or `app/1` for a child of it.
+    let name: String
     private var lifecycle: TokenLifecycle
     private let origin: any TokenOrigin
     private let vault: VaultClient
@@ -33,15 +38,20 @@ final class TokenKeeper {
     /// The tokens that are still of use, under the numbers by which the core knows them.
     private var held: [TokenID: HeldToken] = [:]
     private var lastID: UInt64 = 0
+    /// When to ask for a child of the parent's newest token, while that has not succeeded.
+    private var adoptionDue: Instant?
+    private var hasBegun = false
     private var phase = TokenHealth.Phase.starting
     private var phaseSince: Instant
     private(set) var isFinished = false
 
     init(
-        settings: TokenSettings, seed: UInt64, origin: any TokenOrigin, vault: VaultClient, sinks: SinkGroup,
+        settings: TokenSettings, name: String, seed: UInt64, origin: any TokenOrigin, vault: VaultClient,
+        sinks: SinkGroup,
         takeovers: (any TakeoverStore)?, metrics: Metrics, timekeeper: any Timekeeper, log: Logger
     ) {
         self.settings = settings
+        self.name = name
         self.origin = origin
         self.vault = vault
         self.sinks = sinks
@@ -49,12 +59,14 @@ final class TokenKeeper {
         self.metrics = metrics
         self.timekeeper = timekeeper
         lifecycle = TokenLifecycle(policy: settings.policy, seed: seed)
-        journal = KeeperJournal(log: log)
+        journal = KeeperJournal(words: origin.words, log: log)
         phaseSince = timekeeper.now
     }
 
     /// When the state machine wants to be called next.
-    var wake: Instant? { lifecycle.wake }
+    var wake: Instant? {
+        isFinished ? nil : [lifecycle.wake, sinks.wake, adoptionDue].compactMap(\.self).min()
+    }
 
     // MARK: Events
 
@@ -64,7 +76,7 @@ final class TokenKeeper {
     func begin() async throws(AgentError) -> LifecycleEvent {
         try await sinks.check()
         try await origin.prepare()
-        guard let takeovers, let record = takeovers.record(for: settings.name),
+        guard let takeovers, let record = takeovers.record(for: name),
             record.loginDigest == settings.loginDigest, let token = await sinks.heldToken(),
             SHA256.digest(of: token) == record.tokenDigest
         else { return .started(candidate: nil) }
@@ -73,8 +85,11 @@ final class TokenKeeper {
 
     /// Takes in an event and answers what is to be done.
     func handle(_ event: LifecycleEvent) -> [KeeperWork] {
+        let now = timekeeper.now
+        var effects = lifecycle.handle(event, at: now)
+        if isAdoptionDue(at: now) { effects += lifecycle.handle(.loginRequested, at: now) }
         var work: [KeeperWork] = []
-        for effect in lifecycle.handle(event, at: timekeeper.now) {
+        for effect in effects {
             switch effect {
             case .request(let id, let request, let limit): work.append(.request(id, request, limit: limit))
             case .deliver(let id): work.append(.deliver(id))
@@ -83,6 +98,7 @@ final class TokenKeeper {
             case .finished: isFinished = true
             }
         }
+        if !isFinished, sinks.beginRewrapping() { work.append(.rewrap) }
         return work
     }
 
@@ -94,11 +110,56 @@ final class TokenKeeper {
         case .deliver(let id):
             return await deliver(id)
         case .withdraw:
-            takeovers?.keep(nil, for: settings.name)
+            takeovers?.keep(nil, for: name)
             await sinks.withdraw()
             return nil
+        case .rewrap:
+            await sinks.rewrap()
+            return .timerFired
         }
     }
+
+    /// Stops because the configuration names the token no more. Its sinks are emptied where an expired token's would be.
+    func letGo() -> [KeeperWork] {
+        let work = handle(.stopRequested)
+        return settings.policy.expired == .remove && !settings.policy.revokeOnStop ? work + [.withdraw] : work
+    }
+
+    // MARK: Parents and children
+
+    var isChild: Bool { origin is ChildOrigin }
+
+    /// The newest token, where it is valid.
+    var currentToken: (id: TokenID, token: HeldToken)? {
+        guard let newest = held.max(by: { $0.key.number < $1.key.number }), newest.value.isValid(at: timekeeper.now)
+        else { return nil }
+        return (newest.key, newest.value)
+    }
+
+    /// A child's keeper is told that its parent has written a token: the event to go on with; nil: it is the one it knows.
+    func parentDelivered() -> LifecycleEvent? {
+        guard let origin = origin as? ChildOrigin, origin.isOutdated else { return nil }
+        guard hasBegun else {
+            hasBegun = true
+            return .started(candidate: nil)
+        }
+        adoptionDue = timekeeper.now
+        return .timerFired
+    }
+
+    /// A child of the parent's former token dies with that: a failure to make the next one is not left at that, as it would
+    /// be with a login that somebody merely asked for.
+    private func isAdoptionDue(at now: Instant) -> Bool {
+        guard let due = adoptionDue, due <= now else { return false }
+        guard let origin = origin as? ChildOrigin, origin.isOutdated else {
+            adoptionDue = nil
+            return false
+        }
+        adoptionDue = now + Self.betweenAdoptions
+        return true
+    }
+
+    private static let betweenAdoptions: Duration = .seconds(15)
 
     // MARK: Requests
 
@@ -182,7 +243,7 @@ final class TokenKeeper {
         }
         takeovers?.keep(
             TakeoverRecord(loginDigest: settings.loginDigest, tokenDigest: SHA256.digest(of: known.token)),
-            for: settings.name)
+            for: name)
         return .delivered(id)
     }
 
@@ -211,7 +272,7 @@ final class TokenKeeper {
     func summary() -> LoginSummary? {
         guard let known = held.max(by: { $0.key.number < $1.key.number })?.value else { return nil }
         return LoginSummary(
-            name: settings.name, token: known.token, accessor: known.accessor, policies: known.policies,
+            name: name, token: known.token, accessor: known.accessor, policies: known.policies,
             metadata: known.metadata, leaseDuration: known.leaseDuration, renewable: known.renewable)
     }
 
@@ -223,11 +284,14 @@ final class TokenKeeper {
     func health() -> TokenHealth {
         let now = timekeeper.now
         let state = lifecycle.health(at: now)
-        let phase = TokenHealth.Phase(state.phase)
+        let sinkHealth = sinks.health()
+        var phase = TokenHealth.Phase(state.phase)
+        // A wrapping token that cannot be replaced is no matter of the token's own.
+        if phase == .fresh, sinkHealth.contains(where: { $0.trouble != nil }) { phase = .struggling }
         if phase != self.phase {
             (self.phase, phaseSince) = (phase, now)
         }
-        var health = TokenHealth(name: settings.name, phase: phase, since: wallTime(of: phaseSince))
+        var health = TokenHealth(name: name, phase: phase, since: wallTime(of: phaseSince))
         health.validUntil = state.validUntil.map(wallTime(of:))
         health.neverExpires = state.validUntil == nil && (phase == .fresh || phase == .struggling)
         health.nextStep = state.next.map { TokenHealth.Step($0.step) }
@@ -235,7 +299,7 @@ final class TokenKeeper {
         health.trouble = state.trouble.map {
             Trouble(error: $0.error, since: wallTime(of: $0.since), attempts: $0.attempts)
         }
-        health.sinks = sinks.health(troubleSince: state.sinkTrouble.map { wallTime(of: $0.since) })
+        health.sinks = sinkHealth
         health.counters = journal.counters
         health.counters.sinkWrites = sinks.writes
         health.counters.sinkRepairs = sinks.repairs

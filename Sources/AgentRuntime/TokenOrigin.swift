@@ -1,10 +1,14 @@
 // AgentRuntime: where a token comes from.
 
 import Diagnosis
+import Logging
 import VaultAPI
 
 /// Makes the tokens of one keeper.
 protocol TokenOrigin: AnyObject {
+    /// What the log says of a token made, and of one that could not be.
+    var words: (made: Logger.Message, failed: Logger.Message) { get }
+
     /// Sees to what must be safe before the first token is asked for. Throws what makes the start impossible.
     func prepare() async throws(AgentError)
 

@@ -17,6 +17,8 @@ package final class Metrics {
         case renew
         case lookUp = "look_up"
         case revoke
+        case createChild = "create_child"
+        case wrap
     }
 
     private var durations: [Operation: Histogram] = [:]
