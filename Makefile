@@ -33,8 +33,14 @@ release: setup ## release build: Swift linked statically, stripped; prints where
 
 test: lint swift-test python-test ## set-up, build, lint and every test
 
+# Suites that wait for sockets, clocks and children, and have limits on how long; beside suites that compute they would
+# wait for a thread instead.
+WAITING_SUITES := EventLoopTests|HTTPClientTests|ChildProcessTests
+SWIFT_TEST     := swift test --skip-build --enable-swift-testing --disable-xctest
+
 swift-test: build
-	swift test --skip-build --parallel --enable-swift-testing --disable-xctest
+	$(SWIFT_TEST) --filter '$(WAITING_SUITES)'
+	$(SWIFT_TEST) --skip '$(WAITING_SUITES)'
 
 python-test: build
 	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(TESTS)

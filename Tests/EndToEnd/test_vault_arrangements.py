@@ -1,0 +1,133 @@
+"""Arrangements of Vault that users have: namespaces, wrapped logins, other mounts, default roles, quotas, IPv6."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from laboratory.aws import sts_error
+
+
+def test_a_login_in_a_namespace(lab, tmp_path):
+    lab.bao.expect("POST", "sys/namespaces/team", {})
+    mount = lab.front_door.mount("auth/cloud/aws", namespace="team")
+    lab.role("app", mount=mount, ttl="4s")
+    configuration = lab.configuration(tmp_path)
+    configuration["vault"]["namespace"] = "team"
+    configuration["tokens"][0]["auth"]["mount_path"] = "auth/cloud/aws"
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    token = run.wait_for_token(10)
+    time.sleep(6)  # renewed in the namespace too, which stands in the header once and not in the path as well
+    found = lab.bao.expect("POST", "auth/token/lookup", {"token": run.token()}, namespace="team")["data"]
+    assert found["namespace_path"] == "team/" and run.token() == token
+    asked = {each.path for each in lab.front_door.exchanges if each.at >= run.started}
+    assert asked <= {"team/auth/cloud/aws/login", "team/auth/token/renew-self", "team/auth/token/lookup-self"}
+    run.stop()
+
+
+def test_a_wrapped_login_is_unwrapped_and_kept_fresh(lab, tmp_path):
+    configuration = lab.configuration(tmp_path)
+    configuration["tokens"][0]["auth"]["wrap_ttl"] = "30s"
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    assert lab.bao.remaining(run.wait_for_token(10)) is not None
+    assert lab.front_door.count(since=run.started, path_ends="sys/wrapping/unwrap") == 1
+    run.stop()
+
+
+def test_the_role_may_be_left_to_vault(lab):
+    run = lab.agent(role=None)
+    assert lab.bao.remaining(run.wait_for_token(10)) is not None
+    run.stop()
+
+
+def test_vault_on_ipv6(lab):
+    run = lab.agent(address=lab.front_door.listen(host="::1").url)
+    assert lab.bao.remaining(run.wait_for_token(10)) is not None
+    run.stop()
+
+
+def test_expired_credentials_are_fetched_anew_and_signed_again_once(lab):
+    imds = lab.metadata()
+    old = imds.credentials
+    run = lab.agent(environment={"AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url})
+    token = run.wait_for_token(10)
+    # The agent still has these in its cache when it has to log in again.
+    lab.aws.expire(old)
+    imds.rotate()
+    before = lab.logins()
+    lab.bao.revoke(token)
+    assert lab.bao.remaining(run.wait_for_token(8, other_than=token)) is not None
+    assert lab.logins() == before + 2
+    run.stop()
+
+
+def test_rotated_credentials_cause_no_login(lab):
+    imds = lab.metadata()
+    run = lab.agent(environment={"AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url})
+    token = run.wait_for_token(10)
+    before = lab.logins()
+    imds.rotate()
+    time.sleep(8)
+    assert run.token() == token and lab.logins() == before
+    run.stop()
+
+
+@pytest.mark.parametrize("answer", [sts_error(503, "ServiceUnavailable", "busy"), sts_error(400, "Throttling", "Rate")])
+def test_an_sts_that_fails_for_now_is_tried_again(lab, answer):
+    lab.aws.answer_sts(answer)
+    run = lab.agent()
+    assert lab.bao.remaining(run.wait_for_token(10)) is not None
+    run.stop()
+
+
+def test_a_quota_of_openbao_is_kept(lab):
+    lab.bao.expect("POST", "sys/quotas/config", {"enable_rate_limit_response_headers": True})
+    lab.bao.expect("POST", "sys/quotas/rate-limit/logins", {"rate": 1, "interval": "4s", "path": "auth/aws/login"})
+    try:
+        runs = [lab.agent() for _ in range(3)]
+        for run in runs:
+            assert lab.bao.remaining(run.wait_for_token(30)) is not None
+    finally:
+        lab.bao.expect("DELETE", "sys/quotas/rate-limit/logins")
+    for run in runs:
+        run.stop()
+
+
+def test_a_crash_loop_makes_one_token(lab, tmp_path):
+    lab.role("steady", ttl="10m")
+    configuration = lab.configuration(tmp_path, role="steady")
+    configuration["state_directory"] = str(tmp_path)
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    token = run.wait_for_token(10)
+    time.sleep(0.3)
+    before = lab.logins()
+    for at in range(50):
+        run.kill()
+        run = lab.agent(folder=tmp_path, configuration=configuration)
+        time.sleep(0.01 * (at % 15))
+    run.wait_for_log("Ready", 5)
+    assert run.token() == token and lab.logins() == before
+    run.stop()
+
+
+def test_a_reload_adds_a_token_and_leaves_the_other_alone(lab, tmp_path):
+    configuration = lab.configuration(tmp_path)
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    token = run.wait_for_token(10)
+    second = json.loads(json.dumps(configuration["tokens"][0]))
+    second["name"] = "second"
+    second["sinks"][0]["path"] = str(tmp_path / "second")
+    configuration["tokens"].append(second)
+    run.configuration.write_text(json.dumps(configuration))
+    run.child.signal(signal.SIGHUP)
+    deadline = time.monotonic() + 5
+    while not (tmp_path / "second").exists():
+        assert time.monotonic() < deadline, run.log
+        time.sleep(0.05)
+    assert run.token() == token
+    run.configuration.write_text("{")
+    run.child.signal(signal.SIGHUP)
+    run.wait_for_log("agent.json", 5)
+    assert run.child.running and run.token() == token
+    run.stop()
