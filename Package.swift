@@ -94,6 +94,17 @@ let package = Package(
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
                 "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
+        // The real runtime in a simulated world
+        room(
+            "SimulatedWorld",
+            [
+                "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle",
+                "ServiceHealth",
+                "EventLoop", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging,
+            ]),
+        .executableTarget(
+            name: "simulation", dependencies: ["SimulatedWorld", "Timekeeping"], swiftSettings: strict),
+
         .executableTarget(
             name: "vault-token-agent",
             dependencies: [

@@ -46,6 +46,8 @@ final class LoginOrigin: TokenOrigin {
         let proof = try await metrics.observing(.awsCredentials, by: timekeeper) { () throws(AgentError) in
             try await prove()
         }
+        // Whatever Vault answers tells its time, and a signature of the wrong time is refused.
+        defer { vault.serverDate.map { chain.noteServerDate($0, from: .vault) } }
         return try await metrics.observing(.login, by: timekeeper) { () throws(AgentError) in
             switch try await vault.logIn(proof, within: limit) {
             case .granted(let grant): grant

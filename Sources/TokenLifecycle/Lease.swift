@@ -92,10 +92,14 @@ struct Lease: Hashable, Sendable {
         plan(using: &generator)
     }
 
-    /// Vault says how long the token has left; believed where that is sooner than what is planned with.
+    /// Vault says how long the token has left; believed where that differs from what is known by more than its whole
+    /// seconds: somebody else renewed it or shortened its life, or the answer to a renewal was lost.
     mutating func learn(remaining: Duration?, sentAt: Instant, using generator: inout SeededGenerator) {
-        guard let remaining, let known = expiry, sentAt + remaining + .seconds(2) < known else { return }
-        expiry = sentAt + remaining
+        guard let remaining, let known = expiry else { return }
+        let said = sentAt + remaining
+        guard said + .seconds(2) < known || said > known else { return }
+        expiry = said
+        full = full.map { max($0, remaining) }
         plan(using: &generator)
     }
 

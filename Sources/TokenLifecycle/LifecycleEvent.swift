@@ -43,7 +43,7 @@ package enum LifecycleAnswer: Sendable {
 
 /// One request to Vault.
 package enum LifecycleRequest: Hashable, Sendable {
-    /// `withNewCredentials`: Vault refused the AWS credentials; fetch them anew.
+    /// `withNewCredentials`: Vault refused the AWS credentials or the time they were used at; fetch them anew.
     case logIn(withNewCredentials: Bool)
     case renew(TokenID, increment: Duration?)
     case lookUp(TokenID)

@@ -5,9 +5,9 @@ package import Timekeeping
 
 package struct LifecycleHealth: Hashable, Sendable {
     package enum Phase: String, Hashable, Sendable {
-        /// No token yet.
+        /// No token in the sinks yet, nothing has failed.
         case starting
-        /// Every sink holds a valid token and nothing is wrong.
+        /// Every sink holds a valid token, the newest or the one before it, and nothing is wrong.
         case fresh
         /// The token is valid, but something fails: a renewal, a login, a sink.
         case struggling

@@ -2,30 +2,28 @@
 
 import Timekeeping
 
-/// Remembers when requests started and ended.
+/// Remembers when requests ended.
+///
+/// A request reaches Vault somewhere between its start and its end: a login first asks AWS, which may take seconds. So the
+/// window is measured from the ends of earlier requests to the start of the next.
 struct RequestBudget: Hashable, Sendable {
-    /// The latest starts, oldest first; at most ``Pace/requestsPerWindow``.
-    private var starts: [Instant] = []
-    private var lastEnd: Instant?
-
-    mutating func started(at now: Instant) {
-        if starts.count == Pace.requestsPerWindow { starts.removeFirst() }
-        starts.append(now)
-    }
+    /// The latest ends, oldest first; at most ``Pace/requestsPerWindow``.
+    private var ends: [Instant] = []
 
     mutating func ended(at now: Instant) {
-        lastEnd = now
+        if ends.count == Pace.requestsPerWindow { ends.removeFirst() }
+        ends.append(now)
     }
 
     /// The earliest moment for the next request.
     func earliest(fullLease: Duration) -> Instant {
-        var earliest = Instant.distantPast
-        if let lastEnd {
-            earliest = lastEnd + Pace.gap(fullLease: fullLease)
-        }
-        if starts.count == Pace.requestsPerWindow, let oldest = starts.first {
-            earliest = max(earliest, oldest + Pace.window(fullLease: fullLease))
-        }
-        return earliest
+        guard let last = ends.last else { return .distantPast }
+        return max(last + Pace.gap(fullLease: fullLease), whenUnspent(fullLease: fullLease))
+    }
+
+    /// When there is room again for one more within the window.
+    func whenUnspent(fullLease: Duration) -> Instant {
+        guard ends.count == Pace.requestsPerWindow, let oldest = ends.first else { return .distantPast }
+        return oldest + Pace.window(fullLease: fullLease)
     }
 }

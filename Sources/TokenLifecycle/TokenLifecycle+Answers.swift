@@ -6,9 +6,26 @@ import Timekeeping
 extension TokenLifecycle {
     // MARK: Good news
 
+    /// The answer to a login.
+    mutating func loggedIn(
+        _ grant: Grant, _ flight: Flight, at now: Instant, _ effects: inout [LifecycleEffect]
+    ) {
+        if let duration = grant.duration, grant.sentAt + duration <= now {
+            // Dead on arrival: what is in the sinks is no worse.
+            effects.append(.forget(grant.id))
+            let late = AgentError(
+                .vaultUnavailable, "the login's answer took longer than the lease it brought",
+                remedy: "Give the role a longer token_ttl, or see why Vault is slow")
+            failed(late, flight, at: now, &effects)
+            return
+        }
+        accept(grant, at: now)
+    }
+
     mutating func accept(_ grant: Grant, at now: Instant) {
         if let before = heldLease {
-            replaced.append(Replaced(id: before.id, lives: before.isValid(at: now) && replacement != .dead))
+            replaced.append(
+                Replaced(id: before.id, expiry: before.expiry, lives: before.isValid(at: now) && replacement != .dead))
         }
         let lease = Lease(grant, using: &generator)
         pacingLease = lease.full ?? Pace.leaseBeforeFirst
@@ -92,7 +109,8 @@ extension TokenLifecycle {
             replacement = nil
         }
         record(error, at: now)
-        credentialsRefused = error.code == .awsCredentialsRefused
+        // Fetched anew, or signed with the time that the answer told: once at once, then with patience.
+        credentialsRefused = error.code == .awsCredentialsRefused || error.code == .clockSkew
         if credentialsRefused, !triedNewCredentials {
             retryAt = now
         } else {
@@ -107,7 +125,7 @@ extension TokenLifecycle {
             return
         }
         switch error.code {
-        case .tokenDead:
+        case .tokenDead where replacement == nil:
             replacement = .dead
             retryAt = now
         case .tokenAtMaximum, .tokenNotRenewable, .vaultDenied:
@@ -171,6 +189,9 @@ extension TokenLifecycle {
 
     /// The token's time is over and nothing better has come.
     mutating func expire(at now: Instant, _ effects: inout [LifecycleEffect]) {
+        for index in replaced.indices where replaced[index].expiry.map({ $0 <= now }) ?? false {
+            replaced[index].lives = false
+        }
         guard case .holding(let lease) = phase, !lease.isValid(at: now) else { return }
         phase = .lacking(last: lease)
         replacement = nil

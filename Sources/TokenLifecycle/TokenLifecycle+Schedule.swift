@@ -13,6 +13,11 @@ extension TokenLifecycle {
         }
     }
 
+    /// The token that readers find while a newer one is on its way into the sinks.
+    var tokenInSinks: Replaced? {
+        replaced.first { $0.id == delivery.done }
+    }
+
     /// Whether the failures on record, if any, are those of lookups: no renewal or login is due yet.
     func retryIsForLookup(at now: Instant) -> Bool {
         guard case .holding(let lease) = phase, replacement == nil else { return false }
@@ -45,12 +50,13 @@ extension TokenLifecycle {
 
     /// The next request and the earliest moment for it.
     func nextRequest() -> (request: LifecycleRequest, at: Instant)? {
+        guard phase != .stopping, phase != .stopped else { return nil }
         let floor = max(budget.earliest(fullLease: pacingLease), quietUntil)
         var next = mainStep()
         if case .holding(let lease) = phase, replacement == nil, let lookupAt, lookupAt < lease.due ?? .distantFuture {
             next = (.lookUp(lease.id), lookupAt)
         }
-        if let revocation = revocations.min(by: { $0.at < $1.at }), phase != .stopping,
+        if let revocation = revocations.min(by: { $0.at < $1.at }),
             revocation.at < next?.at ?? .distantFuture
         {
             next = (.revoke(revocation.id), revocation.at)
@@ -65,10 +71,16 @@ extension TokenLifecycle {
             let limit = Pace.requestLimit(fullLease: pacingLease, troubledFor: troubledFor)
             begin(next.request, limit: limit, at: now, &effects)
         }
-        if let wanted = delivery.wanted, delivery.done != wanted, delivery.underWay == nil, delivery.notBefore <= now {
+        if let wanted = deliverable, delivery.notBefore <= now {
             delivery.underWay = wanted
             effects.append(.deliver(wanted))
         }
+    }
+
+    /// The token that is to be written now, or as soon as a pause is over. A dead one is not written any more.
+    private var deliverable: TokenID? {
+        guard case .holding = phase, delivery.underWay == nil, delivery.wanted != delivery.done else { return nil }
+        return delivery.wanted
     }
 
     mutating func begin(
@@ -77,7 +89,6 @@ extension TokenLifecycle {
         lastRequest += 1
         let flight = Flight(id: RequestID(number: lastRequest), request: request, startedAt: now)
         self.flight = flight
-        budget.started(at: now)
         effects.append(.request(flight.id, request, limit: limit))
     }
 
@@ -86,9 +97,8 @@ extension TokenLifecycle {
         var moments: [Instant] = []
         if flight == nil, let next = nextRequest() { moments.append(next.at) }
         if case .holding(let lease) = phase, let expiry = lease.expiry { moments.append(expiry) }
-        if let wanted = delivery.wanted, delivery.done != wanted, delivery.underWay == nil {
-            moments.append(delivery.notBefore)
-        }
+        if deliverable != nil { moments.append(delivery.notBefore) }
+        if let old = tokenInSinks, old.lives, let expiry = old.expiry { moments.append(expiry) }
         return moments.min()
     }
 }

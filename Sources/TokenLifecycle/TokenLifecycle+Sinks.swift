@@ -80,6 +80,11 @@ extension TokenLifecycle {
             return
         }
         effects.append(.withdraw)
+        guard last.isValid(at: now), now >= max(quietUntil, budget.whenUnspent(fullLease: pacingLease)) else {
+            // Dead already; or Vault is to be left alone and stopping cannot wait: the token lives out its lease.
+            finish(&effects)
+            return
+        }
         begin(.revoke(last.id), limit: Pace.revocationLimitWhenStopping, at: now, &effects)
     }
 

@@ -59,10 +59,12 @@ package struct TokenLifecycle: Sendable {
         var isComplete: Bool { wanted == done && underWay == nil }
     }
 
-    /// A token that a newer one has taken the place of; `lives`: it may be worth revoking.
+    /// A token that a newer one has taken the place of. Until the new one is in every sink, readers still find it.
     struct Replaced: Hashable, Sendable {
         let id: TokenID
-        let lives: Bool
+        /// Nil: never.
+        let expiry: Instant?
+        var lives: Bool
     }
 
     struct Revocation: Hashable, Sendable {
@@ -150,7 +152,7 @@ package struct TokenLifecycle: Sendable {
             return
         }
         switch answer {
-        case .loggedIn(let grant): accept(grant, at: now)
+        case .loggedIn(let grant): loggedIn(grant, flight, at: now, &effects)
         case .renewed(let duration, let renewable, let sentAt):
             renewed(duration, renewable, sentAt, flight, at: now)
         case .alive(let grant): alive(grant, at: now)
@@ -172,8 +174,9 @@ package struct TokenLifecycle: Sendable {
             case .examining, .lacking(last: nil): .starting
             case .lacking: .lost
             case .holding where !valid: .lost
-            case .holding where failures == nil && delivery.failures == nil && delivery.isComplete: .fresh
-            case .holding: delivery.done == nil && failures == nil && delivery.failures == nil ? .starting : .struggling
+            case .holding where failures != nil || delivery.failures != nil: .struggling
+            // While the new token is on its way into the sinks, the old one there may still be good.
+            case .holding: delivery.isComplete || tokenInSinks?.lives == true ? .fresh : .starting
             }
         var next: LifecycleHealth.Next?
         if flight == nil, let request = nextRequest() {

@@ -63,4 +63,9 @@ package struct SinkDisturbance: Hashable, Sendable {
     package let kind: Kind
     /// For the log: `/run/app/token has mode 0666 instead of 0640`.
     package let observed: String
+
+    package init(kind: Kind, observed: String) {
+        self.kind = kind
+        self.observed = observed
+    }
 }

@@ -39,8 +39,7 @@ struct Answer: Sendable {
     func matches(_ operation: VaultOperation, status: Int, text: AnswerText) -> Bool {
         guard operations.contains(operation), statuses.contains(status) else { return false }
         guard !words.isEmpty else { return true }
-        let said = text.text.lowercased()
-        return (text.isVaults || subject == .server) && words.allSatisfy { said.contains($0) }
+        return (text.isVaults || subject == .server) && words.allSatisfy(text.says)
     }
 }
 

@@ -8,6 +8,8 @@ internal import SecretJSON
 struct AnswerText {
     /// On one line, without markup, control characters and secrets; a few thousand characters at most.
     let text: String
+    /// ``text`` in lower case, as bytes: a hundred rows are matched against it.
+    private let lowercase: [UInt8]
     /// The body is Vault's `{"errors": […]}`, not a page that a proxy made.
     let isVaults: Bool
 
@@ -19,6 +21,16 @@ struct AnswerText {
             text = Self.clean(errors.compactMap(\.string?.text).joined(separator: "; "), without: sent)
         } else {
             text = Self.clean(reply.body, without: sent)
+        }
+        lowercase = Array(text.lowercased().utf8)
+    }
+
+    /// Whether these words occur; give them in lower case.
+    func says(_ words: String) -> Bool {
+        let wanted = Array(words.utf8)
+        guard let first = wanted.first, wanted.count <= lowercase.count else { return wanted.isEmpty }
+        return (0...lowercase.count - wanted.count).contains { start in
+            lowercase[start] == first && lowercase[start..<start + wanted.count].elementsEqual(wanted)
         }
     }
 

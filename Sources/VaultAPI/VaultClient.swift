@@ -30,6 +30,9 @@ package final class VaultClient {
         warnings = WarningLog(log: log)
     }
 
+    /// The `Date` of the answer to the latest request; nil where it had none or there was no answer.
+    package var serverDate: WallTime? { connection.serverDate }
+
     // MARK: Tokens
 
     /// A new token, or where ``LoginSettings/wrapTTL`` is set a wrapping token that stands for it.

@@ -40,6 +40,9 @@ final class VaultConnection {
     private var preferred = 0
     /// Index of the address that answered last.
     private var settled: Int?
+    /// The `Date` of the answer to the latest request; nil where it had none or there was no answer: a date of long ago
+    /// says nothing about the clock.
+    private(set) var serverDate: WallTime?
 
     init(
         server: VaultServer, login: LoginSettings, transport: any HTTPTransport, timekeeper: any Timekeeper,
@@ -135,8 +138,10 @@ final class VaultConnection {
 
     private func ask(_ endpoint: VaultEndpoint, _ call: VaultCall, within left: Duration) async -> Outcome {
         let context = context(call, at: endpoint.address)
+        serverDate = nil
         do throws(HTTPFailure) {
             let reply = try await transport.send(request(call, to: endpoint, within: left))
+            serverDate = reply.header("date").flatMap(WallTime.init(httpDate:))
             if 200...299 ~= reply.status { return .served(reply) }
             let verdict = context.verdict(on: reply, sent: call.allSecrets, at: timekeeper.wallTime)
             return verdict.subject == .server ? .notServed(verdict.error) : .refused(verdict.error)

@@ -92,16 +92,19 @@ import TokenLifecycle
         var policy = LifecyclePolicy()
         policy.increment = .seconds(600)
         var leases: [Duration] = []
+        var expiry = Instant.distantPast
         // The role gives an hour at login and what is asked for at renewals, but never more than 8 minutes.
         var stage = Stage(policy: policy) { request, sentAt, id in
             switch request {
             case .renew(_, let increment):
                 let lease = min(increment ?? .seconds(3_600), .seconds(480))
                 leases.append(lease)
+                expiry = sentAt + lease
                 return Reply(answer: .renewed(duration: lease, renewable: true, sentAt: sentAt))
             case .lookUp(let id):
-                return Reply(answer: .alive(Grant(id: id, sentAt: sentAt, duration: .seconds(480), renewable: true)))
+                return Reply(answer: .alive(Grant(id: id, sentAt: sentAt, duration: expiry - sentAt, renewable: true)))
             case .logIn, .revoke:
+                expiry = sentAt + .seconds(480)
                 return Reply(
                     answer: .loggedIn(Grant(id: id, sentAt: sentAt, duration: .seconds(480), renewable: true)))
             }
@@ -173,5 +176,30 @@ import TokenLifecycle
         stage.run(until: .seconds(110))
         #expect(
             stage.times(of: .renewal).count == 1, "due at once: 100 s of 1,000 s is less than what renewal is due at")
+    }
+
+    @Test func vaultsWordThatMoreIsLeftIsBelieved() {
+        // Somebody else renewed it, as a reader with the token may.
+        let vault = HealthyVault(ttl: .seconds(1_000))
+        var stage = Stage { request, sentAt, id in
+            if case .lookUp(let id) = request {
+                return Reply(answer: .alive(Grant(id: id, sentAt: sentAt, duration: .seconds(1_000), renewable: true)))
+            }
+            return vault.answer(request, sentAt, id)
+        }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(900))
+        #expect(stage.times(of: .renewal).isEmpty)
+        #expect(stage.lifecycle.health(at: stage.now).validUntil.map { $0 > stage.begin + .seconds(1_700) } ?? false)
+    }
+
+    @Test func aTokenThatIsDeadOnArrivalIsNotWritten() {
+        let vault = HealthyVault(ttl: .seconds(1))
+        vault.latency = .seconds(2)
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(30))
+        #expect(!stage.effects.contains { if case .deliver = $0 { true } else { false } })
+        #expect(stage.lifecycle.health(at: stage.now).trouble != nil)
     }
 }

@@ -1,0 +1,76 @@
+// SimulatedWorld: test support. The real runtime on a virtual clock, in a world that fails by a seed's choice.
+// This file: the executor and the clocks, without threads and without waiting.
+
+import EventLoop
+package import Timekeeping
+
+/// Runs jobs one after another on the calling thread and lets time pass only when nothing is left to do.
+///
+/// Everything happens on the thread that calls ``run(until:)``; that is why it may claim to be Sendable.
+package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchecked Sendable {
+    private var jobs: [UnownedJob] = []
+    private var nextJob = 0
+    private var alarms = AlarmQueue()
+    /// Time since boot; counts in suspend too.
+    package private(set) var now = Instant(nanoseconds: 1_000_000_000_000)
+    /// What the machine's calendar clock is off by.
+    package var clockError: Duration = .zero
+    private let bootedAt = WallTime(secondsSince1970: 1_790_000_000)
+
+    package init() {}
+
+    /// What a right clock would show.
+    package var trueTime: WallTime {
+        bootedAt + .nanoseconds(now.nanoseconds)
+    }
+
+    package var wallTime: WallTime {
+        trueTime + clockError
+    }
+
+    package func schedule(at moment: Instant, _ body: @escaping @Sendable () -> Void) -> Alarm {
+        alarms.insert(at: moment, body)
+    }
+
+    package func cancel(_ alarm: Alarm) {
+        alarms.remove(alarm)
+    }
+
+    package func enqueue(_ job: consuming ExecutorJob) {
+        jobs.append(UnownedJob(job))
+    }
+
+    package func checkIsolated() {}
+
+    package func isIsolatingCurrentContext() -> Bool? { true }
+
+    /// Runs all that is ready, and lets time pass from alarm to alarm until `end`.
+    package func run(until end: Instant) {
+        runJobs()
+        while let moment = alarms.earliest, moment <= end {
+            now = max(now, moment)
+            while let body = alarms.popDue(at: now) {
+                body()
+                runJobs()
+            }
+        }
+        now = max(now, end)
+    }
+
+    /// The machine sleeps: time passes and nothing happens.
+    package func suspend(for duration: Duration) {
+        now = now + duration
+    }
+
+    private func runJobs() {
+        while nextJob < jobs.count {
+            let job = jobs[nextJob]
+            nextJob += 1
+            // SAFETY: the executor outlives its jobs: the world that owns it runs them to their end.
+            unsafe job.runSynchronously(
+                isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+        }
+        jobs.removeAll(keepingCapacity: true)
+        nextJob = 0
+    }
+}

@@ -1,0 +1,120 @@
+// SimulatedWorld: what becomes of each request and each write, in the weather of the moment.
+
+import Diagnosis
+import HTTPClient
+import Timekeeping
+import TokenLifecycle
+
+extension World {
+    private static let never: Duration = .seconds(86_400)
+
+    /// Decides a request's fate when it is sent.
+    func fate(of request: HTTPRequest) -> SimulatedTransport.Fate {
+        noteWeather()
+        return request.url.hasPrefix("http://169.254.169.254") ? fateAtMetadata(request) : fateAtVault(request)
+    }
+
+    private func latency() -> Duration {
+        .microseconds(Int64.random(in: 300...40_000, using: &generator))
+    }
+
+    private func failure(_ kind: HTTPFailure.Kind, _ what: String, after delay: Duration) -> SimulatedTransport.Fate {
+        SimulatedTransport.Fate(
+            delay: delay, outcome: .failure(HTTPFailure(kind, what, maybeSent: kind != .connectionRefused)))
+    }
+
+    private func answer(
+        _ answer: (status: Int, body: String), retryAfter: Int? = nil, after delay: Duration
+    ) -> SimulatedTransport.Fate {
+        SimulatedTransport.Fate(delay: delay, outcome: .success((answer.status, answer.body, retryAfter)))
+    }
+
+    // MARK: Vault
+
+    private func fateAtVault(_ request: HTTPRequest) -> SimulatedTransport.Fate {
+        requests += 1
+        trace.note("asks Vault", UInt64(request.url.utf8.count), String(request.url.drop { $0 != "/" }.dropFirst(2)))
+        if let process {
+            if let token = request.text(of: "X-Vault-Token").flatMap({ vault.tokens[$0] }) {
+                process.lease = token.full
+            }
+            if let wrong = process.ledger.note(at: loop.now, lease: process.lease) { violate(.neverAStorm, wrong) }
+        }
+        vault.credentialsExpiry = metadata.keys
+        let delay = latency()
+        guard let episode = vaultWeather.fault(at: loop.now) else { return answer(vault.answer(request), after: delay) }
+        trace.note("Vault", UInt64(episode.fault.rawValue.utf8.count), episode.fault.rawValue)
+        let isLogin = request.url.hasSuffix("/login")
+        switch episode.fault {
+        case .refuses: return failure(.connectionRefused, "127.0.0.1:8200 refused the connection", after: delay)
+        case .hangs: return failure(.replyTimedOut, "no answer", after: Self.never)
+        case .losesAnswers:
+            _ = vault.answer(request)
+            return failure(.replyTimedOut, "no answer", after: Self.never)
+        case .slow:
+            return answer(vault.answer(request), after: generator.share(of: .seconds(8), between: 0.1, and: 1))
+        case .sealed: return answer((503, #"{"errors":["Vault is sealed"]}"#), after: delay)
+        case .internalError: return answer((500, #"{"errors":["internal error"]}"#), after: delay)
+        case .throttles: return throttled(after: delay)
+        case .garbage: return answer((200, "<html>It works!</html>"), after: delay)
+        case .halfAnswers: return failure(.connectionLost, "the connection ended", after: delay)
+        case .emptyAnswers: return answer((200, "{}"), after: delay)
+        case .roleMissing:
+            guard isLogin else { return answer(vault.answer(request), after: delay) }
+            // Retried gently: only people can mend it.
+            trouble(until: episode.end + .seconds(60))
+            return answer((400, #"{"errors":["entry for role \"app\" not found"]}"#), after: delay)
+        case .stsUnreachable:
+            guard isLogin else { return answer(vault.answer(request), after: delay) }
+            return answer(
+                (400, #"{"errors":["error making upstream request: error making request: i/o timeout"]}"#), after: delay
+            )
+        }
+    }
+
+    private func throttled(after delay: Duration) -> SimulatedTransport.Fate {
+        let busy = (429, #"{"errors":["rate limit quota exceeded"]}"#)
+        guard Int.random(in: 0..<5, using: &generator) > 0 else { return answer(busy, after: delay) }
+        let seconds = Int.random(in: 1...120, using: &generator)
+        // From the moment that the agent hears of it, which is later than this.
+        process?.ledger.askedForQuiet(until: loop.now + .seconds(seconds))
+        trouble(until: loop.now + .seconds(seconds) * 1.5 + .seconds(1))
+        return answer(busy, retryAfter: seconds, after: delay)
+    }
+
+    // MARK: Metadata
+
+    private func fateAtMetadata(_ request: HTTPRequest) -> SimulatedTransport.Fate {
+        let delay = latency() / 10
+        let fault = metadataWeather.fault(at: loop.now)?.fault
+        trace.note("asks IMDS", UInt64(fault?.rawValue.utf8.count ?? 0), fault?.rawValue ?? "")
+        switch fault {
+        case .refuses: return failure(.connectionRefused, "169.254.169.254:80 refused the connection", after: delay)
+        case .hangs: return failure(.connectTimedOut, "no answer", after: Self.never)
+        case .garbage: return answer((200, "\u{1}\u{2}{{{"), after: delay)
+        case .unavailable: return answer((503, ""), after: delay)
+        case nil, .expiredCredentials, .noRole:
+            return answer(
+                metadata.answer(request, expired: fault == .expiredCredentials, hasRole: fault != .noRole), after: delay
+            )
+        }
+    }
+
+    // MARK: Disk
+
+    /// Returns when the disk has done its work, all earlier work first.
+    func waitForDisk() async throws(AgentError) {
+        noteWeather()
+        let episode = diskWeather.fault(at: loop.now)
+        if let episode { trace.note("disk", UInt64(episode.fault.rawValue.utf8.count), episode.fault.rawValue) }
+        let begin = max(loop.now, diskFreeAt)
+        switch episode?.fault {
+        case .full: throw AgentError(.sinkFull, "no space left on /simulated")
+        case .unwritable: throw AgentError(.sinkUnwritable, "/simulated is read-only")
+        case nil: diskFreeAt = begin + .milliseconds(1)
+        case .slow: diskFreeAt = begin + generator.share(of: .seconds(5), between: 0, and: 1)
+        case .hangs: diskFreeAt = max(begin, episode?.end ?? begin)
+        }
+        await loop.sleep(until: diskFreeAt)
+    }
+}
