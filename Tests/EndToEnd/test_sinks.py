@@ -1,7 +1,6 @@
 """Sinks beyond the plain file: wrapped, with fewer policies, behind a socket, with actions, and gone with a reload."""
 
 import json
-import os
 import signal
 import socket
 import time
@@ -300,7 +299,7 @@ def test_a_new_state_directory_is_said_to_need_a_restart(lab, tmp_path, policies
     configuration["state_directory"] = str(tmp_path / "state")
     reload(run, configuration)
     run.wait_for_log("state_directory.*restart", 3)
-    assert os.listdir(tmp_path / "state") == []
+    assert not list((tmp_path / "state").iterdir())
     run.stop()
 
 
