@@ -144,6 +144,12 @@ let package = Package(
         tests(
             of: "Configuration",
             ["AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "Timekeeping", "Diagnosis"]),
+        tests(
+            of: "AgentRuntime",
+            [
+                "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
+                "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", logging,
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,168 @@
+// Test support: an agent on a real event loop with real files, and a stand-in for everything beyond the network.
+
+import AWSIdentity
+import AgentRuntime
+import ChildProcess
+import Configuration
+import Crypto
+import EventLoop
+import Glibc
+import HTTPClient
+import Logging
+import ServiceHealth
+import Synchronization
+import Timekeeping
+import TokenSinks
+import VaultAPI
+
+/// STAND-IN for Vault: grants every login at once, and remembers when and how it was asked.
+final class GenerousVault: HTTPTransport, Sendable {
+    struct Asked: Sendable {
+        let at: Instant
+        let url: String
+        let route: HTTPRoute
+    }
+
+    private let loop: EventLoop
+    private let log = Mutex<[Asked]>([])
+
+    init(loop: EventLoop) {
+        self.loop = loop
+    }
+
+    var asked: [Asked] { log.withLock { $0 } }
+
+    func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
+        let now = loop.now
+        let count = log.withLock { log in
+            log.append(Asked(at: now, url: request.url, route: request.route))
+            return log.count
+        }
+        await loop.sleep(for: .milliseconds(5))
+        guard request.url.hasSuffix("/login") else {
+            return HTTPReply(status: 404, headers: [], body: Secret(text: #"{"errors":[]}"#), sentAt: now)
+        }
+        let body = """
+            {"auth":{"client_token":"s.token-\(count)","accessor":"a","policies":["default"],"metadata":null,\
+            "lease_duration":3600,"renewable":true,"token_type":"service","num_uses":0}}
+            """
+        return HTTPReply(status: 200, headers: [], body: Secret(text: body), sentAt: now)
+    }
+}
+
+/// Keeps the latest report, and when the agent was ready for the first time.
+final class Reports: HealthReporter, Sendable {
+    private let state = Mutex<(ready: WallTime?, latest: AgentHealth?)>((nil, nil))
+
+    var readyAt: WallTime? { state.withLock { $0.ready } }
+    var latest: AgentHealth? { state.withLock { $0.latest } }
+
+    func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
+        state.withLock { state in
+            state.latest = health
+            if health.ready, state.ready == nil { state.ready = now }
+        }
+    }
+
+    func reloading() {}
+    func reloaded(_ health: AgentHealth, at now: WallTime) {}
+}
+
+/// An agent and what is around it. AWS credentials come from the environment.
+struct Stage {
+    let loop: EventLoop
+    let vault: GenerousVault
+    let reports = Reports()
+    let agent: Agent
+
+    init(environment: [String: String] = [:], stateDirectory: String? = nil) throws {
+        let loop = try EventLoop(label: "test")
+        self.loop = loop
+        vault = GenerousVault(loop: loop)
+        agent = Agent(
+            surroundings: Self.surroundings(
+                loop, vault, reports, environment: environment, stateDirectory: stateDirectory))
+    }
+
+    private static func surroundings(
+        _ loop: EventLoop, _ vault: GenerousVault, _ reports: Reports, environment: [String: String],
+        stateDirectory: String?
+    ) -> sending AgentSurroundings {
+        let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let credentials = [
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG",
+            "AWS_REGION": "eu-central-1",
+        ]
+        var surroundings = AgentSurroundings(
+            loop: loop, transport: vault, environment: environment.merging(credentials) { given, _ in given },
+            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: SinkFactory(loop: loop, log: log),
+            takeovers: nil, reporter: reports, beatInterval: nil, seed: 1, version: "test", log: log)
+        surroundings.stateDirectory = stateDirectory
+        return surroundings
+    }
+
+    func start(_ tokens: [TokenSettings]) async throws {
+        try await Task(executorPreference: loop) { try await agent.start(AgentConfiguration(tokens: tokens)) }.value
+    }
+
+    func stop() async {
+        await withCheckedContinuation { continuation in
+            Task(executorPreference: loop) { await agent.stop { continuation.resume() } }
+        }
+    }
+
+    /// Whether it came true before so long had passed.
+    func wait(_ limit: Duration, until condition: () -> Bool) async -> Bool {
+        let deadline = loop.now + limit
+        while !condition() {
+            guard loop.now < deadline else { return false }
+            usleep(20_000)
+        }
+        return true
+    }
+}
+
+extension TokenSettings {
+    /// A token by an iam login in one file.
+    init(_ name: String, address: String = "http://127.0.0.1:8200", file: String) {
+        self.init(
+            name: name, vault: VaultServer(addresses: [address]), login: LoginSettings(method: .iam(IAMLogin())),
+            sinks: [SinkSettings(place: .file(FilePlace(path: file)))])
+    }
+}
+
+/// A directory for one test.
+final class TemporaryDirectory: Sendable {
+    let path: String
+
+    init() {
+        var template = Array("/tmp/agent-runtime-XXXXXX".utf8CString)
+        // SAFETY: mkdtemp writes into the array, which ends with NUL.
+        path = unsafe template.withUnsafeMutableBufferPointer { buffer in
+            guard let start = buffer.baseAddress, unsafe mkdtemp(start) != nil else { return "" }
+            return unsafe String(cString: start)
+        }
+        precondition(!path.isEmpty, "mkdtemp: errno \(errno)")
+    }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    /// The names in it.
+    var names: [String] {
+        guard let stream = unsafe opendir(path) else { return [] }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    deinit {
+        for name in names { unsafe unlink(file(name)) }
+        unsafe rmdir(path)
+    }
+}
