@@ -257,7 +257,8 @@ final class SinkGroup {
     func health() -> [SinkHealth] {
         let now = timekeeper.now
         return members.map { member in
-            let expired = member.wrapping?.expiry.map { $0 <= now } ?? false
+            var expired = false
+            if let wrapping = member.wrapping, let expiry = wrapping.expiry { expired = expiry <= now }
             return SinkHealth(
                 name: member.sink.name, delivered: member.holdsToken && !expired, trouble: member.trouble)
         }
