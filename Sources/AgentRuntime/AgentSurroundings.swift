@@ -89,6 +89,7 @@ package struct AgentSurroundings {
     package var stateDirectory: String?
     package var reporter: any HealthReporter
     package var metrics = Metrics()
+    let chains = CredentialChains()
     /// Time between two beats of ``HealthReporter``; nil: none.
     package var beatInterval: Duration?
     /// Spreads timers. Equal seeds give equal runs.

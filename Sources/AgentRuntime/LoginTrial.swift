@@ -30,12 +30,15 @@ extension AgentProcess {
         _ settings: TokenSettings, environment: [String: String], log: Logger
     ) throws(AgentError) -> LoginTrial {
         try onLoop { loop throws(AgentError) in
+            let transport = CurlTransport(loop: loop, log: log)
+            let chain = CredentialChain(
+                settings: settings.aws,
+                surroundings: AWSSurroundings(
+                    environment: environment, transport: transport, timekeeper: loop, log: log,
+                    processes: ChildLauncher(loop: loop)))
             let (origin, vault) = try LoginOrigin.make(
-                settings, stateDirectory: nil,
-                in: AWSSurroundings(
-                    environment: environment, transport: CurlTransport(loop: loop, log: log), timekeeper: loop,
-                    log: log, processes: ChildLauncher(loop: loop)),
-                metrics: Metrics())
+                settings, chain: chain, stateDirectory: nil, environment: environment, transport: transport,
+                metrics: Metrics(), timekeeper: loop, log: log)
             let grant = try await origin.obtain(withNewCredentials: false, within: trialLimit)
             var failure: AgentError?
             if grant.kind == .batch {

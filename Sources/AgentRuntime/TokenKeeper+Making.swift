@@ -7,6 +7,7 @@ import Diagnosis
 import HTTPClient
 import Logging
 import ServiceHealth
+import Timekeeping
 import TokenLifecycle
 import TokenSinks
 import VaultAPI
@@ -50,12 +51,10 @@ extension TokenKeeper {
             self.log = log
             seeds = SeededGenerator(seed: surroundings.seed &+ serial &* 0x9E37_79B9_7F4A_7C15)
             (login, vault) = try LoginOrigin.make(
-                settings, stateDirectory: surroundings.stateDirectory,
-                in: AWSSurroundings(
-                    environment: surroundings.environment, transport: surroundings.transport,
-                    timekeeper: surroundings.loop, log: log, processes: surroundings.processes,
-                    jitterSeed: seeds.next(), files: surroundings.files),
-                metrics: surroundings.metrics)
+                settings, chain: surroundings.chains.chain(settings.aws, surroundings),
+                stateDirectory: surroundings.stateDirectory, environment: surroundings.environment,
+                transport: surroundings.transport, metrics: surroundings.metrics, timekeeper: surroundings.loop,
+                log: log)
             onChange = settings.onChange.flatMap {
                 surroundings.sinks.makeChangeListener(
                     $0, about: [ChangeVariable.name: settings.name], log: log)
@@ -108,18 +107,18 @@ extension SinkSettings {
 extension LoginOrigin {
     /// Where the tokens of these settings come from, and the server that they belong to.
     static func make(
-        _ settings: TokenSettings, stateDirectory: String?, in surroundings: AWSSurroundings, metrics: Metrics
+        _ settings: TokenSettings, chain: CredentialChain, stateDirectory: String?, environment: [String: String],
+        transport: any HTTPTransport, metrics: Metrics, timekeeper: any Timekeeper, log: Logger
     ) throws(AgentError) -> (LoginOrigin, VaultClient) {
         // Addresses of one cluster have one scheme in practice; sockets use no proxy.
         let proxy = HTTPRoute.Proxy.fromEnvironment(
-            surroundings.environment, for: settings.vault.addresses.first ?? "")
+            environment, for: settings.vault.addresses.first ?? "")
         let vault = VaultClient(
-            server: settings.vault, login: settings.login, transport: surroundings.transport,
-            timekeeper: surroundings.timekeeper, environmentProxy: proxy, log: surroundings.log)
-        let chain = CredentialChain(settings: settings.aws, surroundings: surroundings)
+            server: settings.vault, login: settings.login, transport: transport, timekeeper: timekeeper,
+            environmentProxy: proxy, log: log)
         let origin = try LoginOrigin(
             login: settings.login, tokenName: settings.name, stateDirectory: stateDirectory, chain: chain, vault: vault,
-            metrics: metrics, timekeeper: surroundings.timekeeper)
+            metrics: metrics, timekeeper: timekeeper)
         return (origin, vault)
     }
 }

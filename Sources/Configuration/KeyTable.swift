@@ -272,7 +272,7 @@ enum KeyTable {
                 name: "newline", shape: .flag, fallback: .value("false"),
                 condition: .init(key: "format", values: ["token", "env"]), summary: "End the content with a newline."),
             ConfigurationKey(
-                name: "wrap_ttl", shape: .duration(.seconds(1) ... .seconds(86_400), whole: true),
+                name: "wrap_ttl", shape: .duration(.seconds(10) ... .seconds(86_400), whole: true),
                 fallback: .described("not wrapped"),
                 summary: "Put a single-use wrapping token there, good for so long, and replace it in time."),
             ConfigurationKey(

@@ -27,9 +27,6 @@ struct AgentTests {
         }.max()
         #expect(try #require(most) <= 200)
         #expect(directory.names.count == 1_000)
-        print(
-            "1,000 tokens: sinks checked after \(checked), all valid after \(took), most logins in a second \(most ?? 0)"
-        )
         await stage.stop()
     }
 

@@ -138,8 +138,8 @@ private let mistakes: [Mistake] = [
         "duration out of range", minimal(vault: #", "request_timeout": ‸"1h""#),
         #"vault.request_timeout: found "1h", expected 100ms to 10m"#),
     Mistake(
-        "milliseconds for Vault", minimal(sink: #", "wrap_ttl": ‸"1500ms""#),
-        #"tokens[0].sinks[0].wrap_ttl: found "1500ms", expected whole seconds. Vault counts it in seconds"#),
+        "milliseconds for Vault", minimal(sink: #", "wrap_ttl": ‸"10500ms""#),
+        #"tokens[0].sinks[0].wrap_ttl: found "10500ms", expected whole seconds. Vault counts it in seconds"#),
     Mistake(
         "boolean in quotes", minimal(token: #", "revoke_on_stop": ‸"true""#),
         #"tokens[0].revoke_on_stop: found a string, expected true or false. Take the quotes away"#),
