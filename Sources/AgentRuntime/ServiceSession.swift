@@ -41,7 +41,7 @@ actor ServiceSession {
 
     func start(_ loaded: LoadedConfiguration, environment: [String: String], version: String) {
         hearSignals()
-        for warning in loaded.warnings { log.warning("Configuration is unwise", metadata: ["reason": "\(warning)"]) }
+        warn(of: loaded)
         let configuration = loaded.configuration
         stateDirectory = configuration.stateDirectory
         let manager = ServiceManager()
@@ -78,6 +78,10 @@ actor ServiceSession {
         } catch {
             log.error("Metrics and probes are not served", error: error)
         }
+    }
+
+    private func warn(of loaded: LoadedConfiguration) {
+        for warning in loaded.warnings { log.warning("Configuration is unwise", metadata: ["reason": "\(warning)"]) }
     }
 
     // MARK: Signals
@@ -132,6 +136,7 @@ actor ServiceSession {
             if loaded.configuration.stateDirectory != stateDirectory {
                 log.warning("The new state_directory counts from the next restart on; until then the old one is used")
             }
+            warn(of: loaded)
             log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
             reloadEnded(nil)
         } catch {

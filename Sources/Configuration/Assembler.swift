@@ -129,7 +129,7 @@ struct Assembler {
                 "The whole request includes connecting: raise request_timeout")
         }
         if let tls = section.subsection("tls") { server.tls = self.tls(tls) }
-        for address in server.addresses where address.hasPrefix("http://") && !Self.isLoopback(address) {
+        for address in server.addresses where VaultServer.isPlainBeyondLoopback(address) {
             warn("\(address) is not encrypted: login and token can be read on the way")
         }
         return server
@@ -155,7 +155,9 @@ struct Assembler {
         needs(
             "client_key_passphrase_file", "client_key", tls.clientKeyPassphraseFile != nil && tls.clientKeyFile == nil)
         if tls.skipVerify {
-            warn("vault.tls.skip_verify is on: whoever is between agent and Vault gets the login and the token")
+            warn(
+                "TLS VERIFICATION IS OFF, vault.tls.skip_verify is on: whoever is between agent and Vault gets the login and "
+                    + "the token")
         }
         return tls
     }
@@ -302,11 +304,6 @@ struct Assembler {
 
     private mutating func warn(_ text: String) {
         if !warnings.contains(text) { warnings.append(text) }
-    }
-
-    private static func isLoopback(_ address: String) -> Bool {
-        let host = address.dropFirst("http://".count)
-        return ["127.", "localhost", "[::1]"].contains { host.hasPrefix($0) }
     }
 }
 

@@ -16,8 +16,6 @@ package final class VaultClient {
     private let login: LoginSettings
     private var warnings: WarningLog
 
-    /// Logs a warning for each address that is plain http beyond loopback, and one where certificates are not checked.
-    ///
     /// `environmentProxy`: what HTTPS_PROXY and its kin say; not used for sockets.
     package init(
         server: VaultServer, login: LoginSettings, transport: any HTTPTransport, timekeeper: any Timekeeper,

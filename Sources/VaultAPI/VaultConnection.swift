@@ -57,22 +57,6 @@ final class VaultConnection {
         mount = login.mountPath
         role = login.role
         precondition(!endpoints.isEmpty, "a Vault server has at least one address")
-        warn()
-    }
-
-    private func warn() {
-        for endpoint in endpoints where endpoint.isPlainBeyondLoopback {
-            log.warning(
-                "Vault's address is http: whoever is on the way can read the login and the token. Use https",
-                metadata: ["address": "\(endpoint.address)"])
-        }
-        if server.tls.skipVerify {
-            log.warning(
-                """
-                TLS VERIFICATION IS OFF (skip_verify): whoever is between agent and Vault gets the login and the token. \
-                Use vault.tls.ca_cert instead
-                """)
-        }
     }
 
     var addresses: [String] { endpoints.map(\.address) }

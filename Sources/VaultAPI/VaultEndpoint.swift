@@ -22,20 +22,6 @@ struct VaultEndpoint {
         }
     }
 
-    /// Whether tokens travel over a network in the clear.
-    var isPlainBeyondLoopback: Bool {
-        guard route.unixSocketPath == nil, baseURL.lowercased().hasPrefix("http://") else { return false }
-        let authority = baseURL.dropFirst("http://".count).prefix { $0 != "/" }
-        let host = authority.first == "[" ? authority.prefix { $0 != "]" }.dropFirst() : authority.prefix { $0 != ":" }
-        return host.lowercased() != "localhost" && host != "::1" && !Self.isLoopback(host)
-    }
-
-    /// 127.0.0.0/8, written out.
-    private static func isLoopback(_ host: Substring) -> Bool {
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
-    }
-
     /// The URL of an API path such as `auth/aws/login`. Whatever is no plain path character is percent-encoded.
     func url(_ path: String) -> String {
         var url = baseURL + "/v1/"
@@ -51,5 +37,21 @@ struct VaultEndpoint {
             }
         }
         return url
+    }
+}
+
+extension VaultServer {
+    /// Whether the tokens of that address travel over a network in the clear: http, and not to this machine itself.
+    package static func isPlainBeyondLoopback(_ address: String) -> Bool {
+        guard address.lowercased().hasPrefix("http://") else { return false }
+        let authority = address.dropFirst("http://".count).prefix { $0 != "/" }
+        let host = authority.first == "[" ? authority.prefix { $0 != "]" }.dropFirst() : authority.prefix { $0 != ":" }
+        return host.lowercased() != "localhost" && host != "::1" && !isLoopback(host)
+    }
+
+    /// 127.0.0.0/8, written out.
+    private static func isLoopback(_ host: Substring) -> Bool {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
     }
 }
