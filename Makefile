@@ -16,7 +16,7 @@ RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xswiftc -use-
 WORKERS        ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test swift-test python-test lint format reference
+.PHONY: help setup build release test swift-test python-test sim lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ release: setup ## release build: Swift linked statically, stripped; prints where
 	swift build $(RELEASE_FLAGS) --product vault-token-agent
 	@ls -l "$$(swift build $(RELEASE_FLAGS) --show-bin-path)/vault-token-agent"
 
-test: lint swift-test python-test ## set-up, build, lint and every test
+test: lint swift-test python-test sim ## set-up, build, lint, every test, and 1,000 seeds of the simulation
 
 # Suites that wait for sockets, clocks and children, and have limits on how long; beside suites that compute they would
 # wait for a thread instead.
@@ -44,6 +44,10 @@ swift-test: build
 
 python-test: build
 	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(TESTS)
+
+sim: setup ## the agent through SEEDS=1000 simulated weeks of faults; SEED=n replays one with a readable trace
+	swift build $(RELEASE_FLAGS) --product simulation
+	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
 demo: setup ## the agent at work in a laboratory on this machine; SECONDS=90 ends with a verdict, else Ctrl-C
 	swift build --product vault-token-agent

@@ -99,8 +99,9 @@ struct AnswerText {
     }
 
     private static func looksLikeToken(_ word: String) -> Bool {
+        guard word.utf8.count >= 20 else { return false }
         let prefixes = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."]
-        if word.utf8.count >= 20, prefixes.contains(where: { word.hasPrefix($0) }) { return true }
+        if prefixes.contains(where: { word.hasPrefix($0) }) { return true }
         // "nonce=hvs.CAES…" is one word.
         if ["hvs.", "hvb.", "hvr.", "=s.", "=b.", "=r.", "eyJ"].contains(where: { word.contains($0) }),
             word.utf8.count >= 24
