@@ -171,16 +171,23 @@ package actor Agent {
             for (id, event) in events { self.event(id, event) }
             return
         }
-        for (number, (id, event)) in events.enumerated() {
-            _ = loop.schedule(at: loop.now + Self.betweenLogins * number) { [weak self] in
-                self?.assumeIsolated { $0.event(id, event) }
-            }
+        beginNext(of: events[...])
+    }
+
+    /// Begins the first and plans the next from now, so that a queue that was held up makes up for no time in a burst.
+    private func beginNext(of events: ArraySlice<(KeeperID, LifecycleEvent)>) {
+        guard let (id, first) = events.first else { return }
+        event(id, first)
+        let rest = events.dropFirst()
+        guard !rest.isEmpty else { return }
+        _ = loop.schedule(at: loop.now + Self.betweenLogins) { [weak self] in
+            self?.assumeIsolated { $0.beginNext(of: rest) }
         }
     }
 
     private static let mostLoginsAtOnce = 50
-    /// Between the starts of two logins where there are many: 1,000 tokens within 6 s, at 167 logins a second.
-    private static let betweenLogins: Duration = .milliseconds(6)
+    /// Least time between the starts of two logins where there are many: at most 182 a second, 1,000 tokens in 6 s.
+    private static let betweenLogins: Duration = .microseconds(5_500)
 
     /// Lets go of every token that is not among these: one of a name that is gone as its policy says, one whose settings
     /// have changed at once, for its successor takes over what it has put into its sinks.
