@@ -35,6 +35,18 @@ def test_a_wrapped_login_is_unwrapped_and_kept_fresh(lab, tmp_path):
     run.stop()
 
 
+def test_a_sink_can_hold_a_wrapping_token_instead(lab, tmp_path):
+    configuration = lab.configuration(tmp_path)
+    configuration["tokens"][0]["sinks"][0]["wrap_ttl"] = "60s"
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    wrapping = run.wait_for_token(10)
+    unwrapped = lab.bao.expect("POST", "sys/wrapping/unwrap", token=wrapping)
+    inside = unwrapped["data"]["token"]
+    lab.keep_secret(wrapping, inside)
+    assert lab.bao.remaining(inside) is not None
+    run.stop()
+
+
 def test_the_role_may_be_left_to_vault(lab):
     run = lab.agent(role=None)
     assert lab.bao.remaining(run.wait_for_token(10)) is not None
