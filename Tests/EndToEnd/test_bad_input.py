@@ -8,6 +8,7 @@ import pytest
 
 from laboratory.aws import OTHER_ROLE
 from laboratory.faults import Fault
+from laboratory.processes import unshared
 
 
 def one_line(text: str) -> str:
@@ -70,7 +71,7 @@ def test_a_sink_on_a_read_only_file_system_ends_with_78_and_one_line(lab, tmp_pa
     finished = lab.agent(
         folder=tmp_path,
         configuration=changed(lab.configuration(tmp_path), tokens__0__sinks__0__path=str(sealed / "token")),
-        prefix=("unshare", "--mount", "--map-root-user", "sh", "-c", read_only, str(sealed)),
+        prefix=(*unshared("--mount"), "sh", "-c", read_only, str(sealed)),
     ).finish(10)
     assert finished.status == 78, finished
     line = one_line(finished.log)

@@ -13,6 +13,7 @@ import pytest
 
 from laboratory.laboratory import Laboratory
 from laboratory.metadata import ContainerCredentials, InstanceMetadata
+from laboratory.processes import unshared
 
 IMDS, IMDS_6 = "169.254.169.254", "fd00:ec2::254"
 ECS, EKS, EKS_6 = "169.254.170.2", "169.254.170.23", "fd00:ec2::23"
@@ -28,7 +29,7 @@ if INSIDE not in os.environ:
         make = f'ip link set lo up; {addresses}; exec "$@"'
         own = ["-c", str(Path(__file__).parents[1] / "pytest.ini"), "-p", "no:cacheprovider", __file__]
         done = subprocess.run(
-            ["unshare", "--map-root-user", "--net", "sh", "-ec", make, "sh", sys.executable, "-m", "pytest", *own],
+            [*unshared("--net"), "sh", "-ec", make, "sh", sys.executable, "-m", "pytest", *own],
             env={**os.environ, INSIDE: "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,

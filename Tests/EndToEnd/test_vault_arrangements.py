@@ -10,19 +10,19 @@ from laboratory.aws import sts_error
 
 
 def test_a_login_in_a_namespace(lab, tmp_path):
-    lab.bao.expect("POST", "sys/namespaces/team", {})
-    mount = lab.front_door.mount("auth/cloud/aws", namespace="team")
+    lab.bao.expect("POST", "sys/namespaces/tenant", {})
+    mount = lab.front_door.mount("auth/cloud/aws", namespace="tenant")
     lab.role("app", mount=mount, ttl="4s")
     configuration = lab.configuration(tmp_path)
-    configuration["vault"]["namespace"] = "team"
+    configuration["vault"]["namespace"] = "tenant"
     configuration["tokens"][0]["auth"]["mount_path"] = "auth/cloud/aws"
     run = lab.agent(folder=tmp_path, configuration=configuration)
     token = run.wait_for_token(10)
     time.sleep(6)  # renewed in the namespace too, which stands in the header once and not in the path as well
-    found = lab.bao.expect("POST", "auth/token/lookup", {"token": run.token()}, namespace="team")["data"]
-    assert found["namespace_path"] == "team/" and run.token() == token
+    found = lab.bao.expect("POST", "auth/token/lookup", {"token": run.token()}, namespace="tenant")["data"]
+    assert found["namespace_path"] == "tenant/" and run.token() == token
     asked = {each.path for each in lab.front_door.exchanges if each.at >= run.started}
-    assert asked <= {"team/auth/cloud/aws/login", "team/auth/token/renew-self", "team/auth/token/lookup-self"}
+    assert asked <= {"tenant/auth/cloud/aws/login", "tenant/auth/token/renew-self", "tenant/auth/token/lookup-self"}
     run.stop()
 
 

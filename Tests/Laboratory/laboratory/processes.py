@@ -27,6 +27,13 @@ def free_port() -> int:
     raise LaboratoryError("no free port between 20000 and 32000 in 200 tries")
 
 
+def unshared(*namespaces: str) -> tuple[str, ...]:
+    """How a command begins that runs in namespaces of its own: `unshared("--net")`. Root needs no user namespace for
+    that, which a chroot would forbid.
+    """
+    return ("unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), *namespaces)
+
+
 def wait_until(ready: Callable[[], bool], seconds: float, what: str, interval: float = 0.02) -> float:
     """Waits until `ready()` and returns how long that took, in seconds."""
     started = time.monotonic()
