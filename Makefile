@@ -33,14 +33,16 @@ release: setup ## release build: Swift linked statically, stripped; prints where
 
 test: lint swift-test python-test sim ## set-up, build, lint, every test, and 1,000 seeds of the simulation
 
-# Suites that wait for sockets, clocks and children, and have limits on how long; beside suites that compute they would
-# wait for a thread instead.
+# Suites that wait for sockets, clocks and children, and have limits on how long; beside suites that compute, or too many
+# of their own kind, they would wait for a thread instead. So these run first, a group at a time, then all others.
 WAITING_SUITES := EventLoopTests|HTTPClientTests|ChildProcessTests
+SERVING_SUITES := AgentRuntimeTests|ServiceHealthTests
 SWIFT_TEST     := swift test --skip-build --enable-swift-testing --disable-xctest
 
 swift-test: build
 	$(SWIFT_TEST) --filter '$(WAITING_SUITES)'
-	$(SWIFT_TEST) --skip '$(WAITING_SUITES)'
+	$(SWIFT_TEST) --filter '$(SERVING_SUITES)'
+	$(SWIFT_TEST) --skip '$(WAITING_SUITES)|$(SERVING_SUITES)'
 
 python-test: build
 	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(TESTS)
