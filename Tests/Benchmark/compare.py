@@ -199,7 +199,7 @@ ROWS = [
     Row("stripped size", "MB", "size_mb", "<= 15", lambda ours, _: ours <= 15),
     Row("threads at work, most", "", "threads", "<= 4", lambda ours, _: ours <= 4),
     Row("threads idle", "", "threads_idle", "<= 4", lambda ours, _: ours <= 4),
-    Row("idle wake-ups", "/s", "idle_wake_ups_per_s", "0", lambda ours, _: round(ours) == 0),
+    Row("idle wake-ups", "/s", "idle_wake_ups_per_s", "0", lambda ours, _: ours < 0.05),
 ]
 
 
