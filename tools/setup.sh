@@ -7,6 +7,14 @@ cd "$(dirname "$0")/.."
 say() { printf 'setup: %s\n' "$*"; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
+take_promtool() {
+    (
+        cd "$1"
+        apt-get download prometheus || { [ "$(id -u)" = 0 ] && apt-get update && apt-get download prometheus; } || exit 1
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+    )
+}
+
 command -v swift >/dev/null 2>&1 ||
     stop "no swift on PATH and none in /opt/swift/usr/bin. Install Swift 6.2 or newer (https://www.swift.org/install/linux/)"
 
@@ -48,4 +56,16 @@ if [ "$(cat .venv/installed 2>/dev/null || true)" != "$wanted" ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement Tests/requirements.txt
     .venv/bin/python -m pip check >/dev/null || stop "Tests/requirements.txt does not fit together: $(.venv/bin/python -m pip check | head -3)"
     printf '%s\n' "$wanted" >.venv/installed
+fi
+
+# promtool, which checks alert rules and metrics. Debian ships it in the package prometheus, whose installation would start a
+# server: so only the program is taken out of the package, into .venv.
+if ! command -v promtool >/dev/null 2>&1 && [ ! -x .venv/bin/promtool ] && command -v apt-get >/dev/null 2>&1; then
+    say "taking promtool out of the Debian package prometheus"
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    if ! { take_promtool "$folder" && mv "$folder/usr/bin/promtool" .venv/bin/promtool; } >"$folder/log" 2>&1; then
+        tail -n 5 "$folder/log" >&2
+        say "no promtool: the tests of alert rules will be skipped"
+    fi
 fi

@@ -14,7 +14,7 @@ MONITORING = PROJECT / "deploy" / "monitoring"
 METRIC = re.compile(r"\bvault_token_agent_([a-z_]+)")
 
 needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not there"
+    shutil.which("promtool") is None, reason="no promtool; where there is apt, make setup gets it"
 )
 
 

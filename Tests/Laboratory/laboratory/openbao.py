@@ -82,12 +82,13 @@ api_addr = "{self.url}"
 """
 
     def _listens(self) -> bool:
-        if not self._child.running:
-            raise LaboratoryError(f"OpenBao ended at its start:\n{self._child.tail()}")
         try:
             return self.call("GET", "sys/seal-status").status == 200
         except OSError:
             return False
+
+    def _last_words(self) -> str:
+        return f"OpenBao has ended with status {self._child.wait(0)}; the end of its log:\n{self._child.tail()}"
 
     def call(
         self,
@@ -111,7 +112,9 @@ api_addr = "{self.url}"
         return self.forward(method, f"/v1/{path}", sent, data)
 
     def forward(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
-        """One request as given. Connections are kept, one a thread; a stale one is opened anew, once."""
+        """One request as given. Connections are kept, one a thread; a stale one is opened anew, once. Where the server
+        has ended, the error says how, and with which last words.
+        """
         for attempt in (1, 2):
             connection = getattr(self._connections, "one", None)
             fresh = connection is None
@@ -122,9 +125,11 @@ api_addr = "{self.url}"
                 connection.request(method, target, body=body or None, headers=headers)
                 response = connection.getresponse()
                 return Answer(response.status, dict(response.getheaders()), response.read())
-            except (http.client.HTTPException, OSError):
+            except (http.client.HTTPException, OSError) as error:
                 connection.close()
                 self._connections.one = None
+                if not self._child.running:
+                    raise LaboratoryError(self._last_words()) from error
                 if fresh or attempt == 2:
                     raise
         raise AssertionError("unreachable")

@@ -1,10 +1,16 @@
 """pytest's side of the laboratory: one for each worker process, and the search for secrets after every test."""
 
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from .laboratory import Laboratory
+
+# promtool is there when the machine has none of its own, also for a run that make did not start.
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{Path(sys.prefix) / 'bin'}"
 
 _laboratories: list[Laboratory] = []
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from laboratory.openbao import OpenBao
+from laboratory.processes import LaboratoryError
 from laboratory.secret_search import secrets_in
 
 SECRET = "s.AbCdEf/0123+456789=xyz"
@@ -64,3 +66,16 @@ def test_everything_stops_when_the_laboratory_ends_however_it_ends(end):
     if end is signal.SIGKILL:  # nobody is left to remove it
         subprocess.run(["rm", "-rf", folder], check=True)
     assert not folder.exists()
+
+
+def test_an_openbao_that_has_died_says_how_and_with_which_last_words(tmp_path):
+    bao = OpenBao(tmp_path)
+    try:
+        with (tmp_path / "bao.log").open("a") as log:
+            log.write("no space left for another token\n")
+        os.kill(bao._child.pid, signal.SIGKILL)
+        bao._child.wait(5)
+        with pytest.raises(LaboratoryError, match=r"(?s)status -9.*no space left for another token"):
+            bao.remaining("any")
+    finally:
+        bao.stop()
