@@ -145,7 +145,11 @@ extension AnswerContext {
                     .vaultUnreachable,
                     "If it stays: does the address begin with http:// where Vault speaks TLS, or the reverse?"
                 )
-            case .proxyFailed: (.vaultUnreachable, "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+            case .proxyFailed:
+                (
+                    .vaultUnreachable,
+                    "Check HTTPS_PROXY (http_proxy for an http address) and NO_PROXY; a login at the proxy stands in its URL"
+                )
             case .certificateRefused:
                 (
                     .vaultTLS,

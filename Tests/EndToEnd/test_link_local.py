@@ -14,6 +14,7 @@ import pytest
 from laboratory.laboratory import Laboratory
 from laboratory.metadata import ContainerCredentials, InstanceMetadata
 from laboratory.processes import unshared
+from laboratory.web import Reply, WebServer
 
 IMDS, IMDS_6 = "169.254.169.254", "fd00:ec2::254"
 ECS, EKS, EKS_6 = "169.254.170.2", "169.254.170.23", "fd00:ec2::23"
@@ -75,6 +76,21 @@ else:
             assert report["region"]["origin"] == "IMDS"
         finally:
             imds.stop()
+
+    def test_the_link_local_services_are_never_asked_by_a_proxy(here, identity):
+        asked = WebServer(lambda request: Reply(502))
+        proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), asked.url)
+        imds = InstanceMetadata(here.aws, here.identity, host=IMDS, port=80)
+        task = ContainerCredentials(here.aws, host=ECS, port=80)
+        try:
+            of_task = {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": task.path, "AWS_REGION": "us-east-1"}
+            for environment in ({}, of_task):
+                arn, _ = identity(proxies | environment)
+                assert arn.endswith(here.aws.instance_id)
+        finally:
+            task.stop()
+            imds.stop()
+            asked.stop()
 
     def test_an_instance_logs_in(here):
         imds = InstanceMetadata(here.aws, here.identity, host=IMDS, port=80)

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from laboratory.certificates import PASSPHRASE
+from laboratory.web import Reply
 
 
 @pytest.fixture
@@ -87,6 +88,24 @@ def test_skipping_verification_warns_loudly(tls_lab, tmp_path, configuration):
     run.wait_for_token(10)
     run.wait_for_log("skip_verify|not verified", 5)
     run.stop()
+
+
+def test_openbao_itself_is_spoken_to_in_http_2(tls_lab, tmp_path, configuration):
+    # The front door, which takes the login, speaks HTTP/1.1; it sends all else on to OpenBao by 307, as a standby does.
+    tls_lab.role("short", ttl="4s")
+    configuration["tokens"][0]["auth"]["role"] = "short"
+    for path in ("auth/token/renew-self", "auth/token/lookup-self"):
+        there = Reply(307, b"", [("Location", f"{tls_lab.bao.url}/v1/{path}")])
+        tls_lab.front_door.answer(path, there, times=1_000)
+    try:
+        run = start(tls_lab, tmp_path, configuration)
+        token = run.wait_for_token(10)
+        time.sleep(6)
+        assert run.token() == token and tls_lab.bao.remaining(token) is not None
+        run.stop()
+    finally:
+        tls_lab.front_door.answer_itself()
+    assert tls_lab.bao.asked_in_http2("auth/token/renew-self") >= 2
 
 
 def test_a_unix_socket_and_a_list_of_addresses(lab, tmp_path):

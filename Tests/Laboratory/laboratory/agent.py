@@ -106,7 +106,7 @@ class AgentRun:
         """The first line of the log that matches."""
         deadline = time.monotonic() + seconds
         while True:
-            found = re.search(rf"^.*{pattern}.*$", self.log, re.MULTILINE)
+            found = re.search(rf"^.*(?:{pattern}).*$", self.log, re.MULTILINE)
             if found:
                 return found.group(0)
             if time.monotonic() > deadline:

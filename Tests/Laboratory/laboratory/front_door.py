@@ -101,6 +101,11 @@ class FrontDoor:
         with self._lock:
             self._canned.append(_Canned(path_ends, reply, times))
 
+    def answer_itself(self) -> None:
+        """No more of the replies that `answer` was told."""
+        with self._lock:
+            self._canned.clear()
+
     def count(self, *, since: float = 0, token: str | None = None, path_ends: str = "") -> int:
         with self._lock:
             return sum(

@@ -8,7 +8,7 @@ from pathlib import Path
 from .agent import AgentRun
 from .aws import AWS, REGION, ROLE
 from .aws_login import AwsRole
-from .certificates import Certificates, InstanceIdentityKey
+from .certificates import Certificates, InstanceIdentityKey, KeyPair
 from .faults import FaultProxy
 from .front_door import FrontDoor, Mount
 from .metadata import InstanceMetadata
@@ -49,8 +49,8 @@ class Laboratory:
         self.front_door = FrontDoor(self.bao, self.aws, self.identity)
         self._ends.callback(self.front_door.stop)
         if tls:
-            self.tls_url = self.front_door.listen(tls=self._tls(self.certificates.server)).url
-            self.wrong_name_url = self.front_door.listen(tls=self._tls(self.certificates.wrong_name)).url
+            self.tls_url = self.front_door.listen(tls=self.server_tls(self.certificates.server)).url
+            self.wrong_name_url = self.front_door.listen(tls=self.server_tls(self.certificates.wrong_name)).url
         self.mount: Mount = self.front_door.mount(server_id=SERVER_ID)
         self.role("app", ttl="20s", max_ttl="60s")
 
@@ -74,7 +74,8 @@ class Laboratory:
                 stack.callback(run.search)
                 stack.callback(run.child.stop)
 
-    def _tls(self, pair) -> ssl.SSLContext:
+    def server_tls(self, pair: KeyPair) -> ssl.SSLContext:
+        """What a listener of the front door needs to show this certificate and to ask for a client's."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
         context.load_verify_locations(self.certificates.authority)

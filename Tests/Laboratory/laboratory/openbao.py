@@ -52,7 +52,12 @@ class OpenBao:
         (directory / "bao.hcl").write_text(self._configuration())
         self._child = Child(
             [self.binary, "server", f"-config={directory / 'bao.hcl'}", "-log-level=warn"],
-            environment={"PATH": os.environ.get("PATH", ""), "HOME": str(directory)},
+            # With TLS it speaks HTTP/2 too, and its log says of each request whether it came so.
+            environment={
+                "PATH": os.environ.get("PATH", ""),
+                "HOME": str(directory),
+                **({"GODEBUG": "http2debug=2"} if certificates else {}),
+            },
             output=directory / "bao.log",
             directory=directory,
         )
@@ -165,6 +170,10 @@ api_addr = "{self.url}"
         if answer.status in (403, 404):
             return None
         raise LaboratoryError(f"OpenBao answered a lookup with {answer.status}: {answer.body[:200]!r}")
+
+    def asked_in_http2(self, path: str) -> int:
+        """How many requests to `/v1/<path>` came in HTTP/2."""
+        return self._child.output.read_text(errors="replace").count(f'header field ":path" = "/v1/{path}"')
 
     def revoke(self, token: str) -> None:
         self.expect("POST", "auth/token/revoke", {"token": token})
