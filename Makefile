@@ -16,7 +16,7 @@ RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xswiftc -use-
 WORKERS        ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test swift-test python-test sim lint format reference
+.PHONY: help setup build release test swift-test python-test sim demo bench deb lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,3 +70,6 @@ format: setup ## format all sources in place
 	swift format -i -r -p $(SWIFT_SOURCES)
 	-.venv/bin/ruff check --quiet --fix $(PYTHON_SOURCES)
 	.venv/bin/ruff format --quiet $(PYTHON_SOURCES)
+
+deb: release ## a Debian package of the release build, in out/
+	@tools/build-deb.sh "$$(swift build $(RELEASE_FLAGS) --show-bin-path)/vault-token-agent" out

@@ -20,7 +20,7 @@ command -v swift >/dev/null 2>&1 ||
 
 # Libraries that the agent links, then what the tests run beside it.
 packages="libssl-dev libcurl4-openssl-dev libsystemd-dev libexpat1-dev pkg-config"
-packages="$packages ca-certificates python3 python3-venv openssl iproute2 util-linux procps systemd nghttp2-server tinyproxy-bin"
+packages="$packages ca-certificates python3 python3-venv openssl iproute2 util-linux procps systemd nghttp2-server tinyproxy-bin dpkg-dev"
 
 if command -v dpkg-query >/dev/null 2>&1; then
     missing=""

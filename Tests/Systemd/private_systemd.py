@@ -41,11 +41,15 @@ class PrivateSystemd:
         files: Iterable[tuple[Path, str, str]] = (),
         dropins: Iterable[Path] = (),
         bind: Iterable[Path] = (),
+        at: str | None = None,
         limit: int = 300,
     ):
+        """`at`: where the binary goes, if not where the unit says."""
         command: list[str | Path] = [HERE / "run-systemd.sh", "--timeout", str(limit)]
         for source, destination, mode in files:
             command += ["--file", f"{source}:{destination}:{mode}"]
+        if at is not None:
+            command += ["--at", at]
         for dropin in dropins:
             command += ["--dropin", dropin]
         for path in bind:
