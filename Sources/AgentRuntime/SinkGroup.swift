@@ -38,6 +38,8 @@ final class SinkGroup {
     private let log: Logger
     private var repeated = RepeatedFailures()
     private var budget = WrappingBudget()
+    /// The token that ``onChange`` was told of last, or that a sink already held when this run began.
+    private var announced: Secret?
     /// What the sinks are to hold; nil: nothing.
     private var content: TokenContent?
     private var isRewrapping = false
@@ -89,16 +91,24 @@ final class SinkGroup {
     func deliver(_ content: TokenContent) async throws(AgentError) {
         self.content = content
         var firstError: AgentError?
-        var changed = false
+        var deliveries: Set<Delivery> = []
         for index in members.indices {
             do {
-                changed = try await put(content, into: index) == .rotated || changed
+                deliveries.insert(try await put(content, into: index))
             } catch {
                 firstError = firstError ?? error
             }
         }
-        if changed { onChange?.tokenChanged(secrets: [content.token]) }
+        announce(content.token, deliveries)
         if let firstError { throw firstError }
+    }
+
+    /// Once for each token: after the first round in which a sink took it. One that gets it later is no further change of
+    /// the token, and neither is a new sink for a token that others held already.
+    private func announce(_ token: Secret, _ deliveries: Set<Delivery>) {
+        guard !deliveries.isEmpty, token != announced else { return }
+        announced = token
+        if deliveries == [.rotated] { onChange?.tokenChanged(secrets: [token]) }
     }
 
     /// Puts the token, or what stands for it, into one sink. `anew`: by another wrapping token than the one that is there.
@@ -113,6 +123,7 @@ final class SinkGroup {
             }
             let delivery = try await sink.deliver(content)
             members[index].holdsToken = true
+            members[index].wrapping?.written()
             succeeded(index, delivery)
             if delivery == .rotated {
                 let secrets = [content.token] + (content.wrapping.map { [$0.token] } ?? [])
@@ -191,7 +202,7 @@ final class SinkGroup {
     ) async throws(AgentError) -> TokenContent {
         guard let state = members[index].wrapping else { return content }
         var content = content
-        if !anew, let standing = state.wrapping(for: content.token, at: timekeeper.now) {
+        if !anew || !state.isWritten, let standing = state.wrapping(for: content.token, at: timekeeper.now) {
             content.wrapping = standing
             return content
         }

@@ -11,14 +11,16 @@ struct SinkWrapping {
     /// Asked of Vault.
     let ttl: Duration
     private var held: (token: Secret, wrapping: WrappedToken, expiry: Instant)?
+    /// The sink holds the newest.
+    private(set) var isWritten = false
+    /// When what the sink holds expires; nil: it holds none.
+    private(set) var expiry: Instant?
     /// When to make the next; nil while there is none to be replaced.
     private(set) var due: Instant?
 
     init(ttl: Duration) {
         self.ttl = ttl
     }
-
-    var expiry: Instant? { held?.expiry }
 
     /// The wrapping token that stands for `token`, while it has not expired. Used ones count too: nobody tells.
     func wrapping(for token: Secret, at now: Instant) -> WrappedToken? {
@@ -31,16 +33,22 @@ struct SinkWrapping {
         _ wrapping: WrappedToken, for token: Secret, madeAt sentAt: Instant, using generator: inout SeededGenerator
     ) {
         held = (token, wrapping, sentAt + wrapping.timeToLive)
+        isWritten = false
         due = sentAt + generator.share(of: wrapping.timeToLive, between: 0.5, and: 0.6)
     }
 
-    /// The next could not be made: tried again after a tenth of the time it would have had, at least 5 s and at most 30 s.
+    /// The newest is in the sink now; until then readers find the one before it.
+    mutating func written() {
+        (isWritten, expiry) = (true, held?.expiry)
+    }
+
+    /// The next could not be made or written: tried again after a tenth of the time it would have had, at least 5 s and at most 30 s.
     mutating func failed(at now: Instant, using generator: inout SeededGenerator) {
         due = now + generator.share(of: min(max(ttl / 10, .seconds(5)), .seconds(30)), between: 0.8, and: 1)
     }
 
     mutating func forget() {
-        (held, due) = (nil, nil)
+        (held, due, expiry, isWritten) = (nil, nil, nil, false)
     }
 }
 

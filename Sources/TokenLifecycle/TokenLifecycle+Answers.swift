@@ -50,6 +50,8 @@ extension TokenLifecycle {
             replacement = nil
         }
         if case .lacking = phase { deliver(lease.id, at: now) }
+        // A renewal moves the expiry, which some sinks tell; the others find all in place.
+        delivery.hasNews = true
         phase = .holding(lease)
         succeeded()
         lookupAt = nextLookup(at: now)

@@ -73,13 +73,15 @@ extension TokenLifecycle {
         }
         if let wanted = deliverable, delivery.notBefore <= now {
             delivery.underWay = wanted
+            delivery.hasNews = false
             effects.append(.deliver(wanted))
         }
     }
 
     /// The token that is to be written now, or as soon as a pause is over. A dead one is not written any more.
     private var deliverable: TokenID? {
-        guard case .holding = phase, delivery.underWay == nil, delivery.wanted != delivery.done else { return nil }
+        guard case .holding = phase, delivery.underWay == nil, delivery.wanted != delivery.done || delivery.hasNews
+        else { return nil }
         return delivery.wanted
     }
 

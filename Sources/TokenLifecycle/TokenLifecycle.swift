@@ -53,10 +53,12 @@ package struct TokenLifecycle: Sendable {
         var wanted: TokenID?
         var done: TokenID?
         var underWay: TokenID?
+        /// There is news about the token that the sinks hold: they are asked to take it in.
+        var hasNews = false
         var notBefore = Instant.distantPast
         var failures: Failures?
 
-        var isComplete: Bool { wanted == done && underWay == nil }
+        var isComplete: Bool { wanted == done }
     }
 
     /// A token that a newer one has taken the place of. Until the new one is in every sink, readers still find it.

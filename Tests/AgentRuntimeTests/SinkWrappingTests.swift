@@ -47,6 +47,20 @@ struct SinkWrappingTests {
         #expect(state.due == nil)
     }
 
+    @Test("counts until its own expiry while the next one is made and cannot be written")
+    func unwritten() {
+        var generator = SeededGenerator(seed: 1)
+        var state = SinkWrapping(ttl: .seconds(60))
+        state.hold(wrapping(60), for: token, madeAt: start, using: &generator)
+        #expect(state.expiry == nil && !state.isWritten)
+        state.written()
+        #expect(state.expiry == start + .seconds(60) && state.isWritten)
+        state.hold(wrapping(60), for: token, madeAt: start + .seconds(30), using: &generator)
+        #expect(state.expiry == start + .seconds(60) && !state.isWritten)
+        state.written()
+        #expect(state.expiry == start + .seconds(90) && state.isWritten)
+    }
+
     @Test("is tried again after a failure, some times before the old one expires", arguments: [10, 60, 3_600])
     func retries(seconds: Int) throws {
         var generator = SeededGenerator(seed: 3)

@@ -198,6 +198,45 @@ def test_on_change_runs_once_for_each_rotation_and_never_sees_the_token(lab, tmp
     run.stop()
 
 
+def test_on_change_of_a_token_runs_once_for_it_though_one_sink_gets_it_later(lab, tmp_path, policies):
+    late = tmp_path / "late"
+    late.mkdir()
+    configuration = lab.configuration(tmp_path, role="steady")
+    configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(late / "token")})
+    journal = tmp_path / "journal"
+    configuration["tokens"][0]["on_change"] = {"command": ["/bin/sh", "-c", 'echo >>"$0"', str(journal)]}
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    first = run.wait_for_token(10)
+    wait(lambda: text(late / "token") == first and journal.exists(), 10, lambda: run.log)
+    late.rename(tmp_path / "gone")
+    run.child.signal(signal.SIGUSR1)
+    second = run.wait_for_token(10, other_than=first)
+    run.wait_for_log("Sink could not be written", 5)
+    late.mkdir()
+    wait(lambda: text(late / "token") == second, 15, lambda: run.log)
+    time.sleep(0.5)
+    assert journal.read_text() == "\n\n"
+    run.stop()
+
+
+def test_a_json_sink_tells_the_new_expiry_after_a_renewal_and_keeps_its_time(lab, tmp_path, policies):
+    lab.role("renewed", ttl="4s", max_ttl="60s")
+    configuration = lab.configuration(tmp_path, role="renewed")
+    sink(configuration, format="json")
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    first = json.loads(run.wait_for_token(10))
+    modified = run.sink.stat().st_mtime_ns
+    run.wait_for_log("Token renewed", 10)
+
+    def found():
+        return json.loads(run.token())
+
+    wait(lambda: found()["expire_time"] > first["expire_time"], 2, lambda: (found(), run.log))
+    assert found()["token"] == first["token"] and found()["metadata"] == first["metadata"]
+    assert run.sink.stat().st_mtime_ns == modified
+    run.stop()
+
+
 def test_on_change_of_a_wrapped_sink_follows_its_content_and_that_of_the_token_the_token(lab, tmp_path, policies):
     configuration = lab.configuration(tmp_path, role="steady")
     for place, name in ((configuration["tokens"][0], "token"), (configuration["tokens"][0]["sinks"][0], "sink")):

@@ -77,6 +77,24 @@ import TokenLifecycle
         #expect((20...45).contains(writes), "10 s of constant disturbance: a write each 250 ms or so, not \(writes)")
     }
 
+    @Test func aRenewalIsToldToTheSinksAndTheTokenStaysFreshMeanwhile() {
+        let vault = HealthyVault(ttl: .seconds(60))
+        var stage = Stage(vault: vault.answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(3_600))
+        let renewals = stage.times(of: .renewal).count
+        #expect(renewals > 50)
+        #expect(stage.effects.filter { $0 == .deliver(TokenID(number: 1)) }.count == renewals + 1)
+
+        var careful = Stage(vault: vault.answer)
+        careful.send(.started(candidate: nil))
+        careful.run(until: .seconds(10))
+        for tick in 10_000..<45_000 where tick.isMultiple(of: 3) {
+            careful.run(until: .milliseconds(tick))
+            #expect(careful.lifecycle.health(at: careful.now).phase == .fresh)
+        }
+    }
+
     @Test func theOldTokenLivesOutItsLeaseByDefault() {
         let vault = HealthyVault(ttl: .seconds(20), maximum: .seconds(60))
         var stage = Stage(vault: vault.answer)
