@@ -144,6 +144,7 @@ let package = Package(
         tests(
             of: "Configuration",
             ["AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "Timekeeping", "Diagnosis"]),
+        tests(of: "SimulatedWorld"),
         tests(
             of: "AgentRuntime",
             [

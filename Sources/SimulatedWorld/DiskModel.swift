@@ -97,7 +97,7 @@ struct SimulatedRecords: TakeoverStore {
     }
 
     func keep(_ record: TakeoverRecord?, for tokenName: String) {
-        guard process.isAlive else { return }
+        guard process.isAlive, !world.losesRecords else { return }
         world.disk.records[tokenName] = record
     }
 }

@@ -11,6 +11,10 @@ package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @un
     private var jobs: [UnownedJob] = []
     private var nextJob = 0
     private var alarms = AlarmQueue()
+    /// What is to happen once so many jobs have run, between that one and the next.
+    var interruption: (stepsLeft: Int, body: () -> Void)?
+    /// When it happened last.
+    private(set) var interruptedAt = Instant.distantPast
     /// Time since boot; counts in suspend too.
     package private(set) var now = Instant(nanoseconds: 1_000_000_000_000)
     /// What the machine's calendar clock is off by.
@@ -62,8 +66,17 @@ package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @un
         now = now + duration
     }
 
+    private func countStep() {
+        guard let (stepsLeft, body) = interruption else { return }
+        interruption = stepsLeft > 0 ? (stepsLeft - 1, body) : nil
+        guard stepsLeft == 0 else { return }
+        interruptedAt = now
+        body()
+    }
+
     private func runJobs() {
         while nextJob < jobs.count {
+            countStep()
             let job = jobs[nextJob]
             nextJob += 1
             // SAFETY: the executor outlives its jobs: the world that owns it runs them to their end.

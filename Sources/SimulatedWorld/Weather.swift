@@ -81,5 +81,5 @@ enum DiskFault: String, CaseIterable, Sendable {
 
 /// What somebody does to the agent or its machine.
 enum Deed: CaseIterable, Sendable {
-    case kill, terminate, reload, logInNow, disturbSink, revokeToken, stepClock, suspend, changeTTL
+    case kill, terminate, reload, logInNow, logInOften, disturbSink, revokeToken, stepClock, suspend, changeTTL
 }

@@ -28,6 +28,7 @@ extension World {
         case .terminate: terminate()
         case .reload: reload()
         case .logInNow: process?.agent.assumeIsolated { $0.logInNow() }
+        case .logInOften: logIn(times: 60, every: generator.share(of: .seconds(2), between: 0.05, and: 1))
         case .disturbSink:
             trouble(until: loop.now + .seconds(1))
             disk.damage(Bool.random(using: &generator) ? nil : "overwritten")
@@ -55,6 +56,13 @@ extension World {
             let life = generator.share(of: .seconds(2), between: 0, and: 1)
             _ = loop.schedule(at: loop.now + life) { [unowned self] in kill(times: times - 1) }
         }
+    }
+
+    /// A script that sends the signal again and again.
+    private func logIn(times: Int, every pause: Duration) {
+        process?.agent.assumeIsolated { $0.logInNow() }
+        guard times > 1 else { return }
+        _ = loop.schedule(at: loop.now + pause) { [unowned self] in logIn(times: times - 1, every: pause) }
     }
 
     private func terminate() {

@@ -59,6 +59,8 @@ package final class World: @unchecked Sendable {
     let start: Instant
     let end: Instant
     let calmFrom: Instant
+    /// The state directory cannot be written.
+    package var losesRecords = false
     package private(set) var violations: [Violation] = []
     package var requests = 0
 
@@ -181,6 +183,9 @@ package final class World: @unchecked Sendable {
         guard let better = vault.tokens[next], better.revoked || better.isValid(at: begun) else {
             violate(.neverWorse, "a valid token was replaced with one that is not")
             return
+        }
+        if better.number < current.number {
+            violate(.neverWorse, "token \(current.number) was replaced with token \(better.number), an older one")
         }
     }
 

@@ -194,7 +194,11 @@ extension TokenLifecycle {
         for index in replaced.indices where replaced[index].expiry.map({ $0 <= now }) ?? false {
             replaced[index].lives = false
         }
-        guard case .holding(let lease) = phase, !lease.isValid(at: now) else { return }
+        if case .holding(let lease) = phase, !lease.isValid(at: now) { lose(lease, at: now) }
+        if policy.expired == .remove { emptySinks(&effects) }
+    }
+
+    private mutating func lose(_ lease: Lease, at now: Instant) {
         phase = .lacking(last: lease)
         replacement = nil
         lookupAt = nil
@@ -207,10 +211,13 @@ extension TokenLifecycle {
         }
         // A token that is overdue is not made to wait out a pause that was meant for one with time to spare.
         retryAt = min(retryAt, now + Pace.mostDelay(fullLease: pacingLease))
-        if policy.expired == .remove {
-            delivery.wanted = nil
-            delivery.done = nil
-            effects.append(.withdraw)
-        }
+    }
+
+    /// A token that expired before every sink held it has left the one before it in some: that stays for as long as it lives.
+    private mutating func emptySinks(_ effects: inout [LifecycleEffect]) {
+        guard case .lacking = phase, delivery.wanted != nil, !replaced.contains(where: \.lives) else { return }
+        delivery.wanted = nil
+        delivery.done = nil
+        effects.append(.withdraw)
     }
 }

@@ -100,7 +100,9 @@ extension TokenLifecycle {
         if flight == nil, let next = nextRequest() { moments.append(next.at) }
         if case .holding(let lease) = phase, let expiry = lease.expiry { moments.append(expiry) }
         if deliverable != nil { moments.append(delivery.notBefore) }
-        if let old = tokenInSinks, old.lives, let expiry = old.expiry { moments.append(expiry) }
+        for old in replaced where old.lives {
+            if let expiry = old.expiry { moments.append(expiry) }
+        }
         return moments.min()
     }
 }

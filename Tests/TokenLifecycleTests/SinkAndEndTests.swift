@@ -135,6 +135,32 @@ import TokenLifecycle
         #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
     }
 
+    @Test func anExpiredTokenThatNoSinkHeldDoesNotTakeTheOneBeforeItAlong() {
+        var policy = LifecyclePolicy()
+        policy.expired = .remove
+        var first: TokenID?
+        var logins = 0
+        var stage = Stage(policy: policy) { request, sentAt, id in
+            guard case .logIn = request, logins < 2 else {
+                return Reply(answer: .failed(AgentError(.vaultUnreachable, "connection refused")))
+            }
+            logins += 1
+            first = first ?? id
+            let lease: Duration = logins == 1 ? .seconds(3_600) : .seconds(20)
+            return Reply(answer: .loggedIn(Grant(id: id, sentAt: sentAt, duration: lease, renewable: true)))
+        }
+        stage.disk = { id in id == first ? nil : AgentError(.sinkFull, "no space left") }
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(10))
+        stage.send(.loginRequested)
+        stage.run(until: .seconds(3_599))
+        #expect(logins == 2)
+        #expect(stage.lifecycle.health(at: stage.now).phase == .lost)
+        #expect(!stage.effects.contains(.withdraw))
+        stage.run(until: .seconds(3_601))
+        #expect(stage.effects.filter { $0 == .withdraw }.count == 1)
+    }
+
     @Test func stoppingLeavesTheTokenUnlessToldToRevoke() {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)

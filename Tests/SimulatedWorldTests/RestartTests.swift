@@ -1,0 +1,34 @@
+// A crash loop makes one token.
+
+import SimulatedWorld
+import Testing
+
+@Suite struct RestartTests {
+    @Test func aThousandStartsMakeOneToken() {
+        let world = World(.calm(seed: 1))
+        let outcome = world.crashLoop(starts: 1_000)
+        #expect(outcome.logins == 1 + outcome.lost)
+        #expect(world.violations.isEmpty)
+    }
+
+    /// What may be lost: the login of a process that is killed before the token's record is on the disk.
+    @Test func onlyALoginThatIsNotYetOnRecordIsMadeAgain() {
+        var lost: UInt64 = 0
+        for seed in 1...100 {
+            let world = World(.calm(seed: UInt64(seed)))
+            let outcome = world.crashLoop(starts: 10)
+            lost += outcome.lost
+            #expect(outcome.logins <= 1 + outcome.lost, "seed \(seed)")
+            // In a healthy world a login and a write take that long at most.
+            #expect(outcome.longestLoss < .milliseconds(200), "seed \(seed)")
+        }
+        #expect(lost > 0, "no kill has met a login under way")
+    }
+
+    @Test func withoutARecordEveryStartLogsIn() {
+        let world = World(.calm(seed: 1))
+        world.losesRecords = true
+        let outcome = world.crashLoop(starts: 100)
+        #expect(outcome.logins > 40)
+    }
+}
