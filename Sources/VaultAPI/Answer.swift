@@ -159,8 +159,8 @@ extension AnswerContext {
             case .tlsFailed:
                 (
                     .vaultTLS,
-                    "Check vault.tls: the files, and client_cert and client_key where Vault asks for a client certificate. TLS "
-                        + "1.2 or newer is needed"
+                    "Does vault.address begin with https:// where Vault speaks plain http? Else check vault.tls: the files, and "
+                        + "client_cert and client_key where Vault asks for a client certificate. TLS 1.2 or newer is needed"
                 )
             case .replyTooLong, .replyMalformed:
                 (.vaultUnavailable, "Does something else than Vault listen at that address?")

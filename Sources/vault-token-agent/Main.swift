@@ -29,7 +29,7 @@ struct VaultTokenAgent: ParsableCommand {
               69  AWS or Vault cannot be reached or cannot serve for now
               70  a fault of the agent, or a command of on_change failed
               73  a sink or the state directory cannot be written
-              74  no space left for a sink
+              74  no space left for a sink, or for standard output
               75  told to wait and try again; the clock is wrong
               77  AWS or Vault refuses: credentials, role or policy
               78  the configuration cannot work

@@ -6,23 +6,30 @@ internal import Timekeeping
 
 /// Writes text to standard output, unbuffered, so that what a reader sees is what was written.
 func output(_ text: String) {
-    write(text, to: STDOUT_FILENO)
+    let fault = write(text, to: STDOUT_FILENO)
+    // A reader that has gone (`| head`) is nothing to complain of; half an answer in a file that others trust is.
+    guard fault != 0 && fault != EPIPE else { return }
+    // SAFETY: the text is copied before anything else could change it.
+    let reason = unsafe String(cString: strerror(fault))
+    writeToStandardError("vault-token-agent: cannot write to standard output: \(reason)")
+    Glibc.exit(EX_IOERR)
 }
 
-/// Writes one line for people to standard error.
+/// Writes one line for people to standard error. What cannot be written is lost: there is nowhere else to say it.
 func writeToStandardError(_ line: String) {
-    write(line + "\n", to: STDERR_FILENO)
+    _ = write(line + "\n", to: STDERR_FILENO)
 }
 
-/// What cannot be written is lost: there is nowhere else to say it.
-private func write(_ text: String, to descriptor: Int32) {
+/// 0, or the error number.
+private func write(_ text: String, to descriptor: Int32) -> Int32 {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
         // SAFETY: the kernel reads `count` bytes of a buffer that outlives the call.
         let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        if count < 0 && errno != EINTR { return }
+        if count < 0 && errno != EINTR { return errno }
         rest = rest.dropFirst(max(0, count))
     }
+    return 0
 }
 
 /// The calendar's time now.

@@ -2,11 +2,13 @@
 
 import json
 import re
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from laboratory.agent import PROJECT, run_once
+from laboratory.agent import PROJECT, agent_binary, run_once
 
 EXAMPLE = PROJECT / "config.example.json"
 
@@ -55,6 +57,21 @@ def described() -> dict[tuple[str, ...], set[str]]:
 def test_exit_statuses_are_those_of_sysexits(arguments, status):
     done = run_once(arguments, {})
     assert done.status == status, done
+
+
+def test_half_an_answer_is_no_success():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([agent_binary(), "version"], stdout=full, stderr=subprocess.PIPE, timeout=20, check=False)
+    assert done.returncode == 74
+    assert done.stderr == b"vault-token-agent: cannot write to standard output: No space left on device\n"
+
+
+def test_streams_that_are_not_there_lead_nowhere_rather_than_to_the_next_open_file(lab):
+    run = lab.agent(prefix=("sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-'))
+    run.wait_for_token(10)
+    streams = [Path(f"/proc/{run.child.pid}/fd/{number}").readlink() for number in range(3)]
+    assert streams == [Path("/dev/null")] * 3
+    run.stop()
 
 
 def test_help_documents_every_exit_status_and_every_command():
