@@ -1,6 +1,6 @@
 # Everything a developer does here. `make` alone lists the targets.
 
-export PATH := $(PATH):/opt/swift/usr/bin:$(CURDIR)/.venv/bin
+export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin):/opt/swift/usr/bin:$(CURDIR)/.venv/bin
 # The backtracer prints memory on a crash, secrets with it.
 export SWIFT_BACKTRACE := enable=no
 

@@ -20,7 +20,8 @@ command -v swift >/dev/null 2>&1 ||
 
 # Libraries that the agent links, then what the tests run beside it.
 packages="libssl-dev libcurl4-openssl-dev libsystemd-dev libexpat1-dev pkg-config"
-packages="$packages ca-certificates python3 python3-venv openssl iproute2 util-linux procps systemd nghttp2-server tinyproxy-bin dpkg-dev"
+packages="$packages ca-certificates python3 python3-venv openssl iproute2 util-linux procps systemd dpkg-dev binutils"
+packages="$packages nghttp2-server tinyproxy-bin"
 
 if command -v dpkg-query >/dev/null 2>&1; then
     missing=""
@@ -29,7 +30,9 @@ if command -v dpkg-query >/dev/null 2>&1; then
         [ "$status" = "install ok installed" ] || missing="$missing $package"
     done
     if [ -n "$missing" ]; then
-        install="apt-get update && apt-get install -y --no-install-recommends$missing"
+        # A new machine often upgrades itself at that moment; mirrors fail now and then.
+        patient="-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
+        install="apt-get $patient update && apt-get $patient install -y --no-install-recommends$missing"
         [ "$(id -u)" = 0 ] || stop "missing Debian packages. As root: $install"
         say "installing$missing"
         export DEBIAN_FRONTEND=noninteractive
