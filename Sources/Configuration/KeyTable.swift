@@ -238,6 +238,13 @@ enum KeyTable {
                 fallback: .value("1m"),
                 condition: .init(key: "replaced_token", values: ["revoke"]),
                 summary: "How long the old token lives on after it was replaced."),
+            ConfigurationKey(
+                name: "max_backoff", shape: .duration(.seconds(5) ... .seconds(300), whole: false),
+                fallback: .value("25s"),
+                summary: """
+                    Most time between attempts once the token is dead or nearly; never more than 8 % of its lease. More \
+                    spares a Vault that thousands of agents come back to, and leaves each without a token for longer.
+                    """),
         ])
 
     static let sink = Section(

@@ -5,28 +5,37 @@ import Diagnosis
 import HTTPClient
 import Timekeeping
 
+/// What becomes of one request.
+struct RequestFate {
+    /// From sending to the reply's last byte.
+    var delay: Duration
+    var outcome: Result<(status: Int, body: String, retryAfter: Int?), HTTPFailure>
+}
+
+/// Decides what becomes of an agent's requests. Lives as long as the agents that it serves.
+protocol SimulatedNetwork: AnyObject {
+    /// The fate of a request that is sent now.
+    func fate(of request: HTTPRequest) -> RequestFate
+
+    /// The reply to this request reaches the agent now.
+    func answered(_ request: HTTPRequest, status: Int)
+}
+
 /// One agent's network. Ends with its process: afterwards nothing it sends arrives.
 final class SimulatedTransport: HTTPTransport, @unchecked Sendable {
-    /// What becomes of one request.
-    struct Fate {
-        /// From sending to the reply's last byte.
-        var delay: Duration
-        var outcome: Result<(status: Int, body: String, retryAfter: Int?), HTTPFailure>
-    }
-
     private let loop: SimulatedLoop
-    private let world: World
+    private let network: any SimulatedNetwork
     var isAlive = true
 
-    init(loop: SimulatedLoop, world: World) {
+    init(loop: SimulatedLoop, network: any SimulatedNetwork) {
         self.loop = loop
-        self.world = world
+        self.network = network
     }
 
     func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
         guard isAlive else { throw HTTPFailure(.cancelled, "the process has ended", maybeSent: false) }
         let sentAt = loop.now
-        let fate = world.fate(of: request)
+        let fate = network.fate(of: request)
         await loop.sleep(until: sentAt + min(fate.delay, request.totalTimeout))
         guard isAlive, !Task.isCancelled else { throw HTTPFailure(.cancelled, "called off", maybeSent: true) }
         // A machine that slept through the time-out finds its answer lost as well.
@@ -36,11 +45,8 @@ final class SimulatedTransport: HTTPTransport, @unchecked Sendable {
         switch fate.outcome {
         case .failure(let failure): throw failure
         case .success(let answer):
-            if request.url.hasPrefix("http://127.0.0.1:8200"), let lease = world.vault.told(request) {
-                world.process?.lease = lease
-            }
-            world.trace.note("answered", UInt64(answer.status), "\(answer.status)")
-            var headers: [(name: String, value: String)] = [(name: "date", value: world.loop.trueTime.httpDate)]
+            network.answered(request, status: answer.status)
+            var headers: [(name: String, value: String)] = [(name: "date", value: loop.trueTime.httpDate)]
             if let seconds = answer.retryAfter { headers.append((name: "retry-after", value: "\(seconds)")) }
             return HTTPReply(status: answer.status, headers: headers, body: Secret(text: answer.body), sentAt: sentAt)
         }

@@ -5,33 +5,38 @@ import HTTPClient
 import Timekeeping
 import TokenLifecycle
 
-extension World {
+extension World: SimulatedNetwork {
     private static let never: Duration = .seconds(86_400)
 
     /// Decides a request's fate when it is sent.
-    func fate(of request: HTTPRequest) -> SimulatedTransport.Fate {
+    func fate(of request: HTTPRequest) -> RequestFate {
         noteWeather()
         return request.url.hasPrefix("http://169.254.169.254") ? fateAtMetadata(request) : fateAtVault(request)
+    }
+
+    func answered(_ request: HTTPRequest, status: Int) {
+        if request.url.hasPrefix("http://127.0.0.1:8200"), let lease = vault.told(request) { process?.lease = lease }
+        trace.note("answered", UInt64(status), "\(status)")
     }
 
     private func latency() -> Duration {
         .microseconds(Int64.random(in: 300...40_000, using: &generator))
     }
 
-    private func failure(_ kind: HTTPFailure.Kind, _ what: String, after delay: Duration) -> SimulatedTransport.Fate {
-        SimulatedTransport.Fate(
+    private func failure(_ kind: HTTPFailure.Kind, _ what: String, after delay: Duration) -> RequestFate {
+        RequestFate(
             delay: delay, outcome: .failure(HTTPFailure(kind, what, maybeSent: kind != .connectionRefused)))
     }
 
     private func answer(
         _ answer: (status: Int, body: String), retryAfter: Int? = nil, after delay: Duration
-    ) -> SimulatedTransport.Fate {
-        SimulatedTransport.Fate(delay: delay, outcome: .success((answer.status, answer.body, retryAfter)))
+    ) -> RequestFate {
+        RequestFate(delay: delay, outcome: .success((answer.status, answer.body, retryAfter)))
     }
 
     // MARK: Vault
 
-    private func fateAtVault(_ request: HTTPRequest) -> SimulatedTransport.Fate {
+    private func fateAtVault(_ request: HTTPRequest) -> RequestFate {
         requests += 1
         trace.note("asks Vault", UInt64(request.url.utf8.count), String(request.url.drop { $0 != "/" }.dropFirst(2)))
         if let process {
@@ -72,7 +77,7 @@ extension World {
         }
     }
 
-    private func throttled(after delay: Duration) -> SimulatedTransport.Fate {
+    private func throttled(after delay: Duration) -> RequestFate {
         let busy = (429, #"{"errors":["rate limit quota exceeded"]}"#)
         guard Int.random(in: 0..<5, using: &generator) > 0 else { return answer(busy, after: delay) }
         let seconds = Int.random(in: 1...120, using: &generator)
@@ -84,7 +89,7 @@ extension World {
 
     // MARK: Metadata
 
-    private func fateAtMetadata(_ request: HTTPRequest) -> SimulatedTransport.Fate {
+    private func fateAtMetadata(_ request: HTTPRequest) -> RequestFate {
         let delay = latency() / 10
         let fault = metadataWeather.fault(at: loop.now)?.fault
         trace.note("asks IMDS", UInt64(fault?.rawValue.utf8.count ?? 0), fault?.rawValue ?? "")

@@ -131,7 +131,7 @@ package final class World: @unchecked Sendable {
     func startProcess() {
         processes += 1
         trace.note("starts", processes)
-        let transport = SimulatedTransport(loop: loop, world: self)
+        let transport = SimulatedTransport(loop: loop, network: self)
         let reporter = LatestReport(loop: loop)
         let agent = Agent(surroundings: surroundings(transport, reporter))
         process = Process(agent: agent, transport: transport, reporter: reporter, startedAt: loop.now)
@@ -208,7 +208,7 @@ package final class World: @unchecked Sendable {
             violate(.neverSilent, "no report since the start")
             return
         }
-        if now - troubledUntil > .seconds(30) {
+        if now - troubledUntil > options.healthBeforeFresh {
             checkFreshness(onDisk, isValid: isValid)
         }
         let isSaidFresh = health.phase == .fresh
@@ -231,8 +231,9 @@ package final class World: @unchecked Sendable {
 
     private func checkFreshness(_ onDisk: VaultModel.Token?, isValid: Bool) {
         let now = loop.now
-        // A revocation shows at the next lookup, and that comes within 5 minutes of health.
-        if let onDisk, onDisk.revoked, !onDisk.isNoticedDead || now - troubledUntil < .seconds(331) { return }
+        // A revocation shows at the next lookup, and that comes within 5 minutes.
+        let noticed = options.healthBeforeFresh + .seconds(301)
+        if let onDisk, onDisk.revoked, !onDisk.isNoticedDead || now - troubledUntil < noticed { return }
         let calm = (now - troubledUntil).text
         guard let onDisk, isValid else {
             let trouble = process?.reporter.latest?.tokens.first?.firstTrouble

@@ -40,6 +40,7 @@ package struct WorldOptions: Sendable {
         policy.replaced = chance(30) ? .revoke(after: .seconds(60)) : .expire
         policy.revokeOnStop = chance(20)
         if chance(10) { policy.increment = ttl / 2 }
+        if chance(10) { policy.maxBackoff = .seconds(300) }
         meanHealth = .seconds([7_200, 28_800, 86_400, 172_800][Int.random(in: 0..<4, using: &generator)])
         meanTrouble = min(.seconds([30, 600, 3_600, 14_400][Int.random(in: 0..<4, using: &generator)]), meanHealth / 2)
         betweenDeeds = .seconds([10_800, 28_800, 86_400][Int.random(in: 0..<3, using: &generator)])
@@ -47,6 +48,12 @@ package struct WorldOptions: Sendable {
         metadataFaults = some(of: MetadataFault.self)
         diskFaults = some(of: DiskFault.self)
         deeds = some(of: Deed.self)
+    }
+
+    /// How long all must have been well before the promise "fresh" counts: 30 s by default, more where the policy is to wait
+    /// longer.
+    var healthBeforeFresh: Duration {
+        policy.maxBackoff + .seconds(5)
     }
 
     /// Nil: tokens never expire.
@@ -66,6 +73,9 @@ package struct WorldOptions: Sendable {
         if case .revoke = policy.replaced { traits.append("replaced tokens revoked") }
         if policy.revokeOnStop { traits.append("revoked on stop") }
         if let increment = policy.increment { traits.append("increment \(increment.text)") }
+        if policy.maxBackoff != LifecyclePolicy().maxBackoff {
+            traits.append("backs off up to \(policy.maxBackoff.text)")
+        }
         return "seed \(seed): TTL \(ttl), maximum \(role.maximum.text)"
             + (traits.isEmpty ? "" : ", " + traits.joined(separator: ", "))
             + "; \(meanHealth.text) of health, \(meanTrouble.text) of trouble; Vault: "

@@ -20,6 +20,9 @@ package struct LifecyclePolicy: Hashable, Sendable {
     /// Lease to ask for at each renewal; nil: what the role gives.
     package var increment: Duration?
     package var revokeOnStop = false
+    /// Most time between attempts once the token is dead, or nearly. The default is under the 30 s after which a healthy
+    /// Vault must have given a fresh token; more spreads a fleet that comes back after an outage, and leaves it dead longer.
+    package var maxBackoff: Duration = .seconds(25)
 
     package init() {}
 }

@@ -33,10 +33,9 @@ package enum Pace {
         min(.seconds(1), fullLease / 20)
     }
 
-    /// Most time between attempts once the token is dead, or nearly: under a tenth of the lease and under the 30 s after
-    /// which a healthy Vault must have given a fresh token.
-    static func mostDelay(fullLease: Duration) -> Duration {
-        max(leastDelay(fullLease: fullLease) * 1.6, min(.seconds(25), fullLease * 0.08))
+    /// Most time between attempts once the token is dead, or nearly: `maxBackoff`, but under a tenth of the lease.
+    static func mostDelay(fullLease: Duration, maxBackoff: Duration) -> Duration {
+        max(leastDelay(fullLease: fullLease) * 1.6, min(maxBackoff, fullLease * 0.08))
     }
 
     /// Most time between attempts while a valid token has time to spare.
@@ -45,25 +44,31 @@ package enum Pace {
     /// Most time between attempts that fail for a reason only people can mend.
     static let mostDelayWhenRefused: Duration = .seconds(60)
 
-    /// From a failed attempt's start to the next one's. Grows by 1.6 with each attempt, drawn between least and most.
+    /// The promise "fresh": the share of the lease that is left whenever all is well.
+    static let shareLeftWhenFresh = 1.0 / 3
+
+    /// From a failed attempt's start to the next one's. Grows by 1.6 with each attempt, drawn from its upper half: two agents
+    /// that failed together drift apart, and no attempt of a fleet comes much sooner than its share.
     ///
-    /// `remaining` is what the token has left; zero for a dead one.
+    /// `remaining` is what the token has left; zero for a dead one. A valid token has time until it stops being fresh; from
+    /// then on it is treated like a dead one, and the nearer its end, the faster.
     static func retryDelay(
-        attempts: Int, fullLease: Duration, remaining: Duration, refused: Bool, using generator: inout SeededGenerator
+        attempts: Int, fullLease: Duration, remaining: Duration, refused: Bool, maxBackoff: Duration,
+        using generator: inout SeededGenerator
     ) -> Duration {
         let least = leastDelay(fullLease: fullLease)
-        var most = mostDelay(fullLease: fullLease)
+        var most = mostDelay(fullLease: fullLease, maxBackoff: maxBackoff)
         if refused {
             most = max(most, mostDelayWhenRefused)
         }
         if remaining > .zero {
-            let tenth = remaining / 10
-            let atLeisure = remaining - tenth > fullLease * shareLeftWhenDue.most
-            most = min(max(tenth, least * 1.6), atLeisure ? mostDelayAtLeisure : most)
+            let spare = remaining - fullLease * shareLeftWhenFresh - most
+            most = min(max(remaining / 10, least * 1.6), max(most, min(spare, mostDelayAtLeisure)))
         }
         var grown = least
         for _ in 0..<min(attempts, 20) where grown < most { grown = grown * 1.6 }
-        return generator.duration(in: least...max(least, min(grown, most)))
+        let upper = max(least, min(grown, most))
+        return generator.duration(in: max(least, upper / 2)...upper)
     }
 
     /// After the time that the server asked for, a spread so that a fleet does not come back as one.
@@ -71,9 +76,10 @@ package enum Pace {
         asked + generator.share(of: min(max(asked, .seconds(1)), .seconds(20)), between: 0, and: 0.5)
     }
 
-    /// Between two questions whether the token still lives: a tenth of the lease, at least 5 s and at most 5 min.
-    static func lookupInterval(fullLease: Duration, using generator: inout SeededGenerator) -> Duration {
-        generator.share(of: min(max(fullLease / 10, .seconds(5)), .seconds(300)), between: 0.9, and: 1)
+    /// Between two questions whether the token still lives: a tenth of the lease, at least 5 s and at most 5 min. The first
+    /// after a login comes at any time within that, so that a fleet that logged in as one does not ask as one.
+    static func lookupInterval(fullLease: Duration, first: Bool, using generator: inout SeededGenerator) -> Duration {
+        generator.share(of: min(max(fullLease / 10, .seconds(5)), .seconds(300)), between: first ? 0 : 0.9, and: 1)
     }
 
     /// How long a request may take: a twentieth of the lease, at least 1 s and at most 10 s, so that a hung server costs a

@@ -34,7 +34,7 @@ extension TokenLifecycle {
         phase = .holding(lease)
         succeeded()
         deliver(lease.id, at: now)
-        lookupAt = proving ? now : nextLookup(at: now)
+        lookupAt = proving ? now : nextLookup(at: now, first: true)
     }
 
     mutating func renewed(
@@ -78,9 +78,9 @@ extension TokenLifecycle {
         retryAt = .distantPast
     }
 
-    mutating func nextLookup(at now: Instant) -> Instant? {
+    mutating func nextLookup(at now: Instant, first: Bool = false) -> Instant? {
         guard let lease = heldLease, !lease.limitedUses, !lookupsForbidden else { return nil }
-        return now + Pace.lookupInterval(fullLease: pacingLease, using: &generator)
+        return now + Pace.lookupInterval(fullLease: pacingLease, first: first, using: &generator)
     }
 
     // MARK: Bad news
@@ -186,7 +186,7 @@ extension TokenLifecycle {
             }
         return Pace.retryDelay(
             attempts: failures?.count ?? 1, fullLease: pacingLease, remaining: remaining,
-            refused: failures?.error.code.needsPeople ?? false, using: &generator)
+            refused: failures?.error.code.needsPeople ?? false, maxBackoff: policy.maxBackoff, using: &generator)
     }
 
     /// The token's time is over and nothing better has come.
@@ -210,7 +210,7 @@ extension TokenLifecycle {
                     remedy: "See the log for what kept the agent from renewing it"), at: now)
         }
         // A token that is overdue is not made to wait out a pause that was meant for one with time to spare.
-        retryAt = min(retryAt, now + Pace.mostDelay(fullLease: pacingLease))
+        retryAt = min(retryAt, now + Pace.mostDelay(fullLease: pacingLease, maxBackoff: policy.maxBackoff))
     }
 
     /// A token that expired before every sink held it has left the one before it in some: that stays for as long as it lives.

@@ -63,7 +63,7 @@ extension TokenLifecycle {
             revocations[index].attempts < Pace.revocationAttempts
         {
             if let asked = error.retryAfter { quietUntil = max(quietUntil, now + asked) }
-            revocations[index].at = now + Pace.mostDelay(fullLease: pacingLease)
+            revocations[index].at = now + Pace.mostDelay(fullLease: pacingLease, maxBackoff: policy.maxBackoff)
             return
         }
         revocations.remove(at: index)

@@ -16,6 +16,10 @@ import Timekeeping
     }
 
     static func main() {
+        if CommandLine.arguments.dropFirst().first == "fleet" {
+            FleetCommand.main(CommandLine.arguments.dropFirst(2))
+            return
+        }
         var seeds: UInt64 = 1_000
         var only: UInt64?
         var first: UInt64 = 1
@@ -33,7 +37,12 @@ import Timekeeping
     }
 
     static func usage() -> Never {
-        print("usage: simulation [--seeds COUNT] [--first SEED] | --seed SEED")
+        print(
+            """
+            usage: simulation [--seeds COUNT] [--first SEED]
+                   simulation --seed SEED
+                   simulation fleet [--agents COUNT] [--figure FILE]
+            """)
         exit(64)
     }
 
