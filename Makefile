@@ -16,7 +16,7 @@ RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xswiftc -use-
 WORKERS        ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test swift-test python-test sim demo bench deb lint format reference
+.PHONY: help setup build release test swift-test python-test sim fleet demo bench deb lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ python-test: build
 sim: setup ## the agent through SEEDS=1000 simulated weeks of faults; SEED=n replays one with a readable trace
 	swift build $(RELEASE_FLAGS) --product simulation
 	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 5 to 10 minutes
+	swift build $(RELEASE_FLAGS) --product simulation
+	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" fleet --agents $(or $(AGENTS),10000) \
+		--figure $(or $(FIGURE),docs/design/fleet.svg)
 
 demo: setup ## the agent at work in a laboratory on this machine; SECONDS=90 ends with a verdict, else Ctrl-C
 	swift build --product vault-token-agent

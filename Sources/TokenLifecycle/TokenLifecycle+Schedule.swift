@@ -53,7 +53,7 @@ extension TokenLifecycle {
         guard phase != .stopping, phase != .stopped else { return nil }
         let floor = max(budget.earliest(fullLease: pacingLease), quietUntil)
         var next = mainStep()
-        if case .holding(let lease) = phase, replacement == nil, let lookupAt, lookupAt < lease.due ?? .distantFuture {
+        if case .holding(let lease) = phase, replacement == nil, let lookupAt, asks(at: lookupAt, before: lease.due) {
             next = (.lookUp(lease.id), lookupAt)
         }
         if let revocation = revocations.min(by: { $0.at < $1.at }),
@@ -62,6 +62,11 @@ extension TokenLifecycle {
             next = (.revoke(revocation.id), revocation.at)
         }
         return next.map { ($0.request, max($0.at, floor)) }
+    }
+
+    /// Whether a lookup is worth while: a renewal shows as well that the token lives, and must not wait for a lookup's end.
+    private func asks(at moment: Instant, before due: Instant?) -> Bool {
+        due.map { moment + min(pacingLease / 50, .seconds(5)) < $0 } ?? true
     }
 
     /// Begins whatever is due.

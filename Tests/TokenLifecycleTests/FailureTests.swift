@@ -40,6 +40,24 @@ private let unreachable = AgentError(.vaultUnreachable, "connection refused")
         }
     }
 
+    @Test func aDeadTokenIsRetriedAsSlowlyAsThePolicyAllows() throws {
+        for (maxBackoff, least) in [(Duration.seconds(25), 12.4), (.seconds(300), 143)] {
+            let vault = HealthyVault(ttl: .seconds(3_600))
+            vault.failure = unreachable
+            var policy = LifecyclePolicy()
+            policy.maxBackoff = maxBackoff
+            var stage = Stage(policy: policy, vault: vault.answer)
+            stage.send(.started(candidate: nil))
+            stage.run(until: .seconds(7_200))
+            let moments = stage.times(of: .login).filter { $0 > .seconds(1_200) }
+            #expect(moments.count > 10)
+            for (before, after) in zip(moments, moments.dropFirst()) {
+                let pause = after - before
+                #expect(pause.inSeconds >= least && pause <= min(maxBackoff, .seconds(288)) + .milliseconds(50))
+            }
+        }
+    }
+
     @Test func aHungServerCostsAShortLeaseOnlyASecondAtATime() {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)
