@@ -78,6 +78,11 @@ class AwsLogins:
         self.roles: dict[str, AwsRole] = {}
         self.access_list: dict[str, _Seen] = {}
         self.sts_reachable = True
+        self._verdicts: dict[tuple, tuple] | None = None
+
+    def remember_verdicts(self) -> None:
+        """From now on STS is asked once for each distinct signed request; what it said of one stays said."""
+        self._verdicts = {}
 
     def identify(self, fields: dict) -> Identity:
         ec2 = [name for name in ("pkcs7", "identity", "signature") if name in fields]
@@ -122,7 +127,7 @@ class AwsLogins:
                 raise Refused(f"invalid request header: {name}")
         if self.server_id is not None:
             self._check_server_id(headers)
-        arn, user_id, account = self._ask_sts(url, body, headers)
+        arn, user_id, account = self._verdict(url, body, headers)
         friendly, canonical = _principal(arn)
         name = fields.get("role") or friendly
         role = self._role(name, "iam")
@@ -156,6 +161,15 @@ class AwsLogins:
         signed = authorization.partition("SignedHeaders=")[2].partition(",")[0].split(";")
         if SERVER_ID_HEADER.lower() not in signed:
             raise Refused(problem + "vault header wasn't signed")
+
+    def _verdict(self, url: urllib.parse.SplitResult, body: bytes, headers: dict[str, list[str]]) -> tuple:
+        if self._verdicts is None:
+            return self._ask_sts(url, body, headers)
+        # A signature covers the second it was made in: tokens that log in within one second sign the same.
+        signed = (url, body, tuple(sorted((name.lower(), tuple(values)) for name, values in headers.items())))
+        if signed not in self._verdicts:
+            self._verdicts[signed] = self._ask_sts(url, body, headers)
+        return self._verdicts[signed]
 
     def _ask_sts(self, url: urllib.parse.SplitResult, body: bytes, headers: dict[str, list[str]]) -> tuple:
         """Sends the request that the client signed. To this server's own STS, whatever host the client named: that
