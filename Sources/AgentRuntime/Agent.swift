@@ -46,7 +46,7 @@ package actor Agent {
     private var stopping = false
     private var onFinish: (@Sendable () -> Void)?
     private var reportAlarm: Alarm?
-    private var lastReport: Instant?
+    private var nextReport: Instant = .distantPast
 
     package init(surroundings: sending AgentSurroundings) {
         loop = surroundings.loop
@@ -314,11 +314,10 @@ package actor Agent {
     private func report() {
         guard reportAlarm == nil else { return }
         let now = loop.now
-        let earliest = (lastReport ?? .distantPast) + Self.betweenReports
-        if earliest <= now {
+        if nextReport <= now {
             sendReport(beat: false)
         } else {
-            reportAlarm = loop.schedule(at: earliest) { [weak self] in
+            reportAlarm = loop.schedule(at: nextReport) { [weak self] in
                 self?.assumeIsolated { agent in
                     agent.reportAlarm = nil
                     agent.sendReport(beat: false)
@@ -336,12 +335,18 @@ package actor Agent {
 
     /// Least time between two reports: a fleet of tokens in one process changes all the time while it starts.
     private static let betweenReports: Duration = .milliseconds(100)
+    /// A report tells of every token, so it costs more the more there are. At most a twentieth of the time goes into
+    /// reports, however many tokens there are and however slow the machine is.
+    private static let reportsShare: Int64 = 20
 
     private func sendReport(beat: Bool) {
-        lastReport = loop.now
+        let began = loop.now
         let (health, now) = (health(), loop.wallTime)
         surroundings.reporter.report(health, at: now, beat: beat)
         surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
+        let ended = loop.now
+        nextReport = max(
+            began + Self.betweenReports, ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
     }
 
     private func beat() {

@@ -2,7 +2,6 @@
 
 private import CLibcurl
 private import Crypto
-private import Dispatch
 package import EventLoop
 package import Logging
 private import Timekeeping
@@ -36,7 +35,7 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
     }()
 
     package func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
-        dispatchPrecondition(condition: .onQueue(loop.queue))
+        loop.checkIsolated()
         let sentAt = loop.now
         var request = request
         var address = try WebAddress(request.url)
@@ -105,7 +104,7 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
             }
         } onCancel: {
             // On the queue this comes after `begin`, which has not given the queue away.
-            loop.queue.async {
+            loop.submit {
                 if let transfer = exchange.transfer { self.pool?.abandon(transfer) }
                 self.finish(exchange, .failure(cancelled))
             }

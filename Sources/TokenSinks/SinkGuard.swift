@@ -1,6 +1,5 @@
 // TokenSinks: keeps an eye on one sink's path and reports what others do to it.
 
-private import Dispatch
 internal import EventLoop
 internal import Logging
 internal import Timekeeping
@@ -104,7 +103,7 @@ actor SinkGuard {
         queue.submit { [watcher, directory, name, inspect, loop] in
             let targets = watcher.arm(directory: directory, name: name)
             let disturbance = inspect()
-            loop.queue.async { self.assumeIsolated { $0.hasLooked(targets, disturbance) } }
+            loop.submit { self.assumeIsolated { $0.hasLooked(targets, disturbance) } }
         }
     }
 
