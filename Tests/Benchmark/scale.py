@@ -18,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from report import Aim, machine, table, woken_since
+
 from laboratory.agent import PROJECT, AgentRun
 from laboratory.figures import Figures, figures
 from laboratory.laboratory import Laboratory
 from laboratory.processes import LaboratoryError
-from report import Aim, machine, table, woken_since
 
 SIZES = (1, 10, 100, 1000)
 # Renewed after 66 to 78 s, looked up every 11 to 12 s.
@@ -225,7 +226,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ["VTA_BINARY"] = str(arguments.binary)
     sizes = tuple(int(size) for size in arguments.sizes.split(","))
-    print(f"one process with {', '.join(map(str, sizes))} tokens: at rest, then at work; takes about 4 minutes", flush=True)
+    print(
+        f"one process with {', '.join(map(str, sizes))} tokens: at rest, then at work; takes about 4 minutes",
+        flush=True,
+    )
     with Laboratory() as laboratory:
         benchmark = Benchmark(laboratory, sizes)
         steps: list[Callable[[], None]] = [benchmark.rest, benchmark.work]
