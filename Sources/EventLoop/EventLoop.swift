@@ -1,7 +1,7 @@
 // EventLoop: the one thread on which everything that changes happens: sockets, timers, signals, actors, tasks.
 //
 // A thread that sleeps in an epoll set of its own, and no Dispatch queue: with that, each event woke a manager thread, which
-// woke one of up to a dozen workers, which woke once more to end. docs/design/0005 has the figures.
+// woke one of up to a dozen workers, which woke once more to end. docs/design/0006 has the figures.
 
 private import CLinux
 package import Diagnosis
