@@ -59,10 +59,12 @@ extension TokenLifecycle {
     ) {
         guard let index = revocations.firstIndex(where: { $0.id == id }) else { return }
         revocations[index].attempts += 1
+        if case .failed(let error) = answer, let asked = error.retryAfter {
+            quietUntil = max(quietUntil, now + Pace.afterRetryAfter(asked, using: &generator))
+        }
         if case .failed(let error) = answer, error.code != .tokenDead,
             revocations[index].attempts < Pace.revocationAttempts
         {
-            if let asked = error.retryAfter { quietUntil = max(quietUntil, now + asked) }
             revocations[index].at = now + Pace.mostDelay(fullLease: pacingLease, maxBackoff: policy.maxBackoff)
             return
         }

@@ -118,6 +118,27 @@ import TokenLifecycle
         #expect(stage.effects.contains(.forget(TokenID(number: 1))))
     }
 
+    @Test func theLastRefusedRevocationKeepsOthersWaitingAsWell() {
+        var policy = LifecyclePolicy()
+        policy.replaced = .revoke(after: .seconds(1))
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage(policy: policy) { request, sentAt, id in
+            guard case .revoke = request else { return vault.answer(request, sentAt, id) }
+            return Reply(answer: .failed(AgentError(.vaultThrottled, "429", retryAfter: .seconds(60))))
+        }
+        stage.send(.started(candidate: nil))
+        for _ in 0..<3 {
+            stage.run(until: stage.elapsed + .milliseconds(500))
+            stage.send(.loginRequested)
+        }
+        stage.run(until: .seconds(1_200))
+        #expect(stage.times(of: .revocation).count == 9, "three tokens, three attempts each")
+        for (before, after) in zip(stage.asked, stage.asked.dropFirst()) {
+            guard case .revoke = before.request else { continue }
+            #expect(after.at - before.at >= .seconds(60))
+        }
+    }
+
     @Test(arguments: LifecyclePolicy.Expired.allCases)
     func anExpiredTokenIsKeptOrRemovedAsConfigured(choice: LifecyclePolicy.Expired) {
         var policy = LifecyclePolicy()
