@@ -22,10 +22,9 @@ package enum AgentProcess {
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
     ) throws(AgentError) {
         let end = Outcome<Void>()
-        let signals = try SignalInlet(of: [SIGTERM, SIGINT, SIGHUP, SIGUSR1])
         let loop = try EventLoop(label: "vault-token-agent")
-        let session = ServiceSession(loop: loop, signals: signals, log: log, end: end, reload: reload)
-        loop.submit {
+        let session = ServiceSession(loop: loop, log: log, end: end, reload: reload)
+        loop.queue.async {
             session.assumeIsolated { $0.start(loaded, environment: environment, version: version) }
         }
         try end.wait()

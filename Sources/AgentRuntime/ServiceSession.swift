@@ -3,6 +3,7 @@
 import AWSIdentity
 import Configuration
 import Diagnosis
+import Dispatch
 import EventLoop
 import Glibc
 import HTTPClient
@@ -24,17 +25,15 @@ actor ServiceSession {
     private var agent: Agent?
     private var stateDirectory: String?
     private var healthServer: (address: String, server: HealthServer)?
-    private let signals: SignalInlet
-    private var signalWatch: Watch?
+    private var signals: [any DispatchSourceSignal] = []
     private var isReloading = false
     private var reloadAgain = false
 
     init(
-        loop: EventLoop, signals: SignalInlet, log: Logger, end: Outcome<Void>,
+        loop: EventLoop, log: Logger, end: Outcome<Void>,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
     ) {
         self.loop = loop
-        self.signals = signals
         self.log = log
         self.end = end
         self.reload = reload
@@ -88,19 +87,17 @@ actor ServiceSession {
     // MARK: Signals
 
     private func hearSignals() {
-        signalWatch = loop.watch(signals.descriptor, for: .readable) { [weak self] _ in
-            self?.assumeIsolated { $0.answerSignals() }
-        }
-    }
-
-    private func answerSignals() {
-        while let signal = signals.next() {
-            switch signal {
-            case SIGTERM, SIGINT: stop()
-            case SIGHUP: reloadNow()
-            case SIGUSR1: logInNow()
-            default: break
-            }
+        let actions: [(Int32, @Sendable (isolated ServiceSession) -> Void)] = [
+            (SIGTERM, { $0.stop() }), (SIGINT, { $0.stop() }), (SIGHUP, { $0.reloadNow() }),
+            (SIGUSR1, { $0.logInNow() }),
+        ]
+        for (number, action) in actions {
+            // The source reports the signal; without this its default action would end the process first.
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: loop.queue)
+            source.setEventHandler { [weak self] in self?.assumeIsolated { action($0) } }
+            source.activate()
+            signals.append(source)
         }
     }
 

@@ -40,6 +40,3 @@ static inline int vta_forbid_core_dumps(void) {
 }
 
 static inline int vta_is_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }
-
-// The calling thread's name, of which the kernel keeps 15 bytes.
-static inline void vta_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

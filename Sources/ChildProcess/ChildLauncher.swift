@@ -30,7 +30,7 @@ package struct ChildLauncher: Sendable {
         return try await withTaskCancellationHandler {
             await run.outcome()
         } onCancel: {
-            loop.submit { run.assumeIsolated { $0.callOff() } }
+            loop.queue.async { run.assumeIsolated { $0.callOff() } }
         }.get()
     }
 }

@@ -4,6 +4,7 @@
 // from within one of its own callbacks.
 
 private import CLibcurl
+internal import Dispatch
 internal import EventLoop
 internal import Timekeeping
 
@@ -48,7 +49,7 @@ internal import Timekeeping
 
     /// Starts a transfer. Its `finished` is called on the queue, after this call has returned.
     func start(_ transfer: Transfer) {
-        loop.checkIsolated()
+        dispatchPrecondition(condition: .onQueue(loop.queue))
         unsafe transfers[transfer.handle.pointer] = transfer
         // SAFETY: both handles live; `transfers` holds the easy one until it is removed.
         let code = unsafe curl_multi_add_handle(multi, transfer.handle.pointer)
@@ -57,7 +58,7 @@ internal import Timekeeping
 
     /// Ends a transfer at once. `finished` is not called any more.
     func abandon(_ transfer: Transfer) {
-        loop.checkIsolated()
+        dispatchPrecondition(condition: .onQueue(loop.queue))
         guard unsafe transfers.removeValue(forKey: transfer.handle.pointer) != nil else { return }
         unsafe curl_multi_remove_handle(multi, transfer.handle.pointer)
     }

@@ -2,6 +2,7 @@
 
 private import CLibcurl
 private import Crypto
+private import Dispatch
 package import EventLoop
 package import Logging
 private import Timekeeping
@@ -35,7 +36,7 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
     }()
 
     package func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
-        loop.checkIsolated()
+        dispatchPrecondition(condition: .onQueue(loop.queue))
         let sentAt = loop.now
         var request = request
         var address = try WebAddress(request.url)
@@ -104,7 +105,7 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
             }
         } onCancel: {
             // On the queue this comes after `begin`, which has not given the queue away.
-            loop.submit {
+            loop.queue.async {
                 if let transfer = exchange.transfer { self.pool?.abandon(transfer) }
                 self.finish(exchange, .failure(cancelled))
             }

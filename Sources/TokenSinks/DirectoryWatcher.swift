@@ -3,6 +3,7 @@
 // One for all sinks: the kernel grants a user 128 of them, shared with every other program of that user.
 
 internal import CLinux
+private import Dispatch
 internal import EventLoop
 internal import Glibc
 
@@ -49,7 +50,7 @@ actor DirectoryWatcher {
 
     deinit {
         let (loop, watch, descriptor) = (loop, watch, descriptor)
-        loop.submit {
+        loop.queue.async {
             if let watch { loop.unwatch(watch) }
             close(descriptor)
         }

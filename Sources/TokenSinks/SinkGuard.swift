@@ -1,5 +1,6 @@
 // TokenSinks: keeps an eye on one sink's path and reports what others do to it.
 
+private import Dispatch
 internal import EventLoop
 internal import Logging
 internal import Timekeeping
@@ -103,7 +104,7 @@ actor SinkGuard {
         queue.submit { [watcher, directory, name, inspect, loop] in
             let targets = watcher.arm(directory: directory, name: name)
             let disturbance = inspect()
-            loop.submit { self.assumeIsolated { $0.hasLooked(targets, disturbance) } }
+            loop.queue.async { self.assumeIsolated { $0.hasLooked(targets, disturbance) } }
         }
     }
 

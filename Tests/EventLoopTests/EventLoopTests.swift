@@ -252,7 +252,7 @@ struct EventLoopTests {
     func assumeIsolated() async throws {
         let counter = try Counter()
         let done = DispatchSemaphore(value: 0)
-        counter.loop.submit {
+        counter.loop.queue.async {
             counter.assumeIsolated { $0.count += 1 }
             done.signal()
         }

@@ -25,21 +25,6 @@ import Timekeeping
     }
 }
 
-extension EventLoop {
-    /// Runs `body` on the loop and waits for its end.
-    func perform<Value>(_ body: @escaping () throws -> Value) throws -> Value {
-        let done = DispatchSemaphore(value: 0)
-        nonisolated(unsafe) let body = body
-        nonisolated(unsafe) var result: Result<Value, any Error>?
-        submit {
-            unsafe result = Result { try unsafe body() }
-            done.signal()
-        }
-        done.wait()
-        return try unsafe #require(result).get()
-    }
-}
-
 /// A server on a loop of its own, and a client that speaks to it over a real socket.
 final class RunningServer {
     let loop: EventLoop
@@ -48,7 +33,7 @@ final class RunningServer {
     init(_ address: ListenAddress = .ipv4(host: "127.0.0.1", port: 0), ready: Bool = true) throws {
         let loop = try EventLoop(label: "health server test")
         self.loop = loop
-        server = try loop.perform {
+        server = try loop.queue.sync {
             try HealthServer(at: address, on: loop) { page in
                 var token = fresh("app")
                 if !ready { token.phase = .lost }
@@ -58,14 +43,13 @@ final class RunningServer {
     }
 
     deinit {
-        let server = server
-        try? loop.perform { server.stop() }
+        loop.queue.sync { server.stop() }
     }
 
     /// An open connection to the TCP port.
     func connection() -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        let port = (try? loop.perform { [server] in server.port ?? 0 }) ?? 0
+        let port = loop.queue.sync { server.port ?? 0 }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -165,7 +149,7 @@ func allThat(_ descriptor: Int32) -> String {
         // A killed process leaves the name behind: take the name away from the living and bind an abandoned one.
         let abandoned = directory.file("abandoned.sock")
         unsafe rename(path, abandoned)
-        try left.loop.perform { left.server.stop() }
+        left.loop.queue.sync { left.server.stop() }
         #expect(directory.entries == ["abandoned.sock"])
         let next = try RunningServer(.unix(path: abandoned))
         #expect(directory.entries == ["abandoned.sock"])
