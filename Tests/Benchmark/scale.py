@@ -29,7 +29,7 @@ SIZES = (1, 10, 100, 1000)
 # Renewed after 66 to 78 s, looked up every 11 to 12 s.
 BUSY_TTL = 120
 BUSY_SECONDS = 90
-# Looked up every five minutes: nothing is asked while it is watched.
+# Looked up every five minutes, so many tokens are never quite at rest: their lookups are counted beside the wake-ups.
 IDLE_TTL = "24h"
 IDLE_SECONDS = 60
 # Dispatch keeps a worker thread for 5 s after its last task, the transport its connections for 30 s.
@@ -51,6 +51,7 @@ class Size:
     renewals: int = 0
     requests: int = 0
     idle_wake_ups_per_s: float = 0
+    idle_requests_per_s: float = 0
     idle_cpu_ms_per_s: float = 0
     threads: int = 0
     # The laboratory's own part: from a login's arrival at the front door to its answer.
@@ -143,14 +144,16 @@ class Benchmark:
         before, began = self.look(loads)
         time.sleep(IDLE_SECONDS)
         after, ended = self.look(loads)
+        exchanges = list(self.laboratory.front_door.exchanges)
         for result, load, (old, new) in zip(self.results, loads, zip(before, after, strict=True), strict=True):
+            tokens = load.tokens()
+            result.idle_requests_per_s = sum(began <= e.at <= ended and e.token in tokens for e in exchanges) / (
+                ended - began
+            )
             result.idle_wake_ups_per_s = woken_since(old, new) / (ended - began)
             result.idle_cpu_ms_per_s = 1000 * (new.cpu_seconds - old.cpu_seconds) / (ended - began)
             self.note_memory(result, new)
             load.run.stop()
-        asked = sum(each.at >= began for each in self.laboratory.front_door.exchanges)
-        if asked:
-            raise LaboratoryError(f"{asked} requests while nothing was to happen")
 
     def work(self) -> None:
         """All sizes with short leases at the same time: what a renewal costs each."""
@@ -195,6 +198,7 @@ COLUMNS = [
     ("renewals seen", "renewals"),
     ("threads at work, most", "threads"),
     ("idle wake-ups, /s", "idle_wake_ups_per_s"),
+    ("lookups among them, /s", "idle_requests_per_s"),
     ("idle CPU, ms/s", "idle_cpu_ms_per_s"),
     ("laboratory's part of a login, ms", "laboratory_ms_per_login"),
 ]
