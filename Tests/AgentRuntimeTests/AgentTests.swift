@@ -21,7 +21,8 @@ struct AgentTests {
         #expect(isReady)
         // 7 s on a machine with nothing else to do.
         #expect(took < .seconds(30), "the sinks' check took \(checked.text)")
-        let moments = stage.vault.asked.map(\.at).sorted()
+        // The first lookups come while the last tokens still log in.
+        let moments = stage.vault.asked.filter { $0.url.hasSuffix("/login") }.map(\.at).sorted()
         #expect(moments.count == 1_000)
         let most = moments.indices.map { first in
             moments[first...].prefix { $0 < moments[first] + .seconds(1) }.count
