@@ -190,25 +190,27 @@ package actor Agent {
     private static let betweenLogins: Duration = .microseconds(5_500)
 
     /// Lets go of every token that is not among these: one of a name that is gone as its policy says, one whose settings
-    /// have changed at once, for its successor takes over what it has put into its sinks.
+    /// have changed at once, for its successor takes over what it has put into its sinks. One that is listed nowhere any
+    /// more is emptied.
     private func retire(allBut tokens: [TokenSettings]) {
         let (names, settings) = (Set(tokens.map(\.name)), Set(tokens))
+        let paths = Set(tokens.flatMap(\.sinks).map(\.path))
         for id in order {
             guard let post = posts[id], !settings.contains(post.keeper.settings) else { continue }
             if names.contains(post.keeper.settings.name) {
-                dismiss(id)
+                letGo(id, post, doing: post.keeper.giveWay(paths: paths))
             } else {
-                letGo(id, post)
+                letGo(id, post, doing: post.keeper.letGo())
             }
         }
     }
 
-    /// What a token's policy says of its end is done before it is dismissed.
-    private func letGo(_ id: KeeperID, _ post: Post) {
+    /// The last work for a token is done before it is dismissed.
+    private func letGo(_ id: KeeperID, _ post: Post, doing last: [KeeperWork]) {
         order.removeAll { $0 == id }
         post.isLeaving = true
         post.work.values.forEach { $0.cancel() }
-        for work in post.keeper.letGo() { begin(work, for: id, post) }
+        for work in last { begin(work, for: id, post) }
         setAlarm(for: id, post)
         dismissIfDone(id, post)
     }

@@ -14,6 +14,7 @@ final class SinkGroup {
     /// A sink, and what is to be done about it.
     struct Place {
         let sink: any TokenSink
+        let path: String
         /// Put a single-use wrapping token there that is good for so long; nil: the token itself.
         var wrapTTL: Duration?
         /// Told when what the sink holds is another token.
@@ -22,6 +23,7 @@ final class SinkGroup {
 
     private struct Member {
         let sink: any TokenSink
+        let path: String
         let onChange: (any ChangeListener)?
         var wrapping: SinkWrapping?
         var holdsToken = false
@@ -56,7 +58,8 @@ final class SinkGroup {
     ) {
         members = places.map { place in
             Member(
-                sink: place.sink, onChange: place.onChange, wrapping: place.wrapTTL.map { SinkWrapping(ttl: $0) })
+                sink: place.sink, path: place.path, onChange: place.onChange,
+                wrapping: place.wrapTTL.map { SinkWrapping(ttl: $0) })
         }
         self.onChange = onChange
         self.vault = vault
@@ -230,13 +233,27 @@ final class SinkGroup {
             let sink = members[index].sink
             members[index].holdsToken = false
             members[index].wrapping?.forget()
-            do {
-                try await sink.withdraw()
-                log.notice("Token removed", metadata: ["sink": "\(sink.name)"])
-            } catch {
-                log.error("Token could not be removed", error: error, metadata: ["sink": "\(sink.name)"])
-            }
+            await withdraw(from: sink)
         }
+    }
+
+    private func withdraw(from sink: any TokenSink) async {
+        do {
+            try await sink.withdraw()
+            log.notice("Token removed", metadata: ["sink": "\(sink.name)"])
+        } catch {
+            log.error("Token could not be removed", error: error, metadata: ["sink": "\(sink.name)"])
+        }
+    }
+
+    /// After ``close()``: empties the sinks at none of these paths.
+    func abandon(butAt paths: Set<String>) async {
+        for member in members where !paths.contains(member.path) { await withdraw(from: member.sink) }
+    }
+
+    /// Whether a sink is at none of these paths.
+    func hasOthers(than paths: Set<String>) -> Bool {
+        !members.allSatisfy { paths.contains($0.path) }
     }
 
     /// Has `onDisturbed` called, on the agent's queue, when one of the sinks has lost what was put there.

@@ -74,7 +74,7 @@ extension TokenKeeper {
                 }
                 places.append(
                     SinkGroup.Place(
-                        sink: try surroundings.sinks.makeSink(sink, log: log), wrapTTL: sink.wrapTTL,
+                        sink: try surroundings.sinks.makeSink(sink, log: log), path: sink.path, wrapTTL: sink.wrapTTL,
                         onChange: onChange))
             }
             let group = SinkGroup(
@@ -96,7 +96,8 @@ private enum ChangeVariable {
 }
 
 extension SinkSettings {
-    fileprivate var path: String {
+    /// Where applications find it.
+    var path: String {
         switch place {
         case .file(let file): file.path
         case .socket(let socket): socket.path

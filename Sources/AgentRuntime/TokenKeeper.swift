@@ -17,6 +17,8 @@ enum KeeperWork: Sendable {
     case withdraw
     /// Replace the wrapping tokens whose time has come.
     case rewrap
+    /// Empty the sinks that nobody writes to any more: all but those at these paths.
+    case abandon(butAt: Set<String>)
 }
 
 /// One token of the configuration. Belongs to the agent's actor, which starts the work that ``handle(_:)`` hands out and
@@ -85,6 +87,7 @@ final class TokenKeeper {
 
     /// Takes in an event and answers what is to be done.
     func handle(_ event: LifecycleEvent) -> [KeeperWork] {
+        guard !isFinished else { return [] }
         let now = timekeeper.now
         var effects = lifecycle.handle(event, at: now)
         if isAdoptionDue(at: now) { effects += lifecycle.handle(.loginRequested, at: now) }
@@ -116,6 +119,9 @@ final class TokenKeeper {
         case .rewrap:
             await sinks.rewrap()
             return .timerFired
+        case .abandon(let paths):
+            await sinks.abandon(butAt: paths)
+            return nil
         }
     }
 
@@ -123,6 +129,13 @@ final class TokenKeeper {
     func letGo() -> [KeeperWork] {
         let work = handle(.stopRequested)
         return settings.policy.expired == .remove && !settings.policy.revokeOnStop ? work + [.withdraw] : work
+    }
+
+    /// Ends because a keeper of other settings takes its place, and takes over what is in the sinks at `paths`.
+    func giveWay(paths: Set<String>) -> [KeeperWork] {
+        isFinished = true
+        close()
+        return sinks.hasOthers(than: paths) ? [.abandon(butAt: paths)] : []
     }
 
     // MARK: Parents and children

@@ -48,6 +48,8 @@ extension TokenLifecycle {
     mutating func sinkDisturbed(at now: Instant) {
         guard delivery.wanted != nil else { return }
         delivery.done = nil
+        // The write that is under way may have come before the disturbance.
+        delivery.hasNews = delivery.underWay != nil
         // Right away, unless sinks fail anyway or were only just put right: then not faster than that.
         if delivery.failures == nil { delivery.notBefore = max(delivery.notBefore, now) }
     }

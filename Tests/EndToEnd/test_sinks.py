@@ -330,6 +330,29 @@ def test_a_reload_lets_tokens_go_as_their_policy_says_and_leaves_the_others_alon
     run.stop()
 
 
+def test_a_reload_empties_the_sinks_that_a_token_does_not_list_any_more_unless_another_writes_there(
+    lab, tmp_path, policies
+):
+    configuration = several(lab, tmp_path, one={}, two={})
+    dropped, socket_path, moved = tmp_path / "dropped", tmp_path / "socket", tmp_path / "moved"
+    more = [{"type": "file", "path": str(dropped)}, {"type": "file", "path": str(moved)}]
+    configuration["tokens"][0]["sinks"] += [*more, {"type": "socket", "path": str(socket_path)}]
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    wait(lambda: text(tmp_path / "two") and text(moved) and text(dropped), 10, lambda: run.log)
+    wait(socket_path.exists, 5, lambda: run.log)
+    configuration["tokens"][0]["sinks"] = configuration["tokens"][0]["sinks"][:1]
+    configuration["tokens"][1]["sinks"].append(more[1])
+    reload(run, configuration)
+    wait(lambda: not dropped.exists() and not socket_path.exists(), 5, lambda: run.log)
+    wait(lambda: text(moved) and text(moved) == text(tmp_path / "two"), 5, lambda: run.log)
+    assert lookup(lab, text(tmp_path / "one")) is not None and lookup(lab, text(moved)) is not None
+    # Nobody of former times looks after it.
+    dropped.write_text("mine")
+    time.sleep(1)
+    assert dropped.read_text() == "mine" and "Sink was disturbed" not in run.log
+    run.stop()
+
+
 def test_a_new_state_directory_is_said_to_need_a_restart(lab, tmp_path, policies):
     (tmp_path / "state").mkdir()
     configuration = lab.configuration(tmp_path, role="steady")

@@ -77,6 +77,17 @@ import TokenLifecycle
         #expect((20...45).contains(writes), "10 s of constant disturbance: a write each 250 ms or so, not \(writes)")
     }
 
+    @Test func aSinkDisturbedWhileItIsWrittenIsWrittenOnceMore() {
+        var stage = Stage(vault: HealthyVault(ttl: .seconds(3_600)).answer)
+        stage.send(.started(candidate: nil))
+        stage.run(until: .seconds(10))
+        let before = stage.effects.count
+        stage.send(.sinkDisturbed)
+        stage.send(.sinkDisturbed)
+        stage.run(until: .seconds(20))
+        #expect(stage.effects.dropFirst(before).filter { $0 == .deliver(TokenID(number: 1)) }.count == 2)
+    }
+
     @Test func aRenewalIsToldToTheSinksAndTheTokenStaysFreshMeanwhile() {
         let vault = HealthyVault(ttl: .seconds(60))
         var stage = Stage(vault: vault.answer)
