@@ -13,12 +13,22 @@ struct EndpointURL: Hashable, Sendable {
     let query: String?
 
     /// RFC 3986's characters, less `@` (user information) and `#` (fragments); no backslash, space or control.
-    private static let allowed = Set(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?[]!$&'()*+,;=%".utf8)
+    private static func isAllowed(_ byte: UInt8) -> Bool {
+        isLetterOrDigit(byte) || "-._~:/?[]!$&'()*+,;=%".utf8.contains(byte)
+    }
+
+    private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: false
+        }
+    }
 
     /// Nil for anything else. At most 2,048 characters.
     init?(_ text: String) {
-        guard text.utf8.count <= 2_048, text.utf8.allSatisfy(Self.allowed.contains) else { return nil }
+        guard text.utf8.count <= 2_048, text.utf8.allSatisfy(Self.isAllowed) else { return nil }
         if text.lowercased().hasPrefix("https://") {
             scheme = "https"
         } else if text.lowercased().hasPrefix("http://") {
@@ -52,7 +62,7 @@ struct EndpointURL: Hashable, Sendable {
         } else {
             host = authority.prefix { $0 != ":" }
             tail = authority.dropFirst(host.count)
-            guard !host.isEmpty, host.allSatisfy({ $0.isLetter || $0.isNumber || "-._".contains($0) }) else {
+            guard !host.isEmpty, host.utf8.allSatisfy({ isLetterOrDigit($0) || "-._".utf8.contains($0) }) else {
                 return nil
             }
         }

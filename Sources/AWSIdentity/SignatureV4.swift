@@ -25,8 +25,10 @@ struct SignatureV4 {
     /// The headers to send: those of the request, then date, session token and signature. `Host` is signed and is not
     /// among them: who sends the request derives it from the URL.
     func sign(_ request: UnsignedRequest, with credentials: AWSCredentials, at time: WallTime) -> [HTTPHeader] {
+        let date = time.amzDate
+        let day = String(date.prefix(8))
         var headers = request.headers
-        headers.append(HTTPHeader("X-Amz-Date", time.amzDate))
+        headers.append(HTTPHeader("X-Amz-Date", date))
         if let token = credentials.sessionToken {
             headers.append(HTTPHeader("X-Amz-Security-Token", secret: token))
         }
@@ -40,12 +42,12 @@ struct SignatureV4 {
             signedNames,
             SHA256.digest(of: request.body).hexadecimal,
         ].joined(separator: "\n")
-        let scope = "\(time.amzDate.prefix(8))/\(region)/\(service)/aws4_request"
+        let scope = "\(day)/\(region)/\(service)/aws4_request"
         let stringToSign = [
-            Self.algorithm, time.amzDate, scope, SHA256.digest(of: canonicalRequest).hexadecimal,
+            Self.algorithm, date, scope, SHA256.digest(of: canonicalRequest).hexadecimal,
         ].joined(separator: "\n")
         let signature = SHA256.authenticationCode(
-            of: stringToSign, key: signingKey(credentials.secretAccessKey, day: String(time.amzDate.prefix(8))))
+            of: stringToSign, key: signingKey(credentials.secretAccessKey, day: day))
         let authorization =
             "\(Self.algorithm) Credential=\(credentials.accessKeyID)/\(scope), SignedHeaders=\(signedNames), "
             + "Signature=\(signature.hexadecimal)"
@@ -72,7 +74,9 @@ struct SignatureV4 {
                 case .plain(let text): text
                 case .secret(let secret): secret.text
                 }
-            let collapsed = text.split { " \t\n\r\u{0B}\u{0C}\r\n".contains($0) }.joined(separator: " ")
+            // Space, and tab to carriage return.
+            let words = text.utf8.split { $0 == 0x20 || 0x09...0x0D ~= $0 }
+            let collapsed = words.map { Substring($0) }.joined(separator: " ")
             values[header.name.lowercased(), default: []].append(collapsed)
         }
         return values.sorted { $0.key < $1.key }.map { ($0.key, $0.value.joined(separator: ",")) }

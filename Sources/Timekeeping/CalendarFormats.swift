@@ -52,13 +52,14 @@ private struct CivilTime {
 private let monthNames = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 private func padded(_ value: Int64, _ width: Int = 2) -> String {
-    let digits = String(value)
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    var digits = String(value)
+    while digits.utf8.count < width { digits = "0" + digits }
+    return digits
 }
 
 /// The number that a run of 1 to 9 ASCII digits spells; nil for anything else.
 private func number(_ text: Substring) -> Int64? {
-    guard !text.isEmpty, text.count <= 9, text.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }) else { return nil }
+    guard 1...9 ~= text.utf8.count, text.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }) else { return nil }
     return Int64(text)
 }
 
@@ -77,7 +78,9 @@ extension WallTime {
 
     /// `20261121T091000Z`, as `X-Amz-Date` wants it.
     package var amzDate: String {
-        String(rfc3339.filter { $0 != "-" && $0 != ":" })
+        let civil = CivilTime(secondsSince1970: secondsSince1970)
+        return "\(padded(civil.year, 4))\(padded(civil.month))\(padded(civil.day))"
+            + "T\(padded(civil.hour))\(padded(civil.minute))\(padded(civil.second))Z"
     }
 
     /// Reads RFC 3339 (`2026-11-21T09:10:00.123Z`, `2026-11-21T10:10:00+01:00`). Fractions are cut to whole seconds.
@@ -116,11 +119,12 @@ extension WallTime {
     /// Reads `Sat, 21 Nov 2026 09:10:00 GMT`, the one form that RFC 9110 lets servers send.
     package init?(httpDate text: String) {
         guard text.utf8.count <= 64 else { return nil }
-        let parts = text.split(separator: " ")
+        let parts = text.utf8.split(separator: UInt8(ascii: " ")).map { Substring($0) }
         guard parts.count == 6, parts[5] == "GMT", let month = monthNames.firstIndex(of: String(parts[2])) else {
             return nil
         }
-        let clock = parts[4].split(separator: ":", omittingEmptySubsequences: false)
+        let clock = parts[4].utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            .map { Substring($0) }
         guard clock.count == 3, let day = number(parts[1]), let year = number(parts[3]), let hour = number(clock[0]),
             let minute = number(clock[1]), let second = number(clock[2]),
             let civil = CivilTime(

@@ -27,7 +27,7 @@ struct AnswerText {
 
     /// Whether these words occur; give them in lower case.
     func says(_ words: String) -> Bool {
-        let wanted = Array(words.utf8)
+        let wanted = words.utf8
         guard let first = wanted.first, wanted.count <= lowercase.count else { return wanted.isEmpty }
         return (0...lowercase.count - wanted.count).contains { start in
             lowercase[start] == first && lowercase[start..<start + wanted.count].elementsEqual(wanted)
