@@ -26,4 +26,12 @@ struct RequestBudget: Hashable, Sendable {
         guard ends.count == Pace.requestsPerWindow, let oldest = ends.first else { return .distantPast }
         return oldest + Pace.window(fullLease: fullLease)
     }
+
+    /// When a quarter of the window's requests is left: what can wait leaves that to what cannot. Lookups and renewals alone
+    /// make a dozen a minute at most.
+    func whenQuarterUnspent(fullLease: Duration) -> Instant {
+        let most = Pace.requestsPerWindow * 3 / 4
+        guard ends.count >= most else { return .distantPast }
+        return ends[ends.count - most] + Pace.window(fullLease: fullLease)
+    }
 }

@@ -56,10 +56,10 @@ extension TokenLifecycle {
         if case .holding(let lease) = phase, replacement == nil, let lookupAt, asks(at: lookupAt, before: lease.due) {
             next = (.lookUp(lease.id), lookupAt)
         }
-        if let revocation = revocations.min(by: { $0.at < $1.at }),
-            revocation.at < next?.at ?? .distantFuture
-        {
-            next = (.revoke(revocation.id), revocation.at)
+        if let revocation = revocations.min(by: { $0.at < $1.at }) {
+            // Many at once must not keep a renewal waiting.
+            let moment = max(revocation.at, floor, budget.whenQuarterUnspent(fullLease: pacingLease))
+            if moment < next?.at ?? .distantFuture { next = (.revoke(revocation.id), moment) }
         }
         return next.map { ($0.request, max($0.at, floor)) }
     }

@@ -167,6 +167,26 @@ import TokenLifecycle
         #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
     }
 
+    @Test func manyRevocationsDoNotKeepTheRenewalWaiting() throws {
+        let vault = HealthyVault(ttl: .seconds(120))
+        var policy = LifecyclePolicy()
+        policy.replaced = .revoke(after: .seconds(5))
+        var stage = Stage(policy: policy, vault: vault.answer)
+        var full = true
+        stage.disk = { _ in full ? AgentError(.sinkFull, "no space left") : nil }
+        stage.send(.started(candidate: nil))
+        for second in 1...120 {
+            stage.run(until: .seconds(second))
+            stage.send(.loginRequested)
+        }
+        full = false
+        stage.run(until: .seconds(400))
+        let login = try #require(stage.times(of: .login).last)
+        let renewal = try #require(stage.times(of: .renewal).first { $0 > login })
+        #expect(stage.times(of: .revocation).count > 20)
+        #expect(renewal - login <= .seconds(80))
+    }
+
     @Test func anExpiredTokenThatNoSinkHeldDoesNotTakeTheOneBeforeItAlong() {
         var policy = LifecyclePolicy()
         policy.expired = .remove
