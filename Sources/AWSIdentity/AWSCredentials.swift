@@ -13,14 +13,21 @@ package struct AWSCredentials: Sendable {
     package let expiration: WallTime?
     /// Where they came from, for logs: "instance role web-server (IMDS)".
     package let origin: String
+    /// Whose they are, as far as their source tells.
+    package let principal: Principal
 
+    /// - Parameter principal: Nil: the source tells no more than the key's id.
     package init(
-        accessKeyID: String, secretAccessKey: Secret, sessionToken: Secret?, expiration: WallTime?, origin: String
+        accessKeyID: String, secretAccessKey: Secret, sessionToken: Secret?, expiration: WallTime?, origin: String,
+        principal: Principal? = nil
     ) {
         self.accessKeyID = accessKeyID
         self.secretAccessKey = secretAccessKey
         self.sessionToken = sessionToken
         self.expiration = expiration
         self.origin = origin
+        // The keys of a role change with each session and would say nothing.
+        let known = principal ?? Principal()
+        self.principal = known.name == nil ? known.completed(by: Principal(accessKeyID: accessKeyID)) : known
     }
 }

@@ -11,6 +11,8 @@ struct CredentialDocument {
     let secretAccessKey: Secret
     let sessionToken: Secret?
     let expiration: WallTime?
+    /// As far as the document tells: ECS names the role, EKS and many a `credential_process` the account.
+    let principal: Principal?
 
     /// - Parameters:
     ///   - tokenField: `Token` or `SessionToken`.
@@ -21,6 +23,9 @@ struct CredentialDocument {
         secretAccessKey = try Self.text(json, "SecretAccessKey", sender).secret
         sessionToken =
             required || json[tokenField] != nil ? try Self.text(json, tokenField, sender).secret : nil
+        principal =
+            json["RoleArn"]?.string.flatMap { Principal(arn: $0.text) }
+            ?? json["AccountId"]?.string.flatMap { Principal(accountID: $0.text) }
         guard required || json["Expiration"] != nil else {
             expiration = nil
             return
@@ -44,9 +49,11 @@ struct CredentialDocument {
         return string
     }
 
-    func credentials(origin: String) throws(AgentError) -> AWSCredentials {
+    /// - Parameter principal: Whose they are, where the sender's name tells more than the document.
+    func credentials(origin: String, principal: Principal? = nil) throws(AgentError) -> AWSCredentials {
         try AWSCredentials(
-            checking: accessKeyID, secretAccessKey, sessionToken, expiration: expiration, origin: origin)
+            checking: accessKeyID, secretAccessKey, sessionToken, expiration: expiration, origin: origin,
+            principal: principal ?? self.principal)
     }
 }
 
@@ -54,7 +61,7 @@ extension AWSCredentials {
     /// Refuses what could not stand in a header or a signature: a trailing newline or blank is the commonest slip.
     init(
         checking accessKeyID: String, _ secretAccessKey: Secret, _ sessionToken: Secret?, expiration: WallTime?,
-        origin: String
+        origin: String, principal: Principal? = nil
     ) throws(AgentError) {
         let parts = [
             ("access key id", Secret(text: accessKeyID)), ("secret access key", secretAccessKey),
@@ -67,7 +74,7 @@ extension AWSCredentials {
         }
         self.init(
             accessKeyID: accessKeyID, secretAccessKey: secretAccessKey, sessionToken: sessionToken,
-            expiration: expiration, origin: origin)
+            expiration: expiration, origin: origin, principal: principal)
     }
 }
 

@@ -24,7 +24,8 @@ struct EnvironmentProvider {
         return .found(
             try AWSCredentials(
                 checking: accessKeyID, Secret(text: secretAccessKey), token.map { Secret(text: $0) },
-                expiration: try expiration(), origin: "environment variables"))
+                expiration: try expiration(), origin: "environment variables",
+                principal: surroundings.variable("AWS_ACCOUNT_ID").flatMap { Principal(accountID: $0) }))
     }
 
     private func expiration() throws(AgentError) -> WallTime? {

@@ -69,7 +69,8 @@ struct InstanceProvider {
                 remedy: "Check that the role exists and that ec2.amazonaws.com may assume it")
         }
         let document = try CredentialDocument(json, tokenField: "Token", required: true, sender: sender)
-        return extended(try document.credentials(origin: "instance role \(role) (IMDS)"))
+        return extended(
+            try document.credentials(origin: "instance role \(role) (IMDS)", principal: Principal(name: .role(role))))
     }
 
     /// Static stability: when IMDS hands out credentials that have expired, AWS cannot renew them just now and honours
@@ -120,7 +121,7 @@ extension AWSCredentials {
             metadata: ["origin": "\(origin)", "asking_again_in": "\((more - .seconds(300)).text)"])
         return AWSCredentials(
             accessKeyID: accessKeyID, secretAccessKey: secretAccessKey, sessionToken: sessionToken,
-            expiration: clock.now + more, origin: origin)
+            expiration: clock.now + more, origin: origin, principal: principal)
     }
 }
 

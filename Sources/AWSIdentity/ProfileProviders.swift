@@ -37,7 +37,8 @@ extension CredentialWalk {
             .flatMap { $0.isEmpty ? nil : Secret(text: $0) }
         return .found(
             try AWSCredentials(
-                checking: accessKeyID, Secret(text: secretAccessKey), token, expiration: nil, origin: text))
+                checking: accessKeyID, Secret(text: secretAccessKey), token, expiration: nil, origin: text,
+                principal: profile.values["aws_account_id"].flatMap { Principal(accountID: $0) }))
     }
 
     // MARK: What needs a person

@@ -48,7 +48,7 @@ struct STSClient {
         -> AWSCredentials
     {
         let reply = try await call("AssumeRole", parameters(of: role), signedBy: source)
-        return try credentials(in: reply, "AssumeRole", origin: origin)
+        return try credentials(in: reply, "AssumeRole", of: role, origin: origin)
     }
 
     func assumeRoleWithWebIdentity(_ role: RoleRequest, token: Secret, origin: String) async throws(AgentError)
@@ -57,7 +57,7 @@ struct STSClient {
         let action = "AssumeRoleWithWebIdentity"
         let token = Secret(text: percentEncoded(token.text))
         let reply = try await call(action, parameters(of: role) + [("WebIdentityToken", token)], signedBy: nil)
-        return try credentials(in: reply, action, origin: origin)
+        return try credentials(in: reply, action, of: role, origin: origin)
     }
 
     func callerIdentity(of credentials: AWSCredentials) async throws(AgentError) -> CallerIdentity {
@@ -76,8 +76,9 @@ struct STSClient {
         ].compactMap { name, value in value.map { (name, Secret(text: percentEncoded($0))) } }
     }
 
-    private func credentials(in reply: XMLReply, _ action: String, origin: String) throws(AgentError) -> AWSCredentials
-    {
+    private func credentials(
+        in reply: XMLReply, _ action: String, of role: RoleRequest, origin: String
+    ) throws(AgentError) -> AWSCredentials {
         let path = "\(action)Result/Credentials"
         guard let accessKeyID = reply.text("\(path)/AccessKeyId"),
             let secretAccessKey = reply.secret("\(path)/SecretAccessKey"),
@@ -87,7 +88,8 @@ struct STSClient {
             throw incomplete(action, "AccessKeyId, SecretAccessKey, SessionToken or Expiration")
         }
         return try AWSCredentials(
-            checking: accessKeyID, secretAccessKey, sessionToken, expiration: expiration, origin: origin)
+            checking: accessKeyID, secretAccessKey, sessionToken, expiration: expiration, origin: origin,
+            principal: Principal(arn: role.arn))
     }
 
     private func incomplete(_ action: String, _ missing: String) -> AgentError {
