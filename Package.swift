@@ -54,45 +54,51 @@ let package = Package(
         room("TokenLifecycle", ["Timekeeping", "Diagnosis"]),
 
         // Machinery
+        room("SystemCalls"),
         room("Crypto", ["Diagnosis", "COpenSSL", "CLinux"]),
         room("SecretJSON", ["Crypto"]),
-        room("EventLoop", ["Timekeeping", "Diagnosis", "CLinux"]),
+        room("EventLoop", ["SystemCalls", "Timekeeping", "Diagnosis", "CLinux"]),
         room(
             "HTTPClient",
-            ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLibcurl", "CLinux", "COpenSSL", logging]),
+            [
+                "EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLibcurl", "CLinux", "COpenSSL",
+                logging,
+            ]),
 
-        room("ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
+        room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
 
         // What the agent knows
         room(
             "AWSIdentity",
             [
-                "HTTPClient", "ChildProcess", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CExpat", "CLinux",
-                logging,
+                "HTTPClient", "ChildProcess", "SystemCalls", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis",
+                "CExpat", "CLinux", logging,
             ]),
         room(
             "VaultAPI",
-            ["HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+            ["HTTPClient", "SystemCalls", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
         room(
             "TokenSinks",
             [
-                "ChildProcess", "SecretJSON", "Crypto", "EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging,
+                "ChildProcess", "SecretJSON", "Crypto", "EventLoop", "SystemCalls", "Timekeeping", "Diagnosis",
+                "CLinux", logging,
             ]),
-        room("ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CSystemd", "CLinux", logging]),
+        room(
+            "ServiceHealth", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CSystemd", "CLinux", logging]),
 
         // What binds them
         room(
             "Configuration",
             [
                 "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth", "HTTPClient", "Crypto",
-                "Timekeeping",
-                "Diagnosis", "CLinux",
+                "SystemCalls", "Timekeeping", "Diagnosis", "CLinux",
             ]),
         room(
             "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
-                "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+                "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis",
+                "CLinux", logging,
             ]),
         // The real runtime in a simulated world
         room(
@@ -103,13 +109,14 @@ let package = Package(
                 "EventLoop", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging,
             ]),
         .executableTarget(
-            name: "simulation", dependencies: ["SimulatedWorld", "Timekeeping"], swiftSettings: strict),
+            name: "simulation", dependencies: ["SimulatedWorld", "SystemCalls", "Timekeeping"],
+            swiftSettings: strict),
 
         .executableTarget(
             name: "vault-token-agent",
             dependencies: [
                 "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "EventLoop",
-                "ChildProcess", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+                "ChildProcess", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict, linkerSettings: boundAtStart),
@@ -119,7 +126,8 @@ let package = Package(
         tests(of: "Diagnosis"),
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
         tests(of: "Crypto", ["Diagnosis", "CLinux"]),
-        tests(of: "EventLoop", ["Timekeeping", "Diagnosis"]),
+        tests(of: "SystemCalls"),
+        tests(of: "EventLoop", ["SystemCalls", "Timekeeping", "Diagnosis"]),
         tests(of: "SecretJSON", ["Crypto"]),
         .executableTarget(
             name: "transport-probe", dependencies: ["HTTPClient", "EventLoop", "Crypto", logging],
@@ -140,7 +148,7 @@ let package = Package(
             of: "TokenSinks",
             ["ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
             exclude: ["open_envelope.py"]),
-        tests(of: "ServiceHealth", ["EventLoop", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        tests(of: "ServiceHealth", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(
             of: "Configuration",
             ["AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "Timekeeping", "Diagnosis"]),

@@ -2,6 +2,7 @@
 
 internal import CLinux
 internal import Glibc
+private import SystemCalls
 
 /// A file's content, and whether strangers can read it too.
 package struct FileContent: Sendable {
@@ -40,16 +41,20 @@ package struct LocalFiles: FileReading {
         guard unsafe stat(path, &status) == 0 else { throw .absent(Self.text(of: errno)) }
         // A pipe or device would be read for ever.
         guard status.st_mode & S_IFMT == S_IFREG else { throw .absent("is not a regular file") }
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw .unreadable(Self.text(of: errno)) }
-        defer { close(descriptor) }
+        let file: Descriptor
+        do throws(SystemFault) {
+            file = try Descriptor(unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path)
+        } catch {
+            throw .unreadable(Self.text(of: error.number))
+        }
+        let number = file.number
         var bytes: [UInt8] = []
         while bytes.count <= limit {
             let chunk = min(65_536, limit + 1 - bytes.count)
             var failure: Int32?
             let piece = unsafe [UInt8](unsafeUninitializedCapacity: chunk) { buffer, count in
                 // SAFETY: the kernel writes at most `chunk` bytes into the buffer of that size, and says how many.
-                let received = unsafe Glibc.read(descriptor, buffer.baseAddress, chunk)
+                let received = unsafe Glibc.read(number, buffer.baseAddress, chunk)
                 failure = received < 0 ? errno : nil
                 count = max(0, received)
             }
@@ -72,7 +77,7 @@ package struct LocalFiles: FileReading {
         case ENOTDIR: "a part of its path is not a directory"
         case ELOOP: "its symbolic links go in a circle"
         case EISDIR: "is a directory"
-        default: "errno \(code)"
+        default: errorText(code)
         }
     }
 }

@@ -3,6 +3,7 @@
 private import Crypto
 private import Glibc
 package import Logging
+private import SystemCalls
 
 /// `takeover-NAME` in the state directory, mode 0600: two digests in hexadecimal, a line each.
 ///
@@ -20,11 +21,11 @@ package final class FileTakeoverStore: TakeoverStore {
     }
 
     package func record(for tokenName: String) -> TakeoverRecord? {
-        let file = unsafe open(path(of: tokenName), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
+        let path = path(of: tokenName)
+        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+        guard let file = try? Descriptor(unsafe open(path, flags), "open", path) else { return nil }
         var bytes = [UInt8](repeating: 0, count: 4 * SHA256.length + 3)
-        let count = unsafe read(file, &bytes, bytes.count)
+        let count = unsafe read(file.number, &bytes, bytes.count)
         guard count == 4 * SHA256.length + 2 else { return nil }
         let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
         guard lines.count == 2, let login = [UInt8](hexadecimal: lines[0]), let token = [UInt8](hexadecimal: lines[1])
@@ -40,23 +41,39 @@ package final class FileTakeoverStore: TakeoverStore {
         }
         guard record != self.record(for: tokenName) else { return }
         let text = "\(record.loginDigest.hexadecimal)\n\(record.tokenDigest.hexadecimal)\n"
+        do throws(SystemFault) {
+            try replace(path, with: text)
+        } catch {
+            warn(error)
+        }
+    }
+
+    private func replace(_ path: String, with text: String) throws(SystemFault) {
         let temporary = "\(path).new"
         unsafe unlink(temporary)
-        let file = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        let written = unsafe file >= 0 && write(file, text, text.utf8.count) == text.utf8.count
-        let reason = errno
-        if file >= 0 { close(file) }
-        if written, unsafe rename(temporary, path) == 0 { return }
-        unsafe unlink(temporary)
-        if !warned {
-            warned = true
-            log.warning(
-                "Token cannot be taken over by the next start",
-                metadata: [
-                    "path": "\(path)", "reason": "errno \(reason)",
-                    "remedy": "Make the state directory writable for the agent",
-                ])
+        do throws(SystemFault) {
+            let file = try Descriptor(
+                unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600), "create", temporary
+            )
+            let count = unsafe write(file.number, text, text.utf8.count)
+            guard count == text.utf8.count else {
+                throw SystemFault("write", temporary, number: count < 0 ? errno : ENOSPC)
+            }
+            guard unsafe rename(temporary, path) == 0 else { throw SystemFault("rename", path) }
+        } catch {
+            unsafe unlink(temporary)
+            throw error
         }
+    }
+
+    private func warn(_ fault: SystemFault) {
+        guard !warned else { return }
+        warned = true
+        log.warning(
+            "Token cannot be taken over by the next start",
+            metadata: [
+                "reason": "\(fault.observed)", "remedy": "Make the state directory writable for the agent",
+            ])
     }
 
     private func path(of tokenName: String) -> String {

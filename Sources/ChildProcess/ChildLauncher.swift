@@ -6,6 +6,7 @@ package import Diagnosis
 internal import Dispatch
 package import EventLoop
 internal import Glibc
+internal import SystemCalls
 
 /// Starts children and sees them through to their end.
 package struct ChildLauncher: Sendable {
@@ -35,60 +36,50 @@ package struct ChildLauncher: Sendable {
     }
 }
 
-/// A child that runs, and what the agent holds of it: descriptors to be closed by ``close()``.
+/// A child that runs, and what the agent holds of it.
 struct StartedChild: Sendable {
     let process: pid_t
     /// Readable once the child has ended.
-    let ending: Int32
-    let output: Int32
-    let error: Int32
+    let ending: CarriedDescriptor
+    let output: CarriedDescriptor
+    let error: CarriedDescriptor
 
     init(_ command: ChildCommand) throws(AgentError) {
         guard !command.arguments.isEmpty, !command.arguments.contains(where: { $0.utf8.contains(0) }) else {
             throw AgentError(.commandFailed, "a command is empty or holds a NUL character")
         }
-        let output = try Pipe(command)
-        let error = try Pipe(command)
-        let process: pid_t
-        do throws(StartFault) {
+        do throws(SystemFault) {
+            let output = try Pipe()
+            let error = try Pipe()
             process = try Self.spawn(command, output: output.writeEnd, error: error.writeEnd)
+            ending = CarriedDescriptor(try Self.ending(of: process))
+            self.output = CarriedDescriptor(output.takeReadEnd())
+            self.error = CarriedDescriptor(error.takeReadEnd())
         } catch {
-            // SAFETY: strerror returns a static or thread-local string that ends with NUL.
-            let words = unsafe String(cString: strerror(error.number))
-            throw AgentError(
-                .commandFailed, "\(command.program) cannot be started: \(words)",
-                remedy: "Check the path, the execute permission and the interpreter")
+            throw command.cannotStart(error)
         }
-        let ending = vta_pidfd_open(process)
-        guard ending >= 0 else {
-            let number = errno
-            kill(-process, SIGKILL)
-            // SAFETY: no status is asked for.
-            _ = waitpid(process, nil, 0)
-            throw AgentError(
-                .commandFailed, "the end of \(command.program) cannot be watched (errno \(number))",
-                remedy: number == ENOSYS ? "Use Linux 5.3 or newer" : "Raise LimitNOFILE")
-        }
-        self.process = process
-        self.ending = ending
-        self.output = output.takeReadEnd()
-        self.error = error.takeReadEnd()
     }
 
-    /// An error number of the C library.
-    private struct StartFault: Error {
-        let number: Int32
-
-        static func check(_ number: Int32) throws(StartFault) {
-            guard number == 0 else { throw StartFault(number: number) }
+    /// Kills and reaps the child where its end cannot be watched.
+    private static func ending(of process: pid_t) throws(SystemFault) -> Descriptor {
+        do throws(SystemFault) {
+            return try Descriptor(vta_pidfd_open(process), "pidfd_open", "(child)")
+        } catch {
+            kill(-process, SIGKILL)
+            _ = waitpid(process, nil, 0)
+            throw error
         }
+    }
+
+    private static func check(_ call: String, _ number: Int32) throws(SystemFault) {
+        guard number == 0 else { throw SystemFault(call, "(child)", number: number) }
     }
 
     /// The child has an empty signal mask, default dispositions, a process group of its own, no input, and no descriptor
     /// but its three.
     private static func spawn(
-        _ command: ChildCommand, output: Int32, error: Int32
-    ) throws(StartFault) -> pid_t {
+        _ command: ChildCommand, output: borrowing Descriptor, error: borrowing Descriptor
+    ) throws(SystemFault) -> pid_t {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
         var signals = sigset_t()
@@ -100,17 +91,22 @@ struct StartedChild: Sendable {
             unsafe posix_spawn_file_actions_destroy(&actions)
             unsafe posix_spawnattr_destroy(&attributes)
         }
-        try StartFault.check(unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0))
-        try StartFault.check(unsafe posix_spawn_file_actions_adddup2(&actions, output, 1))
-        try StartFault.check(unsafe posix_spawn_file_actions_adddup2(&actions, error, 2))
-        try StartFault.check(unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3))
+        try check(
+            "posix_spawn_file_actions_addopen",
+            unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0))
+        try check(
+            "posix_spawn_file_actions_adddup2", unsafe posix_spawn_file_actions_adddup2(&actions, output.number, 1))
+        try check(
+            "posix_spawn_file_actions_adddup2", unsafe posix_spawn_file_actions_adddup2(&actions, error.number, 2))
+        try check(
+            "posix_spawn_file_actions_addclosefrom_np", unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3))
         unsafe sigemptyset(&signals)
-        try StartFault.check(unsafe posix_spawnattr_setsigmask(&attributes, &signals))
+        try check("posix_spawnattr_setsigmask", unsafe posix_spawnattr_setsigmask(&attributes, &signals))
         unsafe sigfillset(&signals)
-        try StartFault.check(unsafe posix_spawnattr_setsigdefault(&attributes, &signals))
-        try StartFault.check(unsafe posix_spawnattr_setpgroup(&attributes, 0))
+        try check("posix_spawnattr_setsigdefault", unsafe posix_spawnattr_setsigdefault(&attributes, &signals))
+        try check("posix_spawnattr_setpgroup", unsafe posix_spawnattr_setpgroup(&attributes, 0))
         let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
-        try StartFault.check(unsafe posix_spawnattr_setflags(&attributes, Int16(flags)))
+        try check("posix_spawnattr_setflags", unsafe posix_spawnattr_setflags(&attributes, Int16(flags)))
         let environment = command.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let number = unsafe withCStrings(command.arguments) { arguments in
             unsafe withCStrings(environment) { environment in
@@ -118,37 +114,44 @@ struct StartedChild: Sendable {
                 return unsafe posix_spawnp(&process, program, &actions, &attributes, arguments, environment)
             }
         }
-        try StartFault.check(number)
+        try check("posix_spawn", number)
         return process
     }
 }
 
-/// A pipe whose ends are closed unless taken.
+/// A pipe of which children inherit neither end, and whose reading does not block.
 private struct Pipe: ~Copyable {
-    private let readEnd: Int32
-    let writeEnd: Int32
+    private let readEnd: Descriptor
+    let writeEnd: Descriptor
 
-    init(_ command: ChildCommand) throws(AgentError) {
+    init() throws(SystemFault) {
         var ends: [Int32] = [-1, -1]
         // SAFETY: the kernel writes two numbers into an array of two.
-        guard unsafe vta_pipe(&ends) == 0 else {
-            throw AgentError(
-                .commandFailed, "no pipe for \(command.program): errno \(errno)", remedy: "Raise LimitNOFILE")
-        }
-        (readEnd, writeEnd) = (ends[0], ends[1])
+        let result = unsafe vta_pipe(&ends)
+        let first = try Descriptor(result < 0 ? result : ends[0], "pipe2", "(child)")
+        let second = try Descriptor(ends[1], "pipe2", "(child)")
+        readEnd = first
+        writeEnd = second
     }
 
-    /// The caller closes it.
-    consuming func takeReadEnd() -> Int32 {
-        let taken = readEnd
-        Glibc.close(writeEnd)
-        discard self
-        return taken
+    /// Closes the other end.
+    consuming func takeReadEnd() -> Descriptor {
+        readEnd
     }
+}
 
-    deinit {
-        Glibc.close(readEnd)
-        Glibc.close(writeEnd)
+extension ChildCommand {
+    /// The error where the child could not be started, or not be watched.
+    func cannotStart(_ fault: SystemFault) -> AgentError {
+        let remedy =
+            switch (fault.call, fault.number) {
+            case ("pidfd_open", ENOSYS): "Use Linux 5.3 or newer"
+            case ("posix_spawn", _) where !fault.isOfLimits:
+                "Check the path, the execute permission and the interpreter"
+            default: fault.limitRemedy
+            }
+        return AgentError(
+            .commandFailed, "\(program) cannot be started: \(fault.call): \(fault.words)", remedy: remedy)
     }
 }
 

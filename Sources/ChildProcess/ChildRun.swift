@@ -5,6 +5,7 @@ internal import Crypto
 internal import Diagnosis
 internal import EventLoop
 private import Glibc
+internal import SystemCalls
 internal import Timekeeping
 
 /// Sees one child through. Lives on the event loop.
@@ -17,7 +18,9 @@ actor ChildRun {
 
     private let child: StartedChild
     private let command: ChildCommand
-    private var watches: [Watch] = []
+    private var ending: Watch?
+    /// Of standard output and standard error; nil once nobody writes there any more.
+    private var pipes: [Watch?] = [nil, nil]
     private var alarm: Alarm?
     private var outputs = [Output(), Output()]
     private var stopping: AgentError?
@@ -46,11 +49,15 @@ actor ChildRun {
     func outcome() async -> Result<ChildOutcome, AgentError> {
         await withCheckedContinuation { continuation in
             self.continuation = continuation
-            watches = [
-                loop.watch(child.ending, for: .readable) { _ in self.assumeIsolated { $0.end() } },
-                loop.watch(child.output, for: .readable) { _ in self.assumeIsolated { $0.read(0) } },
-                loop.watch(child.error, for: .readable) { _ in self.assumeIsolated { $0.read(1) } },
-            ]
+            do throws(SystemFault) {
+                ending = try watch(child.ending) { $0.end() }
+                pipes = [try watch(child.output) { $0.read(0) }, try watch(child.error) { $0.read(1) }]
+            } catch {
+                // It runs, and its end or its output would be missed: it does not go on.
+                stopping = command.cannotStart(error)
+                kill(-child.process, SIGKILL)
+                if ending == nil { lookForEnd() }
+            }
             if stopping == nil {
                 alarm = loop.schedule(at: loop.now + command.timeout) {
                     self.assumeIsolated { run in
@@ -69,20 +76,28 @@ actor ChildRun {
         stop(AgentError(.cancelled, "\(command.program) was called off"))
     }
 
+    private func watch(
+        _ carried: CarriedDescriptor, _ handler: @escaping @Sendable (isolated ChildRun) -> Void
+    ) throws(SystemFault) -> Watch? {
+        guard let descriptor = carried.take() else { return nil }
+        return try loop.watch(descriptor, for: .readable) { _ in self.assumeIsolated { handler($0) } }
+    }
+
     // MARK: Output
 
     private func read(_ index: Int) {
-        let descriptor = index == 0 ? child.output : child.error
+        guard let pipe = pipes[index] else { return }
         // A child that never stops talking must not keep the queue: the rest is for the next turn.
         for _ in 0..<16 {
             var buffer = [UInt8](repeating: 0, count: 4_096)
             let count = unsafe buffer.withUnsafeMutableBytes { bytes in
                 // SAFETY: the kernel writes at most the bytes that the buffer has.
-                unsafe Glibc.read(descriptor, bytes.baseAddress, bytes.count)
+                unsafe Glibc.read(pipe.number, bytes.baseAddress, bytes.count)
             }
             if count < 0 { return }
             if count == 0 {
-                loop.unwatch(watches[index + 1])
+                pipe.end()
+                pipes[index] = nil
                 return
             }
             let kept = min(count, command.outputLimit - outputs[index].count)
@@ -111,6 +126,14 @@ actor ChildRun {
         alarm = loop.schedule(at: loop.now + Self.grace) { self.assumeIsolated { body($0) } }
     }
 
+    /// For a child whose end nothing tells.
+    private func lookForEnd() {
+        schedule { run in
+            run.end()
+            if !run.hasEnded { run.lookForEnd() }
+        }
+    }
+
     /// The child has ended. What it wrote is in the pipes already; what children of its own may still write is not waited for.
     private func end() {
         // While the child is not yet reaped its number is the group's and nobody else's.
@@ -118,21 +141,29 @@ actor ChildRun {
         var status: Int32 = 0
         // SAFETY: the kernel writes one number. The child has ended, so this does not wait.
         let reaped = unsafe waitpid(child.process, &status, WNOHANG)
+        let problem = errno
         if reaped == 0 { return }
         hasEnded = true
         read(0)
         read(1)
-        for watch in watches { loop.unwatch(watch) }
-        for descriptor in [child.ending, child.output, child.error] { close(descriptor) }
+        closeAll()
         if let alarm { loop.cancel(alarm) }
         if let stopping {
             answer(.failure(stopping))
         } else if reaped < 0 {
             answer(
-                .failure(AgentError(.internalFault, "the exit status of \(command.program) is lost: errno \(errno)")))
+                .failure(
+                    AgentError(
+                        .internalFault, "the exit status of \(command.program) is lost: \(errorText(problem))")))
         } else {
             answer(.success(outcome(of: vta_exit_status(status))))
         }
+    }
+
+    private func closeAll() {
+        ending?.end()
+        for pipe in pipes { pipe?.end() }
+        (ending, pipes) = (nil, [nil, nil])
     }
 
     private func outcome(of code: Int32) -> ChildOutcome {

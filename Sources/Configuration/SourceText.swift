@@ -3,6 +3,7 @@
 private import CLinux
 package import Diagnosis
 private import Glibc
+private import SystemCalls
 
 /// A text file of bounded size.
 package struct SourceText: Sendable {
@@ -26,45 +27,53 @@ package struct SourceText: Sendable {
 
     /// Throws `fileUnreadable`, and `configurationInvalid` for what is no file or too long.
     package init(readingFrom path: String) throws(AgentError) {
-        // Not blocking, so that a FIFO without a writer is refused instead of waited for.
-        // SAFETY: the path is lent for the call only.
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw Self.unreadable(path) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else { throw Self.unreadable(path) }
-        guard status.st_mode & S_IFMT == S_IFREG else {
+        let content: (bytes: [UInt8], mode: mode_t)?
+        do throws(SystemFault) {
+            content = try Self.regularFile(path)
+        } catch {
+            throw Self.unreadable(error)
+        }
+        guard let content else {
             throw AgentError(
                 .configurationInvalid, "\(path) is not a regular file", remedy: "Name the configuration file itself")
         }
-        let tooLong = AgentError(
-            .configurationInvalid, "\(path) is longer than 1 MiB",
-            remedy: "Is it the configuration? Spread many tokens over several files and processes")
-        guard status.st_size <= Self.sizeLimit else { throw tooLong }
-        var content: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            // SAFETY: the kernel writes at most `chunk.count` bytes into the array and says how many.
-            let count = unsafe read(descriptor, &chunk, chunk.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw Self.unreadable(path) }
-            if count == 0 { break }
-            content.append(contentsOf: chunk[..<count])
-            guard content.count <= Self.sizeLimit else { throw tooLong }
+        guard content.bytes.count <= Self.sizeLimit else {
+            throw AgentError(
+                .configurationInvalid, "\(path) is longer than 1 MiB",
+                remedy: "Is it the configuration? Spread many tokens over several files and processes")
         }
-        self.init(path: path, bytes: content, isWritableByOthers: status.st_mode & (S_IWGRP | S_IWOTH) != 0)
+        self.init(path: path, bytes: content.bytes, isWritableByOthers: content.mode & (S_IWGRP | S_IWOTH) != 0)
     }
 
-    private static func unreadable(_ path: String) -> AgentError {
+    /// At least one byte more than ``sizeLimit`` of what is longer; nil: it is no regular file.
+    private static func regularFile(_ path: String) throws(SystemFault) -> (bytes: [UInt8], mode: mode_t)? {
+        // Not blocking, so that a FIFO without a writer is refused instead of waited for.
+        // SAFETY: the path is lent for the call only.
+        let file = try Descriptor(unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "read", path)
+        var status = stat()
+        // SAFETY: the kernel fills `status` before the call returns.
+        guard unsafe fstat(file.number, &status) == 0 else { throw SystemFault("read", path) }
+        guard status.st_mode & S_IFMT == S_IFREG else { return nil }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while bytes.count <= sizeLimit {
+            // SAFETY: the kernel writes at most `chunk.count` bytes into the array and says how many.
+            let count = retryingOnSignal { unsafe read(file.number, &chunk, chunk.count) }
+            guard count >= 0 else { throw SystemFault("read", path) }
+            if count == 0 { break }
+            bytes.append(contentsOf: chunk[..<count])
+        }
+        return (bytes, status.st_mode)
+    }
+
+    private static func unreadable(_ fault: SystemFault) -> AgentError {
         let remedy =
-            switch errno {
+            switch fault.number {
             case ENOENT: "Name the configuration with --config FILE; config.example.json is one to begin with"
             case EACCES: "Let the agent's user read it"
-            default: ""
+            default: fault.limitRemedy
             }
-        // SAFETY: strerror gives a NUL-terminated string; it is copied before anything else can call it on this thread.
-        return AgentError(
-            .fileUnreadable, "cannot read \(path): \(unsafe String(cString: strerror(errno)))", remedy: remedy)
+        return AgentError(.fileUnreadable, "cannot read \(fault.subject): \(fault.words)", remedy: remedy)
     }
 
     /// `config.json:12:5`: line and column count from 1, columns in characters.

@@ -3,10 +3,11 @@
 // One epoll set of our own, watched by one Dispatch source, holds every descriptor. A Dispatch source for each descriptor
 // would lose events when libcurl closes a socket and the number is used again at once.
 
-private import CLinux
+internal import CLinux
 package import Diagnosis
 package import Dispatch
-private import Glibc
+internal import Glibc
+package import SystemCalls
 package import Timekeeping
 
 /// What to wait for on a descriptor, and what came.
@@ -23,15 +24,9 @@ package struct Readiness: OptionSet, Sendable {
     package static let failed = Readiness(rawValue: EPOLLERR.rawValue)
 
     /// The kernel's events, its two kinds of failure as one.
-    fileprivate init(events: UInt32) {
+    init(events: UInt32) {
         rawValue = events & EPOLLHUP.rawValue == 0 ? events : events | EPOLLERR.rawValue
     }
-}
-
-/// Names one watched descriptor.
-package struct Watch: Hashable, Sendable {
-    fileprivate let identifier: UInt64
-    fileprivate let descriptor: Int32
 }
 
 /// The agent's queue, its executor and its clocks.
@@ -41,44 +36,33 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     /// Serial and without a target: a target, or any global queue, costs a wake-up each second.
     package let queue: DispatchQueue
     private let key = DispatchSpecificKey<ObjectIdentifier>()
-    private let epoll: Int32
-    private let timer: Int32
+    private let kernel: KernelSide
     private let source: any DispatchSourceRead
 
     // Touched on `queue` only.
     private var handlers: [UInt64: @Sendable (Readiness) -> Void] = [:]
-    private var lastWatch: UInt64 = 0
+    private var lastIdentifier: UInt64 = 0
     private var alarms = AlarmQueue()
     private var armedFor: Instant?
 
     /// Throws `internalFault` where the kernel has no descriptor left.
     package init(label: String) throws(AgentError) {
         queue = DispatchQueue(label: label)
-        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-        timer = timerfd_create(CLOCK_BOOTTIME, Int32(TFD_NONBLOCK | TFD_CLOEXEC))
-        guard epoll >= 0, timer >= 0 else {
-            let code = errno
-            close(epoll)
-            close(timer)
+        do throws(SystemFault) {
+            kernel = try KernelSide()
+        } catch {
             throw AgentError(
-                .internalFault, "no descriptor for the event loop: errno \(code)", remedy: "Raise LimitNOFILE")
+                .internalFault, "no event loop: \(error.observed)", remedy: error.limitRemedy)
         }
-        source = DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue)
+        source = DispatchSource.makeReadSource(fileDescriptor: kernel.epoll.number, queue: queue)
         queue.setSpecific(key: key, value: ObjectIdentifier(self))
         source.setEventHandler { [weak self] in self?.drain() }
+        // Dispatch watches the set until it has cancelled the source; only then may its number be another's.
+        source.setCancelHandler { [kernel] in withExtendedLifetime(kernel) {} }
         source.activate()
-        queue.async { [weak self] in
-            guard let self else { return }
-            _ = watch(timer, for: .readable) { [weak self] _ in self?.timerFired() }
-        }
     }
 
     deinit {
-        let (epoll, timer) = (epoll, timer)
-        source.setCancelHandler {
-            close(timer)
-            close(epoll)
-        }
         source.cancel()
     }
 
@@ -89,50 +73,56 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
 
     // MARK: Descriptors
 
-    /// Calls `handler` whenever `descriptor` is ready, until ``unwatch(_:)``. On the queue only. The descriptor stays the
-    /// caller's: unwatch it before closing it.
+    /// Calls `handler` whenever the descriptor is ready, until the watch ends, which owns it from now on. On the queue only.
+    ///
+    /// Throws what the kernel says: no memory, no more watches for this user, nothing that can be watched. The descriptor
+    /// is closed then.
     package func watch(
-        _ descriptor: Int32, for interest: Readiness, handler: @escaping @Sendable (Readiness) -> Void
-    ) -> Watch {
-        dispatchPrecondition(condition: .onQueue(queue))
-        lastWatch += 1
-        let watch = Watch(identifier: lastWatch, descriptor: descriptor)
-        handlers[watch.identifier] = handler
-        control(EPOLL_CTL_ADD, watch, interest)
-        return watch
+        _ descriptor: consuming Descriptor, for interest: Readiness, handler: @escaping @Sendable (Readiness) -> Void
+    ) throws(SystemFault) -> Watch {
+        let number = descriptor.number
+        let identifier = try register(number, interest, handler)
+        return Watch(identifier, owning: descriptor, in: self)
     }
 
-    package func change(_ watch: Watch, to interest: Readiness) {
-        dispatchPrecondition(condition: .onQueue(queue))
-        control(EPOLL_CTL_MOD, watch, interest)
+    /// The same for a descriptor that somebody else owns, such as libcurl: the watch is to be ended before it is closed.
+    package func watch(
+        borrowed number: Int32, for interest: Readiness, handler: @escaping @Sendable (Readiness) -> Void
+    ) throws(SystemFault) -> Watch {
+        Watch(try register(number, interest, handler), borrowing: number, in: self)
     }
 
-    package func unwatch(_ watch: Watch) {
+    private func register(
+        _ number: Int32, _ interest: Readiness, _ handler: @escaping @Sendable (Readiness) -> Void
+    ) throws(SystemFault) -> UInt64 {
         dispatchPrecondition(condition: .onQueue(queue))
-        guard handlers.removeValue(forKey: watch.identifier) != nil else { return }
-        control(EPOLL_CTL_DEL, watch, [])
+        lastIdentifier += 1
+        try kernel.watch(number, as: lastIdentifier, for: interest)
+        handlers[lastIdentifier] = handler
+        return lastIdentifier
     }
 
-    private func control(_ operation: Int32, _ watch: Watch, _ interest: Readiness) {
-        var event = unsafe epoll_event()
-        unsafe event.events = interest.rawValue
-        unsafe event.data.u64 = watch.identifier
-        // SAFETY: the kernel copies `event` before the call returns.
-        let result = unsafe epoll_ctl(epoll, operation, watch.descriptor, &event)
-        // A descriptor closed by its owner has left the set already; anything else is our own fault.
-        precondition(result == 0 || operation == EPOLL_CTL_DEL, "epoll_ctl \(operation) failed: errno \(errno)")
+    /// For ``Watch`` alone.
+    func change(_ number: Int32, as identifier: UInt64, to interest: Readiness) throws(SystemFault) {
+        dispatchPrecondition(condition: .onQueue(queue))
+        try kernel.change(number, as: identifier, to: interest)
+    }
+
+    /// For ``Watch`` alone. From any thread: off the queue, a handler whose event has been fetched may still be called.
+    func forget(_ number: Int32, as identifier: UInt64) {
+        kernel.forget(number)
+        if isCurrent {
+            handlers[identifier] = nil
+        } else {
+            queue.async { self.handlers[identifier] = nil }
+        }
     }
 
     private func drain() {
-        unsafe withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { events in
-            // SAFETY: the kernel writes at most 64 events into the 64 that were allocated, and says how many.
-            let count = unsafe epoll_wait(epoll, events.baseAddress, 64, 0)
-            guard count > 0 else { return }
-            for index in 0..<Int(count) {
-                let event = unsafe events[index]
-                // A handler before this one in the batch may have unwatched it.
-                unsafe handlers[event.data.u64]?(Readiness(events: event.events))
-            }
+        kernel.ready { identifier, readiness in
+            if identifier == KernelSide.timerIdentifier { return timerFired() }
+            // A handler before this one in the batch may have ended its watch.
+            handlers[identifier]?(readiness)
         }
     }
 
@@ -164,8 +154,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     }
 
     private func timerFired() {
-        var expirations: UInt64 = 0
-        _ = unsafe read(timer, &expirations, MemoryLayout<UInt64>.size)
+        kernel.acknowledgeTimer()
         armedFor = nil
         let due = now
         while let body = alarms.popDue(at: due) { body() }
@@ -175,15 +164,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     private func rearm() {
         guard alarms.earliest != armedFor else { return }
         armedFor = alarms.earliest
-        var setting = itimerspec()
-        if let moment = armedFor {
-            // Zero would disarm; a moment in the past rings at once.
-            let nanoseconds = max(1, moment.nanoseconds)
-            setting.it_value = timespec(
-                tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
-        }
-        // SAFETY: the kernel copies `setting` before the call returns; nil asks for no old value.
-        unsafe timerfd_settime(timer, Int32(TFD_TIMER_ABSTIME), &setting, nil)
+        kernel.setTimer(armedFor)
     }
 
     // MARK: Executor

@@ -6,6 +6,7 @@
 private import CLibcurl
 internal import Dispatch
 internal import EventLoop
+internal import SystemCalls
 internal import Timekeeping
 
 /// Runs transfers and keeps connections for the next ones. Touched on the loop's queue only.
@@ -40,20 +41,25 @@ internal import Timekeeping
         // No transfer is left, so libcurl watches nothing; its idle connections are closed here.
         unsafe vta_multi_set_socket(multi, nil, nil)
         unsafe vta_multi_set_timer(multi, nil, nil)
-        for watch in watches.values { loop.unwatch(watch) }
+        for watch in watches.values { watch.end() }
         if let alarm { loop.cancel(alarm) }
         unsafe curl_multi_cleanup(multi)
     }
 
     var isIdle: Bool { unsafe transfers.isEmpty }
 
-    /// Starts a transfer. Its `finished` is called on the queue, after this call has returned.
-    func start(_ transfer: Transfer) {
+    /// Starts a transfer. Its `finished` is called on the queue, after this call has returned. Throws where libcurl has
+    /// no memory for it.
+    func start(_ transfer: Transfer) throws(HTTPFailure) {
         dispatchPrecondition(condition: .onQueue(loop.queue))
         unsafe transfers[transfer.handle.pointer] = transfer
         // SAFETY: both handles live; `transfers` holds the easy one until it is removed.
         let code = unsafe curl_multi_add_handle(multi, transfer.handle.pointer)
-        precondition(code == CURLM_OK, "curl_multi_add_handle: \(code.rawValue)")
+        guard code == CURLM_OK else {
+            unsafe transfers[transfer.handle.pointer] = nil
+            let words = unsafe String(cString: curl_multi_strerror(code))
+            throw HTTPFailure(.other, "the request to \(transfer.peer) cannot begin: \(words)", maybeSent: false)
+        }
     }
 
     /// Ends a transfer at once. `finished` is not called any more.
@@ -80,11 +86,12 @@ internal import Timekeeping
         }
     }
 
-    fileprivate func watch(_ socket: Int32, for interest: Readiness) {
+    /// Throws where the kernel refuses.
+    fileprivate func watch(_ socket: Int32, for interest: Readiness) throws(SystemFault) {
         if let watch = watches[socket] {
-            loop.change(watch, to: interest)
+            try watch.change(to: interest)
         } else {
-            watches[socket] = loop.watch(socket, for: interest) { [weak self] ready in
+            watches[socket] = try loop.watch(borrowed: socket, for: interest) { [weak self] ready in
                 var events: Int32 = 0
                 if ready.contains(.readable) { events |= CURL_CSELECT_IN }
                 if ready.contains(.writable) { events |= CURL_CSELECT_OUT }
@@ -96,7 +103,20 @@ internal import Timekeeping
     }
 
     fileprivate func unwatch(_ socket: Int32) {
-        if let watch = watches.removeValue(forKey: socket) { loop.unwatch(watch) }
+        watches.removeValue(forKey: socket)?.end()
+    }
+
+    /// A transfer whose socket cannot be watched would wait for ever. It ends once libcurl has returned from its callback.
+    fileprivate func end(_ easy: UnsafeMutableRawPointer?, for fault: SystemFault) {
+        guard let easy = unsafe easy, let transfer = unsafe transfers[easy] else { return }
+        transfer.refuse(fault)
+        loop.queue.async { [weak self] in
+            guard let self else { return }
+            for transfer in unsafe transfers.values.filter({ $0.isRefused }) {
+                abandon(transfer)
+                transfer.end(with: CURLE_ABORTED_BY_CALLBACK)
+            }
+        }
     }
 
     /// Negative: no alarm.
@@ -119,12 +139,17 @@ private func socketWanted(
     guard let context = unsafe context else { return 0 }
     // SAFETY: the context is the pool that set this callback and lives.
     let pool = unsafe Unmanaged<ConnectionPool>.fromOpaque(context).takeUnretainedValue()
-    switch what {
-    case CURL_POLL_IN: pool.watch(socket, for: .readable)
-    case CURL_POLL_OUT: pool.watch(socket, for: .writable)
-    case CURL_POLL_INOUT: pool.watch(socket, for: [.readable, .writable])
-    case CURL_POLL_REMOVE: pool.unwatch(socket)
-    default: break
+    do throws(SystemFault) {
+        switch what {
+        case CURL_POLL_IN: try pool.watch(socket, for: .readable)
+        case CURL_POLL_OUT: try pool.watch(socket, for: .writable)
+        case CURL_POLL_INOUT: try pool.watch(socket, for: [.readable, .writable])
+        case CURL_POLL_REMOVE: pool.unwatch(socket)
+        default: break
+        }
+    } catch {
+        // To tell libcurl would end every other transfer too.
+        unsafe pool.end(easy, for: error)
     }
     return 0
 }

@@ -27,13 +27,11 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
         self.loop = loop
         self.log = log
         self.idleTime = idleTime
-        _ = Self.libraryReady
+        _ = Self.libraryStart
     }
 
-    private static let libraryReady: Void = {
-        let code = vta_global_init()
-        precondition(code == CURLE_OK, "libcurl cannot start: code \(code.rawValue)")
-    }()
+    /// Once for the process. Not in order where memory is lacking or OpenSSL's configuration file is broken.
+    private static let libraryStart = vta_global_init()
 
     package func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
         dispatchPrecondition(condition: .onQueue(loop.queue))
@@ -139,6 +137,10 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
         if let idleAlarm { loop.cancel(idleAlarm) }
         idleAlarm = nil
         if let pool { return pool }
+        guard Self.libraryStart == CURLE_OK else {
+            let words = unsafe String(cString: curl_easy_strerror(Self.libraryStart))
+            throw HTTPFailure(.other, "libcurl cannot start: \(words)", maybeSent: false)
+        }
         guard let fresh = ConnectionPool(loop: loop) else {
             throw HTTPFailure(.other, "no memory for connections", maybeSent: false)
         }

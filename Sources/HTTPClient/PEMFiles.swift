@@ -3,6 +3,7 @@
 private import COpenSSL
 internal import Crypto
 private import Glibc
+private import SystemCalls
 
 /// PEM files of one role, read whole.
 enum PEMFiles {
@@ -35,15 +36,12 @@ enum PEMFiles {
     /// Takes the directory's files, whatever they are called: hashed by `openssl rehash` or not, a mounted ConfigMap's
     /// included. Files without a certificate, and those that cannot be read, are passed over. Nil, or what went wrong.
     private static func append(certificatesIn directory: String, to all: inout SecretBuffer) -> String? {
-        guard let listing = unsafe opendir(directory) else { return errnoText() }
-        defer { unsafe closedir(listing) }
-        var names: [String] = []
-        while let entry = unsafe readdir(listing), names.count < entryLimit {
-            // SAFETY: the entry is valid until the next readdir, and its name ends with NUL.
-            unsafe names.append(
-                withUnsafeBytes(of: entry.pointee.d_name) {
-                    unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-                })
+        let names: [String]
+        do throws(SystemFault) {
+            let listing = try Descriptor(unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", directory)
+            names = try listing.names(limit: entryLimit, path: directory)
+        } catch {
+            return error.words
         }
         var seen: Set<FileIdentity> = []
         let before = all.count
@@ -61,16 +59,20 @@ enum PEMFiles {
     /// Nil, or what went wrong.
     private static func append(_ path: String, to content: inout SecretBuffer) -> String? {
         // Non-blocking: a FIFO without a writer must not hold up the queue.
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return errnoText() }
-        defer { close(descriptor) }
+        let file: Descriptor
+        do throws(SystemFault) {
+            file = try Descriptor(unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path)
+        } catch {
+            return error.words
+        }
+        let number = file.number
         return unsafe withUnsafeTemporaryAllocation(byteCount: 16_384, alignment: 1) { part in
             defer { unsafe OPENSSL_cleanse(part.baseAddress, part.count) }
             while true {
                 // SAFETY: the kernel writes at most as many bytes as `part` has.
-                let count = unsafe Glibc.read(descriptor, part.baseAddress, part.count)
+                let count = unsafe Glibc.read(number, part.baseAddress, part.count)
                 if count == 0 { return content.count > 0 ? nil : "it is empty" }
-                if count < 0 { return errnoText() }
+                if count < 0 { return errorText(errno) }
                 guard unsafe content.append(UnsafeRawBufferPointer(rebasing: part[..<count])) else {
                     return "it is longer than \(limit) bytes"
                 }
@@ -88,8 +90,4 @@ private struct FileIdentity: Hashable {
         guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
         (device, inode) = (status.st_dev, status.st_ino)
     }
-}
-
-private func errnoText() -> String {
-    unsafe String(cString: strerror(errno))
 }

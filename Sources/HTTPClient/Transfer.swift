@@ -2,6 +2,7 @@
 
 internal import CLibcurl
 internal import Crypto
+internal import SystemCalls
 
 /// One hop: a request to one URL and its reply. Owns the easy handle and all that libcurl borrows. On the queue only.
 @safe final class Transfer {
@@ -19,7 +20,7 @@ internal import Crypto
     /// Whether the empty line that ends the head has come.
     private(set) var headIsComplete = false
     private var body: SecretBuffer
-    /// Why one of our own callbacks stopped the transfer.
+    /// Why we stopped the transfer ourselves.
     private var refusal: HTTPFailure?
 
     /// `finished` is called once, on the queue, unless the transfer is abandoned.
@@ -57,6 +58,15 @@ internal import Crypto
         } else {
             finished(.success(self))
         }
+    }
+
+    var isRefused: Bool { refusal != nil }
+
+    /// It cannot go on, for the kernel does not let its socket be watched.
+    func refuse(_ fault: SystemFault) {
+        refusal = HTTPFailure(
+            .other, "the connection to \(peer) cannot be watched: \(fault.observed) \(fault.limitRemedy)",
+            maybeSent: handle.wasConnected)
     }
 
     fileprivate func take(body bytes: UnsafeRawBufferPointer) -> Bool {

@@ -2,6 +2,7 @@
 
 internal import CLibcurl
 private import Glibc
+private import SystemCalls
 
 extension HTTPFailure {
     /// The failure of a transfer that libcurl ended with `code`.
@@ -80,6 +81,6 @@ extension EasyHandle {
     var systemError: Int32 { Int32(truncatingIfNeeded: number(CURLINFO_OS_ERRNO)) }
 
     var connectDetail: String {
-        systemError == 0 ? detail(CURLE_COULDNT_CONNECT) : unsafe String(cString: strerror(systemError))
+        systemError == 0 ? detail(CURLE_COULDNT_CONNECT) : errorText(systemError)
     }
 }

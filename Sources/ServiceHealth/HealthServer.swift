@@ -4,6 +4,7 @@ private import CLinux
 package import Diagnosis
 package import EventLoop
 private import Glibc
+private import SystemCalls
 private import Timekeeping
 
 /// Serves the ``HealthPage``s. Each connection carries one request and ends; strangers can hold no more than
@@ -14,52 +15,65 @@ package final class HealthServer: @unchecked Sendable {
     package static let mostConnections = 16
     package static let longestConnection: Duration = .seconds(5)
 
+    /// The port that was taken, where the address asked for any; nil for a unix socket.
+    package let port: UInt16?
+
+    private let address: ListenAddress
     private let loop: EventLoop
-    private let listener: ListeningSocket
     private let answer: @Sendable (HealthPage) -> HealthAnswer
-    private var watch: Watch?
-    private var connections: [Int32: HealthConnection] = [:]
+    /// Nil once it has stopped.
+    private var listener: Watch?
+    private var connections: [ObjectIdentifier: HealthConnection] = [:]
 
     /// `answer` is called on the loop's queue. Throws `configurationInvalid` where the address cannot be had.
     package init(
         at address: ListenAddress, on loop: EventLoop, answer: @escaping @Sendable (HealthPage) -> HealthAnswer
     ) throws(AgentError) {
+        self.address = address
         self.loop = loop
         self.answer = answer
-        listener = try ListeningSocket(address)
-        watch = loop.watch(listener.descriptor, for: .readable) { [weak self] _ in self?.accept() }
+        let socket = try address.listen()
+        port = address.port(of: socket)
+        do throws(SystemFault) {
+            listener = try loop.watch(socket, for: .readable) { [weak self] _ in self?.accept() }
+        } catch {
+            address.giveUp()
+            throw ListenAddress.unusable(error)
+        }
     }
 
-    /// The port that was taken, where the address asked for any; nil for a unix socket.
-    package var port: UInt16? { listener.port }
-
-    /// Ends every connection and gives the address up.
+    /// Ends every connection and gives the address up. The second time it does nothing.
     package func stop() {
-        if let watch { loop.unwatch(watch) }
-        watch = nil
+        guard let listener else { return }
+        listener.end()
+        self.listener = nil
+        address.giveUp()
         for connection in connections.values { connection.end() }
         connections = [:]
-        listener.close()
     }
 
     private func accept() {
+        guard let listener else { return }
         while connections.count < Self.mostConnections {
-            let descriptor = accept4(
-                listener.descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
-            guard descriptor >= 0 else {
-                // Out of descriptors: the listener stays readable, and to go on asking would spin.
-                if errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM { pause() }
+            do throws(SystemFault) {
+                let socket = try Descriptor(
+                    accept4(listener.number, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)),
+                    "accept4", "(health listener)")
+                let connection = try HealthConnection(socket, on: loop, answer: answer) { [weak self] connection in
+                    self?.ended(connection)
+                }
+                connections[ObjectIdentifier(connection)] = connection
+            } catch {
+                // For want of descriptors, memory or watches the listener stays readable, and to go on asking would spin.
+                if error.isOfLimits { pause() }
                 return
-            }
-            connections[descriptor] = HealthConnection(descriptor, on: loop, answer: answer) { [weak self] in
-                self?.ended(descriptor)
             }
         }
         listen(false)
     }
 
-    private func ended(_ descriptor: Int32) {
-        connections[descriptor] = nil
+    private func ended(_ connection: HealthConnection) {
+        connections[ObjectIdentifier(connection)] = nil
         if connections.count == Self.mostConnections - 1 { listen(true) }
     }
 
@@ -68,9 +82,9 @@ package final class HealthServer: @unchecked Sendable {
         _ = loop.schedule(at: loop.now + .seconds(1)) { [weak self] in self?.listen(true) }
     }
 
+    /// Where the kernel refuses even that, the listener does as before until it is asked for the next time.
     private func listen(_ listening: Bool) {
-        guard let watch else { return }
-        loop.change(watch, to: listening ? .readable : [])
+        try? listener?.change(to: listening ? .readable : [])
     }
 }
 
@@ -84,84 +98,83 @@ private final class HealthConnection: @unchecked Sendable {
         case lingering
     }
 
-    private let descriptor: Int32
     private let loop: EventLoop
     private let answer: @Sendable (HealthPage) -> HealthAnswer
-    private let whenEnded: @Sendable () -> Void
+    private let whenEnded: @Sendable (HealthConnection) -> Void
     private var phase = Phase.reading([])
+    /// Nil once it has ended.
     private var watch: Watch?
     private var deadline: Alarm?
 
     init(
-        _ descriptor: Int32, on loop: EventLoop, answer: @escaping @Sendable (HealthPage) -> HealthAnswer,
-        whenEnded: @escaping @Sendable () -> Void
-    ) {
-        self.descriptor = descriptor
+        _ socket: consuming Descriptor, on loop: EventLoop, answer: @escaping @Sendable (HealthPage) -> HealthAnswer,
+        whenEnded: @escaping @Sendable (HealthConnection) -> Void
+    ) throws(SystemFault) {
         self.loop = loop
         self.answer = answer
         self.whenEnded = whenEnded
-        watch = loop.watch(descriptor, for: .readable) { [weak self] readiness in self?.proceed(readiness) }
+        watch = try loop.watch(socket, for: .readable) { [weak self] _ in self?.proceed() }
         deadline = loop.schedule(at: loop.now + HealthServer.longestConnection) { [weak self] in self?.finish() }
     }
 
     /// Closes without telling the server.
     func end() {
-        guard let watch else { return }
-        loop.unwatch(watch)
-        self.watch = nil
+        watch?.end()
+        watch = nil
         if let deadline { loop.cancel(deadline) }
-        close(descriptor)
+        deadline = nil
     }
 
     private func finish() {
         guard watch != nil else { return }
         end()
-        whenEnded()
+        whenEnded(self)
     }
 
-    private func proceed(_ readiness: Readiness) {
+    private func proceed() {
+        guard let watch else { return }
         switch phase {
-        case .reading(let header): read(after: header)
-        case .writing(let rest): write(rest)
-        case .lingering: linger()
+        case .reading(let header): read(after: header, from: watch)
+        case .writing(let rest): write(rest, to: watch)
+        case .lingering: if received(from: watch) == nil { finish() }
         }
     }
 
-    private func received() -> ArraySlice<UInt8>? {
+    /// Nil: the peer is gone.
+    private func received(from watch: Watch) -> ArraySlice<UInt8>? {
         var chunk = [UInt8](repeating: 0, count: HealthRequest.longestHeader)
         // SAFETY: the kernel writes at most `chunk.count` bytes into the array.
-        let count = unsafe recv(descriptor, &chunk, chunk.count, 0)
+        let count = unsafe recv(watch.number, &chunk, chunk.count, 0)
         if count > 0 { return chunk[..<count] }
         return count < 0 && (errno == EAGAIN || errno == EINTR) ? [] : nil
     }
 
-    private func read(after header: [UInt8]) {
-        guard let more = received() else { return finish() }
+    private func read(after header: [UInt8], from watch: Watch) {
+        guard let more = received(from: watch) else { return finish() }
         let bytes = header + more
         phase = .reading(bytes)
         guard let reply = HealthRequest(bytes).reply(answer) else { return }
-        write(reply[...])
+        write(reply[...], to: watch)
     }
 
-    private func write(_ reply: ArraySlice<UInt8>) {
+    private func write(_ reply: ArraySlice<UInt8>, to watch: Watch) {
         // SAFETY: the kernel reads `reply.count` bytes that outlive the call. MSG_NOSIGNAL: the peer may be gone.
         let count = unsafe reply.withUnsafeBytes { bytes in
-            unsafe send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+            unsafe send(watch.number, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
         }
         if count < 0, errno != EAGAIN, errno != EINTR { return finish() }
         let rest = reply.dropFirst(max(0, count))
-        guard let watch else { return }
-        if rest.isEmpty {
-            phase = .lingering
-            shutdown(descriptor, Int32(SHUT_WR))
-            loop.change(watch, to: .readable)
-        } else {
-            phase = .writing(rest)
-            loop.change(watch, to: .writable)
+        do throws(SystemFault) {
+            if rest.isEmpty {
+                phase = .lingering
+                shutdown(watch.number, Int32(SHUT_WR))
+                try watch.change(to: .readable)
+            } else {
+                phase = .writing(rest)
+                try watch.change(to: .writable)
+            }
+        } catch {
+            finish()
         }
-    }
-
-    private func linger() {
-        if received() == nil { finish() }
     }
 }

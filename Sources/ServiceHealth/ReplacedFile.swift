@@ -3,6 +3,7 @@
 private import CLinux
 internal import Diagnosis
 private import Glibc
+private import SystemCalls
 
 /// A file whose content is replaced as a whole: a reader sees the old content or the new, never a part.
 ///
@@ -16,45 +17,47 @@ struct ReplacedFile {
 
     /// Readable by everyone: there is no secret in it. Throws `stateUnwritable`; the old content then stands.
     func replace(with text: String) throws(AgentError) {
-        let bytes = Array(text.utf8)
-        let descriptor = try created()
-        // umask does not apply to what the file is for.
-        var done = fchmod(descriptor, 0o644) == 0
-        // SAFETY: the kernel reads `bytes.count` bytes of an array that outlives the call.
-        done = unsafe done && write(descriptor, bytes, bytes.count) == bytes.count
-        let problem = errno
-        close(descriptor)
-        guard done else { throw discard("write", problem) }
-        guard unsafe rename(temporaryPath, path) == 0 else { throw discard("rename", errno) }
+        do throws(SystemFault) {
+            try write(Array(text.utf8))
+            guard unsafe rename(temporaryPath, path) == 0 else { throw SystemFault("rename", path) }
+        } catch {
+            unsafe unlink(temporaryPath)
+            throw unwritable(error)
+        }
     }
 
     /// Sets the time of last change to now. False where the file is gone.
     func touch() throws(AgentError) -> Bool {
         // SAFETY: nil means "now"; the path is copied by the kernel before the call returns.
         if unsafe utimensat(AT_FDCWD, path, nil, 0) == 0 { return true }
-        guard errno == ENOENT else { throw failure("touch", errno) }
+        guard errno == ENOENT else { throw unwritable(SystemFault("touch", path)) }
         return false
     }
 
-    /// The temporary file, open for writing. One of the same name is what a killed process of the same number left.
-    private func created() throws(AgentError) -> Int32 {
-        for _ in 1...2 {
-            let descriptor = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o644)
-            if descriptor >= 0 { return descriptor }
-            guard errno == EEXIST, unsafe unlink(temporaryPath) == 0 else { break }
+    private func write(_ bytes: [UInt8]) throws(SystemFault) {
+        let file = try created()
+        // umask does not apply to what the file is for.
+        guard fchmod(file.number, 0o644) == 0 else { throw SystemFault("chmod", temporaryPath) }
+        // SAFETY: the kernel reads `bytes.count` bytes of an array that outlives the call.
+        let count = unsafe Glibc.write(file.number, bytes, bytes.count)
+        guard count == bytes.count else {
+            throw SystemFault("write", path, number: count < 0 ? errno : ENOSPC)
         }
-        throw failure("create a file beside", errno)
     }
 
-    private func discard(_ action: String, _ problem: Int32) -> AgentError {
-        unsafe unlink(temporaryPath)
-        return failure(action, problem)
+    /// The temporary file, open for writing. One of the same name is what a killed process of the same number left.
+    private func created() throws(SystemFault) -> Descriptor {
+        let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+        var result = unsafe open(temporaryPath, flags, 0o644)
+        if result < 0, errno == EEXIST, unsafe unlink(temporaryPath) == 0 {
+            result = unsafe open(temporaryPath, flags, 0o644)
+        }
+        return try Descriptor(result, "create a file beside", path)
     }
 
-    private func failure(_ action: String, _ problem: Int32) -> AgentError {
-        let reason = unsafe String(cString: strerror(problem))
-        return AgentError(
-            .stateUnwritable, "cannot \(action) \(path): \(reason)",
+    private func unwritable(_ fault: SystemFault) -> AgentError {
+        AgentError(
+            .stateUnwritable, "cannot \(fault.call) \(fault.subject): \(fault.words)",
             remedy: "Make its directory exist and writable for the agent's user")
     }
 }

@@ -4,6 +4,7 @@ private import CLinux
 package import Diagnosis
 private import FoundationEssentials
 private import Glibc
+private import SystemCalls
 package import Timekeeping
 
 /// The status file's content. Fields may be added within a format; one that changes or goes makes a new format.
@@ -199,23 +200,24 @@ package struct StatusReading: Hashable, Sendable {
     /// Throws `fileUnreadable`: no such file, not a regular file, longer than ``StatusDocument/largestFile``, not a document.
     package init(path: String) throws(AgentError) {
         // O_NONBLOCK: a FIFO in its place must not make the reader wait.
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else {
-            let missing = errno == ENOENT
+        let file: Descriptor
+        do throws(SystemFault) {
+            file = try Descriptor(unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "read", path)
+        } catch {
             throw AgentError(
-                .fileUnreadable, "cannot read the status file \(path): \(unsafe String(cString: strerror(errno)))",
-                remedy: missing ? "Is the agent running, and is this the status_file of its configuration?" : "")
+                .fileUnreadable, "cannot read the status file \(path): \(error.words)",
+                remedy: error.number == ENOENT
+                    ? "Is the agent running, and is this the status_file of its configuration?" : "")
         }
-        defer { close(descriptor) }
         var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+        guard unsafe fstat(file.number, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
             status.st_size <= StatusDocument.largestFile
         else {
             throw AgentError(.fileUnreadable, "\(path) is not a file of at most \(StatusDocument.largestFile) bytes")
         }
         var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
         // SAFETY: the kernel writes at most `bytes.count` bytes into the array.
-        let count = unsafe read(descriptor, &bytes, bytes.count)
+        let count = unsafe read(file.number, &bytes, bytes.count)
         document = try StatusDocument(json: Array(bytes.prefix(max(0, count))), from: path)
         heartbeat = WallTime(
             nanosecondsSince1970: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))

@@ -3,9 +3,9 @@
 // One for all sinks: the kernel grants a user 128 of them, shared with every other program of that user.
 
 internal import CLinux
-private import Dispatch
 internal import EventLoop
 internal import Glibc
+internal import SystemCalls
 
 /// Watches directories and files. Lives on the event loop.
 actor DirectoryWatcher {
@@ -30,7 +30,8 @@ actor DirectoryWatcher {
     nonisolated let loop: EventLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
-    private nonisolated let descriptor: Int32
+    /// Used from any thread.
+    private nonisolated let inotify: Descriptor
     private var watch: Watch?
     private var handlers: [Subscriber: @Sendable () -> Void] = [:]
     private var subscriptions: [Subscriber: Set<Target>] = [:]
@@ -44,21 +45,19 @@ actor DirectoryWatcher {
     /// Throws where the kernel grants no instance.
     init(loop: EventLoop) throws(SystemFault) {
         self.loop = loop
-        descriptor = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
-        guard descriptor >= 0 else { throw SystemFault("inotify_init1", "(inotify)") }
+        inotify = try Descriptor(inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC)), "inotify_init1", "(inotify)")
     }
 
     deinit {
-        let (loop, watch, descriptor) = (loop, watch, descriptor)
-        loop.queue.async {
-            if let watch { loop.unwatch(watch) }
-            close(descriptor)
-        }
+        // Before the number can be another's.
+        watch?.end()
     }
 
-    /// To be called once, before anything else.
-    func start() {
-        watch = loop.watch(descriptor, for: .readable) { [weak self] _ in self?.assumeIsolated { $0.drain() } }
+    /// To be called once, before anything else. Throws where the kernel does not let it be watched.
+    func start() throws(SystemFault) {
+        watch = try loop.watch(borrowed: inotify.number, for: .readable) { [weak self] _ in
+            self?.assumeIsolated { $0.drain() }
+        }
     }
 
     // MARK: Watching
@@ -105,7 +104,7 @@ actor DirectoryWatcher {
 
     private nonisolated func add(_ path: String, _ events: UInt32) throws(SystemFault) -> Int32 {
         // Several sinks may watch one inode, as a directory of theirs or above it.
-        let watch = unsafe inotify_add_watch(descriptor, path, events | UInt32(IN_MASK_ADD))
+        let watch = unsafe inotify_add_watch(inotify.number, path, events | UInt32(IN_MASK_ADD))
         guard watch >= 0 else { throw SystemFault("inotify_add_watch", path) }
         return watch
     }
@@ -158,7 +157,7 @@ actor DirectoryWatcher {
 
     private func endIfUnwanted(_ watch: Int32) {
         guard interested[watch] == nil else { return }
-        inotify_rm_watch(descriptor, watch)
+        inotify_rm_watch(inotify.number, watch)
         if arming > 0 { ended.insert(watch) }
     }
 
@@ -169,7 +168,7 @@ actor DirectoryWatcher {
         var told: Set<Subscriber> = []
         unsafe withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
             // SAFETY: the kernel writes whole events of at most the buffer's size and says how many bytes they are.
-            let count = unsafe read(descriptor, buffer.baseAddress, buffer.count)
+            let count = unsafe read(inotify.number, buffer.baseAddress, buffer.count)
             guard count > 0 else { return }
             let header = MemoryLayout<inotify_event>.size
             var offset = 0

@@ -4,6 +4,7 @@ internal import Crypto
 internal import Diagnosis
 internal import Glibc
 internal import SecretJSON
+internal import SystemCalls
 
 /// Seals content for one reader, whose public key lies in a file.
 ///

@@ -1,6 +1,7 @@
 // TokenSinks: what is known of a file without reading it.
 
 internal import Glibc
+internal import SystemCalls
 
 /// A file's identity, size, rights and times. The change time moves with every write, chmod, chown and rename, so a
 /// file whose stamp is as it was left has not been touched.

@@ -5,6 +5,7 @@ internal import Crypto
 internal import Diagnosis
 internal import Glibc
 internal import Synchronization
+internal import SystemCalls
 
 /// Keeps one file as it should be.
 final class FileWriter: Sendable {

@@ -2,6 +2,7 @@
 
 internal import Diagnosis
 internal import Glibc
+internal import SystemCalls
 
 /// The user and group that a file is to belong to.
 struct Ownership: Hashable, Sendable {

@@ -4,6 +4,7 @@ internal import CLinux
 internal import Crypto
 internal import Diagnosis
 internal import Glibc
+internal import SystemCalls
 
 /// A file with the number of a process.
 struct PidFile: Sendable {

@@ -3,6 +3,7 @@
 internal import CLinux
 internal import Crypto
 internal import Glibc
+internal import SystemCalls
 
 /// The rights that a file is given before it has any content.
 struct FileRights: Hashable, Sendable {
@@ -201,21 +202,7 @@ struct SinkDirectory: ~Copyable {
 
     /// The names that meet a condition.
     func names(where isWanted: (String) -> Bool) throws(SystemFault) -> [String] {
-        // A description of its own: reading moves the position that duplicates would share.
-        let listing = try Descriptor(
-            unsafe openat(descriptor.number, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", path)
-        // SAFETY: `stream` takes the descriptor over and is closed once; an entry is read before the next call.
-        guard let stream = unsafe fdopendir(listing.number) else { throw SystemFault("open", path) }
-        _ = listing.take()
-        defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
-                unsafe String(cString: UnsafeRawPointer(name).assumingMemoryBound(to: CChar.self))
-            }
-            if isWanted(name) { names.append(name) }
-        }
-        return names
+        try descriptor.names(path: path).filter(isWanted)
     }
 
     private func createLocked(_ temporary: String) throws(SystemFault) -> Descriptor {

@@ -5,6 +5,7 @@ package import Diagnosis
 package import EventLoop
 private import Glibc
 package import Logging
+internal import SystemCalls
 
 /// Makes the sinks of one process. Belongs to the agent's actor.
 package final class SinkFactory {
@@ -24,12 +25,15 @@ package final class SinkFactory {
     private func makeWatcher() -> DirectoryWatcher? {
         do throws(SystemFault) {
             let watcher = try DirectoryWatcher(loop: loop)
-            watcher.assumeIsolated { $0.start() }
+            try watcher.assumeIsolated { watcher in Result { () throws(SystemFault) in try watcher.start() } }.get()
             return watcher
         } catch {
             log.warning(
-                "sinks cannot be watched: raise fs.inotify.max_user_instances",
-                metadata: ["reason": "\(error.observed)"])
+                "sinks cannot be watched",
+                metadata: [
+                    "reason": "\(error.observed)",
+                    "remedy": "\(error.isOfLimits ? error.limitRemedy : "Raise fs.inotify.max_user_instances")",
+                ])
             return nil
         }
     }

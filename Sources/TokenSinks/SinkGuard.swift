@@ -3,6 +3,7 @@
 private import Dispatch
 internal import EventLoop
 internal import Logging
+private import SystemCalls
 internal import Timekeeping
 
 /// How often a sink may be reported as disturbed: ten times at once, then once every five seconds. Two programs that

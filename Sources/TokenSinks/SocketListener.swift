@@ -5,6 +5,7 @@ internal import CLinux
 internal import Diagnosis
 internal import Glibc
 internal import Synchronization
+internal import SystemCalls
 
 /// Keeps one listening socket in its place.
 final class SocketListener: Sendable {
@@ -110,8 +111,8 @@ final class SocketListener: Sendable {
 
     // MARK: Listening
 
-    /// A new listening socket in its place; nil where the one that is there is as it should be. The caller closes it.
-    func open() throws(AgentError) -> Int32? {
+    /// A new listening socket in its place; nil where the one that is there is as it should be.
+    func open() throws(AgentError) -> CarriedDescriptor? {
         try state.withLock { (state) throws(AgentError) in
             if state.isClosed || (state.stamp != nil && disturbance(state) == nil) { return nil }
             let rights = try rights(&state)
@@ -131,11 +132,16 @@ final class SocketListener: Sendable {
                     directory.remove(temporary)
                     throw error
                 }
-                return socket.take()
+                return CarriedDescriptor(socket)
             } catch {
                 throw error.whenDelivering(directory: directory)
             }
         }
+    }
+
+    /// The socket that was opened last could not be served: the next ``open()`` makes another.
+    func forget() {
+        state.withLock { $0.stamp = nil }
     }
 
     private static func makeSocket() -> Int32 {

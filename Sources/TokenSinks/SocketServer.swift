@@ -5,6 +5,7 @@ internal import Crypto
 internal import EventLoop
 internal import Glibc
 internal import Logging
+internal import SystemCalls
 internal import Timekeeping
 
 /// Who may have the token besides root and the agent's own user.
@@ -24,7 +25,7 @@ actor SocketServer {
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     private let log: Logger
-    private var listener: (descriptor: Int32, watch: Watch)?
+    private var listener: Watch?
     private var content: Secret?
     private var admitted = AdmittedPeers.all
     private var refusals = 0
@@ -36,25 +37,22 @@ actor SocketServer {
     }
 
     /// Takes over a listening socket in place of the one before; connections that wait there are served first.
-    func listen(on descriptor: Int32) {
-        stopListening()
-        guard !isClosed else {
-            Glibc.close(descriptor)
-            return
+    ///
+    /// Throws what the kernel says where the new one cannot be watched; the old one serves on then, without a name.
+    func listen(on socket: CarriedDescriptor) throws(SystemFault) {
+        guard !isClosed, let descriptor = socket.take() else { return }
+        let fresh = try loop.watch(descriptor, for: content == nil ? [] : .readable) { [weak self] _ in
+            self?.assumeIsolated { $0.accept() }
         }
-        listener = (
-            descriptor,
-            loop.watch(descriptor, for: content == nil ? [] : .readable) { [weak self] _ in
-                self?.assumeIsolated { $0.accept() }
-            }
-        )
+        stopListening()
+        listener = fresh
     }
 
     /// From now on everyone gets this; nil: everyone waits.
     func serve(_ content: Secret?, to admitted: AdmittedPeers) {
         self.content = content
         self.admitted = admitted
-        if let listener { loop.change(listener.watch, to: content == nil ? [] : .readable) }
+        listenWhileThereIsContent()
     }
 
     /// For good. Those that wait for a token are turned away.
@@ -63,36 +61,46 @@ actor SocketServer {
         stopListening()
     }
 
+    private func listenWhileThereIsContent() {
+        do throws(SystemFault) {
+            try listener?.change(to: content == nil ? [] : .readable)
+        } catch {
+            later(error)
+        }
+    }
+
     private func stopListening() {
-        guard let listener else { return }
         accept()
-        loop.unwatch(listener.watch)
-        Glibc.close(listener.descriptor)
-        self.listener = nil
+        listener?.end()
+        listener = nil
     }
 
     private func accept() {
         guard let listener, let content else { return }
         // As many as can wait; the epoll set reports again what has come since.
         for _ in 0..<SocketListener.backlog {
-            let connection = accept4(
-                listener.descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
-            guard connection >= 0 else {
-                if [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(errno) { pause() }
+            do throws(SystemFault) {
+                let connection = try Descriptor(
+                    accept4(listener.number, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)),
+                    "accept4", "(socket sink)")
+                hand(content, to: connection.number)
+            } catch {
+                if error.isOfLimits { pause(error) }
                 return
             }
-            hand(content, to: connection)
-            Glibc.close(connection)
         }
     }
 
-    /// Out of descriptors: the listener stays readable, and to go on asking would spin.
-    private func pause() {
-        guard let listener else { return }
-        log.warning("Socket cannot accept connections for want of descriptors: raise LimitNOFILE")
-        loop.change(listener.watch, to: [])
+    /// For want of descriptors or memory the listener stays readable, and to go on asking would spin.
+    private func pause(_ fault: SystemFault) {
+        try? listener?.change(to: [])
+        later(fault)
+    }
+
+    private func later(_ fault: SystemFault) {
+        log.warning("Socket cannot accept connections: \(fault.observed). \(fault.limitRemedy)")
         _ = loop.schedule(at: loop.now + .seconds(1)) { [weak self] in
-            self?.assumeIsolated { server in server.serve(server.content, to: server.admitted) }
+            self?.assumeIsolated { $0.listenWhileThereIsContent() }
         }
     }
 

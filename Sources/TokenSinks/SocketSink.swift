@@ -5,6 +5,7 @@ package import Diagnosis
 internal import EventLoop
 private import Glibc
 internal import Logging
+internal import SystemCalls
 
 /// A token behind a socket.
 package final class SocketSink: TokenSink {
@@ -41,12 +42,16 @@ package final class SocketSink: TokenSink {
     /// Also begins to listen, so that those who need the token can come and wait for it.
     package func check() async throws(AgentError) {
         let (listener, place) = (listener, place)
-        let descriptor = try await queue.run { () throws(AgentError) in
+        let socket = try await queue.run { () throws(AgentError) in
             try listener.check()
             _ = try AdmittedPeers(place)
             return try listener.open()
         }
-        if let descriptor { await server.listen(on: descriptor) }
+        do throws(SystemFault) {
+            if let socket { try await server.listen(on: socket) }
+        } catch {
+            throw error.whenChecking(directory: listener.directory)
+        }
     }
 
     @discardableResult
@@ -59,7 +64,12 @@ package final class SocketSink: TokenSink {
         let (bytes, admitted, fresh) = try await queue.run { () throws(AgentError) in
             (try envelope?.seal(rendering.bytes) ?? rendering.bytes, try AdmittedPeers(place), try listener.open())
         }
-        if let fresh { await server.listen(on: fresh) }
+        do throws(SystemFault) {
+            if let fresh { try await server.listen(on: fresh) }
+        } catch {
+            listener.forget()
+            throw error.whenDelivering(directory: listener.directory)
+        }
         await server.serve(bytes, to: admitted)
         delivered = rendering
         if isSame { return fresh == nil ? .unchanged : .restored }

@@ -6,6 +6,7 @@ package import Crypto
 package import Diagnosis
 internal import Dispatch
 internal import Glibc
+internal import SystemCalls
 
 /// Where one token's nonce comes from: a file of the operator's, or one that the agent makes in its state directory.
 package struct NonceStore: Sendable {
@@ -78,18 +79,21 @@ private struct NonceFile {
             (self.observed, self.remedy) = (observed, remedy)
         }
 
+        init(_ fault: SystemFault) {
+            (observed, number) = (fault.observed, fault.number)
+        }
+
         /// To be made right after the call, before `errno` changes.
         init(_ call: String, _ path: String) {
-            number = errno
-            // SAFETY: glibc's strerror returns a thread-local or static string that ends with NUL.
-            observed = "\(call) \(path): \(unsafe String(cString: strerror(errno))) (errno \(errno))"
+            self.init(SystemFault(call, path))
         }
     }
 
     func given() throws(AgentError) -> Secret {
         do throws(Fault) {
             // A secret mounted into a container is a link, often readable by a group.
-            return try read(at: AT_FDCWD, path, flags: 0, forbidden: 0o027, ownerMatters: false)
+            return try read(
+                opened(at: AT_FDCWD, path, O_RDONLY | O_NONBLOCK), forbidden: 0o027, ownerMatters: false)
         } catch {
             throw AgentError(
                 error.number == nil ? .configurationInvalid : .fileUnreadable, error.observed,
@@ -100,15 +104,15 @@ private struct NonceFile {
 
     func kept(in directory: String, name: String) throws(AgentError) -> Secret {
         do throws(Fault) {
-            let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw Fault("open", directory) }
-            defer { close(descriptor) }
+            let descriptor = try opened(at: AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)
             // Two agents that start at once must not each make one.
-            guard flock(descriptor, LOCK_EX) == 0 else { throw Fault("flock", directory) }
+            guard flock(descriptor.number, LOCK_EX) == 0 else { throw Fault("flock", directory) }
             do throws(Fault) {
-                return try read(at: descriptor, name, flags: O_NOFOLLOW, forbidden: 0o077, ownerMatters: true)
+                return try read(
+                    opened(at: descriptor.number, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW), forbidden: 0o077,
+                    ownerMatters: true)
             } catch  where error.number == ENOENT {
-                return try make(in: descriptor, name)
+                return try make(in: descriptor.number, name)
             }
         } catch {
             throw AgentError(
@@ -122,14 +126,23 @@ private struct NonceFile {
 
     // MARK: Reading
 
+    /// What stands at a name of an open directory.
+    private func opened(
+        at directory: Int32, _ name: String, _ flags: Int32, call: String = "open"
+    ) throws(Fault) -> Descriptor {
+        do throws(SystemFault) {
+            return try Descriptor(
+                unsafe openat(directory, name, flags | O_CLOEXEC, 0o600), call, directory == AT_FDCWD ? name : path)
+        } catch {
+            throw Fault(error)
+        }
+    }
+
     private func read(
-        at directory: Int32, _ name: String, flags: Int32, forbidden: mode_t, ownerMatters: Bool
+        _ file: consuming Descriptor, forbidden: mode_t, ownerMatters: Bool
     ) throws(Fault) -> Secret {
-        let descriptor = unsafe openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags)
-        guard descriptor >= 0 else { throw Fault("open", path) }
-        defer { close(descriptor) }
         var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else { throw Fault("stat", path) }
+        guard unsafe fstat(file.number, &status) == 0 else { throw Fault("stat", path) }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw Fault("\(path) is not a file", remedy: "The nonce must stand in an ordinary file")
         }
@@ -146,15 +159,16 @@ private struct NonceFile {
                 "\(path) belongs to uid \(status.st_uid), the agent runs as uid \(geteuid())",
                 remedy: "`chown \(geteuid()) \(path)`, or run the agent as the user that made it")
         }
-        return try content(of: descriptor)
+        return try content(of: file)
     }
 
-    private func content(of descriptor: Int32) throws(Fault) -> Secret {
+    private func content(of file: borrowing Descriptor) throws(Fault) -> Secret {
         // Room for a newline, and for one byte more than is allowed.
         var bytes = [UInt8](repeating: 0, count: NonceStore.longest + 3)
+        let number = file.number
         let count = unsafe bytes.withUnsafeMutableBytes { buffer in
             // SAFETY: the kernel writes at most `buffer.count` bytes.
-            unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+            unsafe Glibc.read(number, buffer.baseAddress, buffer.count)
         }
         guard count >= 0 else { throw Fault("read", path) }
         bytes.removeLast(bytes.count - count)
@@ -198,15 +212,14 @@ private struct NonceFile {
     }
 
     private func write(_ nonce: Secret, at directory: Int32, _ name: String) throws(Fault) {
-        let descriptor = unsafe openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw Fault("create", path) }
-        defer { close(descriptor) }
-        guard fchmod(descriptor, 0o600) == 0 else { throw Fault("chmod", path) }
+        let file = try opened(at: directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, call: "create")
+        let number = file.number
+        guard fchmod(number, 0o600) == 0 else { throw Fault("chmod", path) }
         let written = unsafe nonce.withBytes { bytes in
             // SAFETY: the kernel reads the `bytes.count` bytes that are lent.
-            unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+            unsafe Glibc.write(number, bytes.baseAddress, bytes.count)
         }
         guard written == nonce.count else { throw Fault("write", path) }
-        guard fsync(descriptor) == 0 else { throw Fault("fsync", path) }
+        guard fsync(number) == 0 else { throw Fault("fsync", path) }
     }
 }

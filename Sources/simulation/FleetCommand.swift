@@ -4,6 +4,7 @@ import Dispatch
 import Glibc
 import SimulatedWorld
 import Synchronization
+import SystemCalls
 import Timekeeping
 
 enum FleetCommand {
@@ -22,7 +23,7 @@ enum FleetCommand {
         let drawing = FleetFigure(run(agents: agents))
         print("\n" + drawing.table)
         if let figure, !write(drawing.svg, to: figure) {
-            print("\(figure) cannot be written: \(unsafe String(cString: strerror(errno)))")
+            print("\(figure) cannot be written: \(errorText(errno))")
             exit(1)
         }
     }

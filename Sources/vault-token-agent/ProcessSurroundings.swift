@@ -2,6 +2,7 @@
 
 private import CLinux
 private import Glibc
+private import SystemCalls
 internal import Timekeeping
 
 /// Writes text to standard output, unbuffered, so that what a reader sees is what was written.
@@ -9,9 +10,7 @@ func output(_ text: String) {
     let fault = write(text, to: STDOUT_FILENO)
     // A reader that has gone (`| head`) is nothing to complain of; half an answer in a file that others trust is.
     guard fault != 0 && fault != EPIPE else { return }
-    // SAFETY: the text is copied before anything else could change it.
-    let reason = unsafe String(cString: strerror(fault))
-    writeToStandardError("vault-token-agent: cannot write to standard output: \(reason)")
+    writeToStandardError("vault-token-agent: cannot write to standard output: \(errorText(fault))")
     Glibc.exit(EX_IOERR)
 }
 

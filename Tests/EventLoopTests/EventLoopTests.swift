@@ -2,29 +2,45 @@ import Dispatch
 import EventLoop
 import Glibc
 import Synchronization
+import SystemCalls
 import Testing
 import Timekeeping
 
 @Suite("The event loop")
 struct EventLoopTests {
-    /// A pair of connected descriptors, closed at the end.
+    /// A pair of connected sockets: one for the loop to watch, one for the test.
     private final class Pair: Sendable {
-        let ends: [Int32]
+        private let watched: CarriedDescriptor
+        private let far: Descriptor
 
-        init() {
+        init() throws {
             var ends: [Int32] = [-1, -1]
-            unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends)
-            self.ends = ends
+            let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+            let result = unsafe socketpair(AF_UNIX, type, 0, &ends)
+            watched = CarriedDescriptor(try Descriptor(result < 0 ? result : ends[0], "socketpair", "(test)"))
+            far = try Descriptor(ends[1], "socketpair", "(test)")
         }
 
-        deinit { for end in ends { close(end) } }
+        /// Its end for the loop; to be asked for once.
+        func take() throws -> Descriptor {
+            guard let end = watched.take() else { throw SystemFault("take", "(test)") }
+            return end
+        }
 
-        func send() { _ = unsafe write(ends[1], "x", 1) }
+        func send() { _ = unsafe write(far.number, "x", 1) }
 
-        func receive() {
+        func hangUp() { shutdown(far.number, Int32(SHUT_RDWR)) }
+
+        /// What the other side gets: nil where it is closed.
+        func receive() -> Int {
             var byte: UInt8 = 0
-            _ = unsafe read(ends[0], &byte, 1)
+            return unsafe recv(far.number, &byte, 1, Int32(MSG_DONTWAIT))
         }
+    }
+
+    private static func receive(_ watch: Watch?) {
+        var byte: UInt8 = 0
+        _ = unsafe read(watch?.number ?? -1, &byte, 1)
     }
 
     private final class Count: Sendable {
@@ -105,70 +121,89 @@ struct EventLoopTests {
 
     // MARK: Descriptors
 
-    @Test("a descriptor's handler is called when it is ready, on the queue, until it is unwatched")
+    private final class WatchBox: Sendable {
+        let watch = Mutex<Watch?>(nil)
+
+        var current: Watch? { watch.withLock { $0 } }
+
+        /// Ends it for good.
+        func end() { watch.withLock { $0.take() }?.end() }
+    }
+
+    @Test("a descriptor's handler is called when it is ready, on the queue, until its watch ends")
     func watch() async throws {
-        let (pair, called) = (Pair(), Count())
+        let (pair, called, box) = (try Pair(), Count(), WatchBox())
         try await LoopActor().run { loop in
-            let watch = await withCheckedContinuation { continuation in
-                let box = WatchBox()
-                let watch = loop.watch(pair.ends[0], for: .readable) { readiness in
-                    guard loop.isCurrent, readiness.contains(.readable) else { return }
-                    pair.receive()
-                    called.up()
-                    if called.now == 3 {
-                        if let watch = box.watch.withLock({ $0 }) { continuation.resume(returning: watch) }
-                    } else {
-                        pair.send()
-                    }
-                }
-                box.watch.withLock { $0 = watch }
-                pair.send()
+            let watch = try loop.watch(try pair.take(), for: .readable) { readiness in
+                guard loop.isCurrent, readiness.contains(.readable) else { return }
+                Self.receive(box.current)
+                called.up()
+                if called.now < 3 { pair.send() }
             }
-            loop.unwatch(watch)
-            loop.unwatch(watch)
+            box.watch.withLock { $0 = watch }
             pair.send()
+            while called.now < 3 { await loop.sleep(for: .milliseconds(1)) }
+            pair.send()
+            watch.end()
+            watch.end()
+            #expect(watch.number == -1)
             await loop.sleep(for: .milliseconds(30))
         }
         #expect(called.now == 3)
     }
 
-    private final class WatchBox: Sendable {
-        let watch = Mutex<Watch?>(nil)
+    @Test("a watch that ends closes its descriptor, once, on whatever thread it ends")
+    func ownership() async throws {
+        let pairs = try (0..<2).map { _ in try Pair() }
+        try await LoopActor().run { loop in
+            let watch = try loop.watch(try pairs[0].take(), for: .readable) { _ in }
+            let other = Mutex<Watch?>(try loop.watch(try pairs[1].take(), for: .readable) { _ in })
+            #expect(pairs.allSatisfy { $0.receive() == -1 && errno == EAGAIN })
+            watch.end()
+            #expect(pairs[0].receive() == 0)
+            await withCheckedContinuation { continuation in
+                DispatchQueue(label: "other").async {
+                    other.withLock { $0 = nil }
+                    continuation.resume()
+                }
+            }
+            #expect(pairs[1].receive() == 0)
+        }
     }
 
     @Test("the interest can be changed, and a hang-up is told without being asked for")
     func change() async throws {
-        let pair = Pair()
+        let (pair, box) = (try Pair(), WatchBox())
         let seen = Mutex<[Readiness]>([])
         try await LoopActor().run { loop in
-            let box = WatchBox()
-            let watch = loop.watch(pair.ends[0], for: .readable) { readiness in
+            let watch = try loop.watch(try pair.take(), for: .readable) { readiness in
                 seen.withLock { $0.append(readiness) }
-                if let watch = box.watch.withLock({ $0 }) { loop.change(watch, to: []) }
-                if readiness.contains(.failed), let watch = box.watch.withLock({ $0 }) { loop.unwatch(watch) }
+                try? box.current?.change(to: [])
+                if readiness.contains(.failed) { box.end() }
             }
             box.watch.withLock { $0 = watch }
             await loop.sleep(for: .milliseconds(20))
             #expect(seen.withLock { $0 }.isEmpty)
-            loop.change(watch, to: .writable)
+            try watch.change(to: .writable)
             await loop.sleep(for: .milliseconds(20))
             #expect(seen.withLock { $0 } == [.writable])
-            shutdown(pair.ends[0], Int32(SHUT_RDWR))
+            pair.hangUp()
             await loop.sleep(for: .milliseconds(20))
             #expect(seen.withLock { $0 }.last?.contains(.failed) == true)
+            try watch.change(to: .readable)
         }
     }
 
-    @Test("a handler that unwatches another of the same batch keeps that one from being called")
+    @Test("a handler that ends the watch of another of the same batch keeps that one from being called")
     func batch() async throws {
-        let pairs = (0..<8).map { _ in Pair() }
+        let pairs = try (0..<8).map { _ in try Pair() }
         let called = Count()
         try await LoopActor().run { loop in
             let boxes = pairs.map { _ in WatchBox() }
             for (pair, box) in zip(pairs, boxes) {
-                let watch = loop.watch(pair.ends[0], for: .readable) { _ in
+                let watch = try loop.watch(try pair.take(), for: .readable) { _ in
                     called.up()
-                    for box in boxes { if let watch = box.watch.withLock({ $0.take() }) { loop.unwatch(watch) } }
+                    for box in boxes { box.end() }
                 }
                 box.watch.withLock { $0 = watch }
             }
@@ -184,44 +219,80 @@ struct EventLoopTests {
         let (old, new) = (Count(), Count())
         try await LoopActor().run { loop in
             for _ in 0..<200 {
-                let first = Pair()
-                let watch = loop.watch(first.ends[0], for: .readable) { _ in old.up() }
+                let (first, second) = (try Pair(), try Pair())
+                let number = try first.take()
+                let fresh = try second.take()
+                let watch = try loop.watch(borrowed: number.number, for: .readable) { _ in old.up() }
                 first.send()
-                loop.unwatch(watch)
-                // The number of the first pair's end, now another socket.
-                let second = Pair()
-                dup2(second.ends[0], first.ends[0])
+                watch.end()
+                // The number of the first pair's end is another socket's from now on.
+                dup2(fresh.number, number.number)
                 let box = WatchBox()
-                await withCheckedContinuation { continuation in
-                    let watch = loop.watch(first.ends[0], for: .readable) { _ in
-                        new.up()
-                        if let watch = box.watch.withLock({ $0.take() }) { loop.unwatch(watch) }
-                        continuation.resume()
-                    }
-                    box.watch.withLock { $0 = watch }
-                    second.send()
+                let watched = try loop.watch(borrowed: number.number, for: .readable) { _ in
+                    new.up()
+                    box.end()
                 }
+                box.watch.withLock { $0 = watched }
+                second.send()
+                while box.current != nil { await loop.sleep(for: .milliseconds(1)) }
             }
         }
         #expect(old.now == 0)
         #expect(new.now == 200)
     }
 
+    @Test("what the set knows and what it is told may differ: a number known already, or not any more, is watched")
+    func disagreement() async throws {
+        let (pair, old, new) = (try Pair(), Count(), Count())
+        try await LoopActor().run { loop in
+            let owner = try pair.take()
+            let stale = try loop.watch(borrowed: owner.number, for: []) { _ in old.up() }
+            // The same number a second time: the kernel says EEXIST.
+            let fresh = try loop.watch(borrowed: owner.number, for: .readable) { _ in
+                new.up()
+                try? stale.change(to: [])
+            }
+            pair.send()
+            while new.now == 0 { await loop.sleep(for: .milliseconds(1)) }
+            // The first one's end takes the number out of the set: for the second the kernel then says ENOENT.
+            stale.end()
+            try fresh.change(to: .readable)
+            let before = new.now
+            while new.now == before { await loop.sleep(for: .milliseconds(1)) }
+            fresh.end()
+        }
+        #expect(old.now == 0)
+    }
+
+    @Test("what cannot be watched is refused with the kernel's reason, and closed")
+    func refusal() async throws {
+        try await LoopActor().run { loop in
+            let file = try Descriptor(unsafe open("/etc/passwd", O_RDONLY | O_CLOEXEC), "open", "/etc/passwd")
+            do {
+                _ = try loop.watch(file, for: .readable) { _ in }
+                Issue.record("an ordinary file is watched")
+            } catch let fault as SystemFault {
+                #expect(fault.call == "epoll_ctl" && fault.number == EPERM)
+            }
+            #expect(throws: SystemFault.self) { try loop.watch(borrowed: -1, for: .readable) { _ in } }
+        }
+    }
+
     @Test("more ready descriptors than one batch holds are all served")
     func manyDescriptors() async throws {
-        let pairs = (0..<150).map { _ in Pair() }
+        let pairs = try (0..<150).map { _ in try Pair() }
         let called = Count()
         try await LoopActor().run { loop in
-            await withCheckedContinuation { continuation in
-                for pair in pairs {
-                    _ = loop.watch(pair.ends[0], for: .readable) { _ in
-                        pair.receive()
-                        called.up()
-                        if called.now == pairs.count { continuation.resume() }
-                    }
-                    pair.send()
+            let boxes = pairs.map { _ in WatchBox() }
+            for (pair, box) in zip(pairs, boxes) {
+                let watch = try loop.watch(try pair.take(), for: .readable) { _ in
+                    called.up()
+                    box.end()
                 }
+                box.watch.withLock { $0 = watch }
+                pair.send()
             }
+            while boxes.contains(where: { $0.current != nil }) { await loop.sleep(for: .milliseconds(1)) }
         }
         #expect(called.now == 150)
     }

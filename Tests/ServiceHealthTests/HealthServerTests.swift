@@ -141,6 +141,25 @@ func allThat(_ descriptor: Int32) -> String {
         #expect(allThat(holders[0]).isEmpty)
     }
 
+    @Test func `a server that is stopped twice closes nothing that others have opened meanwhile`() throws {
+        let directory = TestDirectory()
+        let path = directory.file("health.sock")
+        for round in 0..<200 {
+            let running = try RunningServer(
+                round.isMultiple(of: 2) ? .unix(path: path) : .ipv4(host: "127.0.0.1", port: 0))
+            let holder = round.isMultiple(of: 2) ? nil : running.connection()
+            defer { if let holder { close(holder) } }
+            running.loop.queue.sync { running.server.stop() }
+            // They get the lowest numbers that are free, which the server and its connections have just given up.
+            let files = (0..<8).map { _ in unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600) }
+            defer { for file in files { close(file) } }
+            running.loop.queue.sync { running.server.stop() }
+            #expect(files.allSatisfy { fcntl($0, F_GETFD) != -1 })
+            #expect(directory.entries == ["health.sock"], "the second stop takes the name of another away")
+            unsafe unlink(path)
+        }
+    }
+
     @Test func `a unix socket is taken over from a dead process, not from a living one`() throws {
         let directory = TestDirectory()
         let path = directory.file("health.sock")

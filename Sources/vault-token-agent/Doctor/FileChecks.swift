@@ -6,6 +6,7 @@ private import Diagnosis
 private import Glibc
 private import HTTPClient
 private import ServiceHealth
+private import SystemCalls
 private import TokenSinks
 private import VaultAPI
 
@@ -83,8 +84,6 @@ enum FileChecks {
     private static func unusable(
         _ path: String, _ number: Int32, to verb: String, code: AgentError.Code = .fileUnreadable
     ) -> AgentError {
-        // SAFETY: strerror gives a NUL-terminated string, copied before anything else can call it on this thread.
-        let reason = unsafe String(cString: strerror(number))
         let remedy =
             switch number {
             case ENOENT: "Make it, or correct the path"
@@ -92,6 +91,6 @@ enum FileChecks {
             case EROFS: "The file system is read-only: under systemd see ReadWritePaths="
             default: ""
             }
-        return AgentError(code, "cannot \(verb) \(path): \(reason)", remedy: remedy)
+        return AgentError(code, "cannot \(verb) \(path): \(errorText(number))", remedy: remedy)
     }
 }

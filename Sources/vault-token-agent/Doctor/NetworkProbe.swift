@@ -3,6 +3,7 @@
 
 internal import Diagnosis
 private import Glibc
+private import SystemCalls
 internal import Timekeeping
 
 /// Where an address of Vault's leads; nil for sockets.
@@ -47,8 +48,12 @@ enum NetworkProbe {
             let name = unsafe numericName(entry.pointee)
             if !names.contains(name) { names.append(name) }
             if connected == nil {
-                let number = unsafe connect(to: entry.pointee, limit: limit)
-                if number == 0 { connected = name } else { lastReason = unsafe String(cString: strerror(number)) }
+                do throws(SystemFault) {
+                    try unsafe connect(to: entry.pointee, name, limit: limit)
+                    connected = name
+                } catch {
+                    lastReason = error.words
+                }
             }
             unsafe next = entry.pointee.ai_next
         }
@@ -61,24 +66,24 @@ enum NetworkProbe {
         return ([dns, .failed("TCP", error)], false)
     }
 
-    /// 0, or the error's number.
-    private static func connect(to entry: addrinfo, limit: Duration) -> Int32 {
-        let descriptor = unsafe socket(
-            entry.ai_family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue),
-            0)
-        guard descriptor >= 0 else { return errno }
-        defer { close(descriptor) }
+    /// Throws why there is no connection.
+    private static func connect(to entry: addrinfo, _ name: String, limit: Duration) throws(SystemFault) {
+        let type = SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue
+        let socket = try Descriptor(unsafe socket(entry.ai_family, Int32(type), 0), "socket", name)
         // SAFETY: getaddrinfo gave the address and its length together.
-        if unsafe Glibc.connect(descriptor, entry.ai_addr, entry.ai_addrlen) == 0 { return 0 }
-        guard errno == EINPROGRESS else { return errno }
-        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        if unsafe Glibc.connect(socket.number, entry.ai_addr, entry.ai_addrlen) == 0 { return }
+        guard errno == EINPROGRESS else { throw SystemFault("connect", name) }
+        var request = pollfd(fd: socket.number, events: Int16(POLLOUT), revents: 0)
         // SAFETY: one pollfd, as the count says.
         let ready = unsafe poll(&request, 1, Int32(limit.inSeconds * 1_000))
-        if ready == 0 { return ETIMEDOUT }
+        guard ready > 0 else { throw SystemFault("connect", name, number: ready == 0 ? ETIMEDOUT : errno) }
         var number: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         // SAFETY: the kernel writes one Int32.
-        return unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &number, &size) == 0 ? number : errno
+        guard unsafe getsockopt(socket.number, SOL_SOCKET, SO_ERROR, &number, &size) == 0 else {
+            throw SystemFault("getsockopt", name)
+        }
+        guard number == 0 else { throw SystemFault("connect", name, number: number) }
     }
 
     private static func numericName(_ entry: addrinfo) -> String {

@@ -1,29 +1,10 @@
-// TokenSinks: a failed system call becomes an error that says what to do.
+// TokenSinks: a failed system call on a sink becomes an error that says what to do.
 
-internal import CLinux
 internal import Diagnosis
-internal import Glibc
+private import Glibc
+internal import SystemCalls
 
-/// A system call that failed, and on what.
-struct SystemFault: Error {
-    let call: String
-    let path: String
-    let number: Int32
-
-    /// To be made right after the call, before `errno` changes.
-    init(_ call: String, _ path: String, number: Int32 = errno) {
-        self.call = call
-        self.path = path
-        self.number = number
-    }
-
-    /// `rename /run/app/token: Device or resource busy (errno 16)`.
-    var observed: String {
-        // SAFETY: glibc's strerror returns a static or thread-local string that ends with NUL.
-        let words = unsafe String(cString: strerror(number))
-        return "\(call) \(path): \(words) (errno \(number))"
-    }
-
+extension SystemFault {
     /// Whether space or quota is lacking, which may pass.
     var isWantOfSpace: Bool {
         number == ENOSPC || number == EDQUOT
@@ -46,10 +27,8 @@ struct SystemFault: Error {
             "Raise the disk quota of the agent's user (uid \(geteuid()))"
         case ELOOP, ENAMETOOLONG:
             "Give another path"
-        case EMFILE, ENFILE:
-            "Raise LimitNOFILE"
         default:
-            ""
+            limitRemedy
         }
     }
 
@@ -67,35 +46,5 @@ struct SystemFault: Error {
         default: code = .sinkUnwritable
         }
         return AgentError(code, observed, remedy: remedy(directory: directory))
-    }
-}
-
-/// An open descriptor with one owner; closed when that ends.
-struct Descriptor: ~Copyable {
-    let number: Int32
-
-    /// Takes over `number`, or throws what `errno` says where it is negative.
-    init(_ number: Int32, _ call: String, _ path: String) throws(SystemFault) {
-        guard number >= 0 else { throw SystemFault(call, path) }
-        self.number = number
-    }
-
-    /// The number, no longer owned.
-    consuming func take() -> Int32 {
-        let taken = number
-        discard self
-        return taken
-    }
-
-    deinit {
-        Glibc.close(number)
-    }
-}
-
-/// Repeats a call for as long as a signal interrupts it.
-func retryingOnSignal(_ call: () -> Int) -> Int {
-    while true {
-        let result = call()
-        if result >= 0 || errno != EINTR { return result }
     }
 }
