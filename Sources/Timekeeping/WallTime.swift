@@ -17,8 +17,8 @@ package struct WallTime: Comparable, Hashable, Sendable {
 
     /// Whole seconds since 1970, rounded down.
     package var secondsSince1970: Int64 {
-        nanosecondsSince1970 >= 0
-            ? nanosecondsSince1970 / 1_000_000_000 : (nanosecondsSince1970 - 999_999_999) / 1_000_000_000
+        let (whole, rest) = nanosecondsSince1970.quotientAndRemainder(dividingBy: 1_000_000_000)
+        return rest < 0 ? whole - 1 : whole
     }
 
     package static func < (left: WallTime, right: WallTime) -> Bool {

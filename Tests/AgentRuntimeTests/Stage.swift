@@ -73,20 +73,23 @@ struct Stage {
     let loop: EventLoop
     let vault: GenerousVault
     let reports = Reports()
+    /// The agent's clock, where it is not the machine's.
+    let clock: StoppedClock?
     let agent: Agent
 
-    init(environment: [String: String] = [:], stateDirectory: String? = nil) throws {
+    init(environment: [String: String] = [:], stateDirectory: String? = nil, clockStands: Bool = false) throws {
         let loop = try EventLoop(label: "test")
         self.loop = loop
         vault = GenerousVault(loop: loop)
+        clock = clockStands ? StoppedClock(loop) : nil
         agent = Agent(
             surroundings: Self.surroundings(
-                loop, vault, reports, environment: environment, stateDirectory: stateDirectory))
+                loop, clock ?? loop, vault, reports, environment: environment, stateDirectory: stateDirectory))
     }
 
     private static func surroundings(
-        _ loop: EventLoop, _ vault: GenerousVault, _ reports: Reports, environment: [String: String],
-        stateDirectory: String?
+        _ loop: EventLoop, _ clock: any AgentLoop, _ vault: GenerousVault, _ reports: Reports,
+        environment: [String: String], stateDirectory: String?
     ) -> sending AgentSurroundings {
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let credentials = [
@@ -94,7 +97,7 @@ struct Stage {
             "AWS_REGION": "eu-central-1",
         ]
         var surroundings = AgentSurroundings(
-            loop: loop, transport: vault, environment: environment.merging(credentials) { given, _ in given },
+            loop: clock, transport: vault, environment: environment.merging(credentials) { given, _ in given },
             files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: SinkFactory(loop: loop, log: log),
             takeovers: nil, reporter: reports, beatInterval: nil, seed: 1, version: "test", log: log)
         surroundings.stateDirectory = stateDirectory
@@ -111,15 +114,52 @@ struct Stage {
         }
     }
 
-    /// Whether it came true before so long had passed.
-    func wait(_ limit: Duration, until condition: () -> Bool) async -> Bool {
-        let deadline = loop.now + limit
-        while !condition() {
-            guard loop.now < deadline else { return false }
-            usleep(20_000)
-        }
-        return true
+    /// Whether it came true. Five minutes are for the slowest machine: nothing is decided by how soon.
+    func wait(until condition: @escaping @Sendable () -> Bool) async -> Bool {
+        let loop = loop
+        return await Task(executorPreference: loop) {
+            let deadline = loop.now + .seconds(300)
+            while !condition(), loop.now < deadline { await loop.sleep(for: .milliseconds(20)) }
+            return condition()
+        }.value
     }
+
+    /// Returns when the agent's queue has done all that it had to do, and all that this led to at once.
+    func settle() async {
+        let loop = loop
+        await Task(executorPreference: loop) {
+            for _ in 0..<2_000 { await Task.yield() }
+        }.value
+    }
+}
+
+/// The event loop as executor, with a clock of its own that stands still: an alarm is noted and never rings.
+final class StoppedClock: SerialExecutor, TaskExecutor, Timekeeper, Sendable {
+    let now: Instant
+    let wallTime: WallTime
+    private let loop: EventLoop
+    private let moments = Mutex<[Instant]>([])
+
+    init(_ loop: EventLoop) {
+        self.loop = loop
+        now = loop.now
+        wallTime = loop.wallTime
+    }
+
+    /// When alarms were to ring.
+    var alarms: [Instant] { moments.withLock { $0 } }
+
+    func schedule(at moment: Instant, _ body: @escaping @Sendable () -> Void) -> Alarm {
+        moments.withLock { moments in
+            moments.append(moment)
+            return Alarm(identifier: UInt64(moments.count))
+        }
+    }
+
+    func cancel(_ alarm: Alarm) {}
+
+    func enqueue(_ job: consuming ExecutorJob) { loop.enqueue(job) }
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 }
 
 extension TokenSettings {

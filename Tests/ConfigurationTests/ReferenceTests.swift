@@ -1,6 +1,5 @@
 // What is written about the keys, held against the table that the loader reads by.
 
-import Diagnosis
 import Testing
 import Timekeeping
 
@@ -67,19 +66,5 @@ struct ReferenceTests {
     private static func object(_ value: JSONValue) -> [String: JSONValue]? {
         guard case .object(let members) = value else { return nil }
         return Dictionary(members.map { ($0.key, $0.node.value) }, uniquingKeysWith: { first, _ in first })
-    }
-}
-
-@Suite("Troubleshooting guide")
-struct TroubleshootingTests {
-    @Test("docs/troubleshooting.md explains each code, with its exit status, and no other")
-    func everyCode() throws {
-        let guide = try projectText("docs/troubleshooting.md")
-        let headings = guide.split(separator: "\n").filter { $0.hasPrefix("### ") }.map(String.init)
-        #expect(headings.sorted() == AgentError.Code.allCases.map { "### `\($0.rawValue)`" }.sorted())
-        for code in AgentError.Code.allCases {
-            #expect(
-                guide.contains("### `\(code.rawValue)`\n\nExit status \(code.exitStatus). "), "\(code.rawValue)")
-        }
     }
 }
