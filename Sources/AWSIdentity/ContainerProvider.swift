@@ -17,7 +17,7 @@ struct ContainerProvider {
     /// ECS's own endpoint.
     private static let relativeBase = "http://169.254.170.2"
     /// Plain http goes to these only, besides loopback addresses: ECS, and EKS Pod Identity by IPv4 and IPv6.
-    private static let plainHosts: Set = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23", "localhost"]
+    private static let plainHosts: Set = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"]
     /// For each request, and how often: as the AWS CLI has them.
     private static let timeout: Duration = .seconds(2)
     private static let attempts = 3
@@ -30,45 +30,39 @@ struct ContainerProvider {
         guard let url = try url() else {
             return .absent("\(Self.relativeVariable) and \(Self.fullVariable) are not set")
         }
-        let sender = "the container endpoint \(url.hostHeader)"
+        let sender = "the container endpoint \(url.hostField)"
         let request = HTTPRequest(
             .get, url.text, headers: [HTTPHeader("Accept", "application/json")] + (try authorization()),
             connectTimeout: Self.timeout, totalTimeout: Self.timeout, replyLimit: Self.replyLimit)
         let body = try await body(of: request, sender)
         let json = try JSONValue(body: body, from: sender, failure: .awsMetadataUnavailable)
         let document = try CredentialDocument(json, tokenField: "Token", required: true, sender: sender)
-        return .found(try document.credentials(origin: "container endpoint \(url.hostHeader)"))
+        return .found(try document.credentials(origin: "container endpoint \(url.hostField)"))
     }
 
-    private func url() throws(AgentError) -> EndpointURL? {
+    private func url() throws(AgentError) -> WebAddress? {
         if let path = surroundings.variable(Self.relativeVariable) {
-            guard path.hasPrefix("/"), let url = EndpointURL(Self.relativeBase + path) else {
+            guard path.hasPrefix("/"), let url = try? WebAddress(Self.relativeBase + path) else {
                 throw refused(Self.relativeVariable, path, expected: "a path that begins with a slash")
             }
             return url
         }
         guard let text = surroundings.variable(Self.fullVariable) else { return nil }
-        guard let url = EndpointURL(text) else {
-            throw refused(Self.fullVariable, text, expected: "an http or https URL without user information")
-        }
-        guard url.scheme == "https" || Self.plainHosts.contains(url.host) || Self.isLoopback(url.host) else {
+        guard let url = try? WebAddress(text),
+            url.scheme == .https || Self.plainHosts.contains(url.host) || url.isLoopback
+        else {
             throw refused(
                 Self.fullVariable, text,
-                expected: "https, or http to a loopback address, 169.254.170.2, 169.254.170.23 or [fd00:ec2::23]")
+                expected: "an http or https URL without user information: https, or http to a loopback address, "
+                    + "169.254.170.2, 169.254.170.23 or [fd00:ec2::23]")
         }
         return url
     }
 
     private func refused(_ variable: String, _ value: String, expected: String) -> AgentError {
         AgentError(
-            .awsCredentialsBroken, "\(variable) is '\(printable(value))', which is not followed",
+            .awsCredentialsBroken, "\(variable) is '\(printable(url: value))', which is not followed",
             remedy: "Expected \(expected)")
-    }
-
-    private static func isLoopback(_ host: String) -> Bool {
-        let octets = host.split(separator: ".", omittingEmptySubsequences: false)
-        let isIPv4 = octets.count == 4 && octets.allSatisfy { UInt8($0).map(String.init) == String($0) }
-        return isIPv4 && octets[0] == "127" || host == "::1"
     }
 
     /// The file is read afresh each time: EKS replaces it.

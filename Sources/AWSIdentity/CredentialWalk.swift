@@ -108,10 +108,14 @@ struct CredentialWalk {
         let isIPv6 = mode.map { $0.text.lowercased() == "ipv6" } ?? setting("AWS_IMDS_USE_IPV6", "imds_use_ipv6")?.flag
         let configured = setting("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint")
         let usual = isIPv6 == true ? MetadataOptions.defaultEndpointIPv6 : MetadataOptions.defaultEndpoint
-        guard let endpoint = EndpointURL(configured?.text ?? usual) else {
+        let endpoint: WebAddress
+        do {
+            endpoint = try WebAddress(configured?.text ?? usual)
+        } catch {
             throw AgentError(
                 .configurationInvalid,
-                "\(configured?.origin ?? "IMDS") is not a usable URL: '\(printable(configured?.text ?? usual))'",
+                "\(configured?.origin ?? "IMDS") is not a usable URL: "
+                    + "'\(printable(url: configured?.text ?? usual))' \(error)",
                 remedy: "Expected something like \(MetadataOptions.defaultEndpoint)")
         }
         var options = MetadataOptions(endpoint: endpoint, endpointIsConfigured: configured != nil)

@@ -12,7 +12,7 @@ struct MetadataOptions: Hashable, Sendable {
     /// Its address for IPv6, on instances of the Nitro system.
     static let defaultEndpointIPv6 = "http://[fd00:ec2::254]"
 
-    var endpoint: EndpointURL
+    var endpoint: WebAddress
     /// Somebody named the endpoint: that nothing answers there is then a failure, not the sign of a machine outside EC2.
     var endpointIsConfigured = false
     /// Why the service must not be asked: "AWS_EC2_METADATA_DISABLED is true".
@@ -48,7 +48,7 @@ final class InstanceMetadata {
     private let clock: ReferenceClock
     private let jitter: Jitter
     /// Without a token where the service offers version 1 only.
-    private var session: (token: Secret?, endpoint: EndpointURL, until: Instant)?
+    private var session: (token: Secret?, endpoint: WebAddress, until: Instant)?
 
     init(surroundings: AWSSurroundings, clock: ReferenceClock, jitter: Jitter) {
         self.surroundings = surroundings
@@ -121,7 +121,7 @@ final class InstanceMetadata {
             throw .failed(
                 AgentError(
                     .awsMetadataUnavailable,
-                    "IMDS at \(options.endpoint.hostHeader) answered \(reply.status) to PUT /latest/api/token: "
+                    "IMDS at \(options.endpoint.hostField) answered \(reply.status) to PUT /latest/api/token: "
                         + "it offers version 1 only",
                     remedy: "Allow version 1 in the configuration (credentials.imds_v1), or have version 2 switched on")
             )
@@ -140,7 +140,7 @@ final class InstanceMetadata {
         _ method: HTTPMethod, _ path: String, _ headers: [HTTPHeader], _ options: MetadataOptions
     ) -> HTTPRequest {
         HTTPRequest(
-            method, options.endpoint.appending(path), headers: headers, connectTimeout: options.timeout,
+            method, options.endpoint.appending(path).text, headers: headers, connectTimeout: options.timeout,
             totalTimeout: options.timeout, replyLimit: Self.replyLimit)
     }
 
@@ -171,7 +171,7 @@ final class InstanceMetadata {
     private func meaning(
         of failure: HTTPFailure, _ request: HTTPRequest, _ options: MetadataOptions
     ) async -> MetadataFault {
-        let host = options.endpoint.hostHeader
+        let host = options.endpoint.hostField
         switch failure.kind {
         case .connectionRefused, .noRoute, .connectTimedOut, .nameNotResolved:
             guard options.endpointIsConfigured else {

@@ -2,6 +2,7 @@
 
 package import Crypto
 internal import Diagnosis
+internal import HTTPClient
 internal import Logging
 internal import SecretJSON
 internal import Timekeeping

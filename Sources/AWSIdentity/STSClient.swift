@@ -94,7 +94,7 @@ struct STSClient {
 
     private func incomplete(_ action: String, _ missing: String) -> AgentError {
         AgentError(
-            .awsSTSUnavailable, "STS at \(endpoint.url.hostHeader) answered \(action) without usable \(missing)",
+            .awsSTSUnavailable, "STS at \(endpoint.url.hostField) answered \(action) without usable \(missing)",
             remedy: "Check that it is STS that answers at \(endpoint.url.text)")
     }
 
@@ -146,7 +146,7 @@ struct STSClient {
         let request = HTTPRequest(
             .post, endpoint.url.text, headers: headers, body: body, route: route, connectTimeout: Self.connectTimeout,
             totalTimeout: Self.totalTimeout, replyLimit: Self.replyLimit)
-        let context = STSRefusal.Context(action: action, host: endpoint.url.hostHeader, signer: signer)
+        let context = STSRefusal.Context(action: action, host: endpoint.url.hostField, signer: signer)
         let reply: HTTPReply
         do {
             reply = try await surroundings.transport.send(request)

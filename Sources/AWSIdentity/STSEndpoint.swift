@@ -2,10 +2,11 @@
 // Source: STS's endpoint rules and the partitions as botocore 1.43 ships them; compared with it in the tests.
 
 internal import Diagnosis
+internal import HTTPClient
 
 /// Where STS is called, and for which region the call is signed.
 struct STSEndpoint: Hashable, Sendable {
-    let url: EndpointURL
+    let url: WebAddress
     let signingRegion: String
 }
 
@@ -77,17 +78,19 @@ extension STSEndpoint {
                     + "\(preferences.useFIPS ? "FIPS" : "dual-stack") endpoints are asked for",
                 remedy: "Keep one of the two")
         }
-        guard let url = EndpointURL(configured) else {
+        do {
+            url = try WebAddress(configured)
+        } catch {
             throw AgentError(
-                .configurationInvalid, "\(preferences.configuredBy) is not a usable URL: '\(printable(configured))'",
+                .configurationInvalid,
+                "\(preferences.configuredBy) is not a usable URL: '\(printable(url: configured))' \(error)",
                 remedy: "Expected something like https://sts.us-east-1.amazonaws.com")
         }
-        self.url = url
         signingRegion = region == Self.globalRegion ? "us-east-1" : region
     }
 
     private init(host: String, region: String) throws(AgentError) {
-        guard let url = EndpointURL("https://\(host)") else {
+        guard let url = try? WebAddress("https://\(host)") else {
             throw AgentError(.internalFault, "no URL can be made of the host name '\(host)'")
         }
         self.url = url

@@ -9,7 +9,7 @@ internal import Timekeeping
 /// but S3 expects.
 struct UnsignedRequest {
     var method: HTTPMethod
-    var url: EndpointURL
+    var url: WebAddress
     /// All of them are signed. `Host`, `X-Amz-Date`, `X-Amz-Security-Token` and `Authorization` are the signer's.
     var headers: [HTTPHeader]
     var body: Secret
@@ -32,7 +32,7 @@ struct SignatureV4 {
         if let token = credentials.sessionToken {
             headers.append(HTTPHeader("X-Amz-Security-Token", secret: token))
         }
-        let canonical = canonicalHeaders(headers + [HTTPHeader("Host", request.url.hostHeader)])
+        let canonical = canonicalHeaders(headers + [HTTPHeader("Host", request.url.hostField)])
         let signedNames = canonical.map(\.name).joined(separator: ";")
         let canonicalRequest = [
             request.method.rawValue,
@@ -101,19 +101,4 @@ struct SignatureV4 {
         }
         return pairs.sorted { $0 < $1 }.map { "\($0.0)=\($0.1)" }.joined(separator: "&")
     }
-}
-
-/// RFC 3986 percent-encoding: all but letters, digits, `-._~` and the characters of `keeping`.
-func percentEncoded(_ text: String, keeping: String = "") -> String {
-    let unreserved = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8).union(keeping.utf8)
-    var encoded: [UInt8] = []
-    for byte in text.utf8 {
-        if unreserved.contains(byte) {
-            encoded.append(byte)
-        } else {
-            encoded.append(UInt8(ascii: "%"))
-            encoded += [byte].hexadecimal.uppercased().utf8
-        }
-    }
-    return String(decoding: encoded, as: UTF8.self)
 }

@@ -203,7 +203,7 @@ struct Checker {
                 return Given(setting: .text(text), origin: origin)
             } catch {
                 problems.add(
-                    outside: name, "\(quoted(text)) \(error.observed), expected \(rule.expectation)", error.remedy)
+                    outside: name, "\(rule.shown(text)) \(error.observed), expected \(rule.expectation)", error.remedy)
             }
         default:
             if let setting = parsed(text, key.shape) { return Given(setting: setting, origin: origin) }

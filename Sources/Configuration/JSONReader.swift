@@ -4,6 +4,8 @@
 // three matter to somebody who looks for a mistake in a file. Bounded by ``JSONReader/depthLimit``; the size is bounded
 // by whoever reads the bytes.
 
+internal import Diagnosis
+
 /// A value and the offset of its first byte.
 struct JSONNode: Equatable {
     let offset: Int
@@ -286,12 +288,9 @@ struct JSONReader {
     }
 }
 
-/// Text in double quotes for a message: control characters replaced, cut to 60 characters.
+/// Text in double quotes for a message: controls escaped, no password of a URL, cut to 60 bytes and "…".
 func quoted(_ text: String) -> String {
-    let safe = text.prefix(60).map { character in
-        character.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } ? character : "\u{FFFD}"
-    }
-    return "\"" + String(safe) + (text.count > 60 ? "…" : "") + "\""
+    "\"\(printable(text, limit: 63))\""
 }
 
 /// The path of a member, for a message: `vault.address`, and `vault["two words"]` where the key would not read as one.

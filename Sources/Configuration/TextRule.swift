@@ -1,6 +1,8 @@
 // Configuration: what strings of the file must look like. Each rule says what it expects, checks, and tidies.
 
+internal import Diagnosis
 private import Glibc
+internal import HTTPClient
 
 /// What is wrong with one string.
 struct TextComplaint: Error, Equatable {
@@ -55,6 +57,14 @@ enum TextRule: Sendable {
         case .signal: "one of " + Self.signals.map { quoted($0.name) }.joined(separator: ", ")
         case .listenAddress: "\"127.0.0.1:PORT\", \"[::1]:PORT\" or \"unix:///PATH\""
         case .policy: "the name of a policy"
+        }
+    }
+
+    /// A text that does not keep the rule, for a message.
+    func shown(_ text: String) -> String {
+        switch self {
+        case .address, .endpoint: "\"\(printable(url: text, limit: 63))\""
+        default: quoted(text)
         }
     }
 
@@ -187,57 +197,44 @@ enum TextRule: Sendable {
         return "unix://" + (try socketPath(path))
     }
 
+    /// A base URL, without a slash at its end.
     private static func url(_ text: String, schemes: [String]) throws(TextComplaint) -> String {
-        let scheme = text.prefix { $0.isASCII && ($0.isLetter || $0.isNumber) }.lowercased()
-        guard !scheme.isEmpty, let rest = rest(of: String(text.dropFirst(scheme.count)), after: "://") else {
-            throw TextComplaint(observed: "has no scheme", remedy: "Write \(quoted("https://" + text))")
+        let url: WebAddress
+        do {
+            url = try WebAddress(text)
+        } catch {
+            throw complaint(error, text, schemes)
         }
-        guard schemes.contains(scheme) else {
-            throw TextComplaint(
-                observed: "has the scheme \(quoted(scheme))", remedy: "Use \(schemes.joined(separator: " or "))")
+        guard url.query == nil else {
+            throw TextComplaint(observed: "holds a query", remedy: "Give the base URL only")
         }
-        guard rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\\") }) else {
-            throw TextComplaint(
-                observed: "holds a blank, a backslash or a letter that is not ASCII",
-                remedy: "Write an international name in its xn-- form")
-        }
-        guard !rest.contains("?"), !rest.contains("#") else {
-            throw TextComplaint(observed: "holds a query or a fragment", remedy: "Give the base URL only")
-        }
-        let authority = rest.prefix { $0 != "/" }
-        try check(authority: authority)
-        var path = rest.dropFirst(authority.count)
+        var path = url.path[...]
         while path.last == "/" { path = path.dropLast() }
         if path.hasSuffix("/v1") {
             throw TextComplaint(observed: "ends with /v1", remedy: "Leave that out: the agent adds it")
         }
-        return scheme + "://" + authority + path
+        // As it was written, the port too: so that logs and commands name it as the configuration does.
+        let authority = text.dropFirst(url.scheme.rawValue.utf8.count + 3).prefix { $0 != "/" }
+        return "\(url.scheme.rawValue)://\(authority)\(path)"
     }
 
-    private static func check(authority: Substring) throws(TextComplaint) {
-        guard !authority.contains("@") else {
-            throw TextComplaint(observed: "holds a user name or password", remedy: "Take out everything up to the @")
-        }
-        guard !authority.isEmpty else { throw TextComplaint(observed: "has no host") }
-        let host: Substring
-        if authority.hasPrefix("[") {
-            host = authority.prefix { $0 != "]" }
-            guard host.count > 2, host.count < authority.count,
-                host.dropFirst().allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." })
-            else { throw TextComplaint(observed: "has a host that is not an IPv6 address in brackets") }
-        } else {
-            host = authority.prefix { $0 != ":" }
-            guard !host.isEmpty, host.allSatisfy({ $0.isLetter || $0.isNumber || ".-_".contains($0) }) else {
-                throw TextComplaint(observed: host.isEmpty ? "has no host" : "has a host that cannot be read")
+    private static func complaint(_ fault: WebAddressFault, _ text: String, _ schemes: [String]) -> TextComplaint {
+        let remedy =
+            switch fault {
+            case .noScheme: "Write \"\(printable(url: "https://" + text, limit: 63))\""
+            case .otherScheme: "Use \(schemes.joined(separator: " or "))"
+            case .character: "Write an international name in its xn-- form"
+            case .fragment: "Give the base URL only"
+            case .userInformation: "Take out everything up to the @"
+            case .host: "A host is a name, an IPv4 address, or an IPv6 address in brackets"
+            case .port(bareIPv6: true): "Put an IPv6 address in brackets: \"https://[::1]:8200\""
+            case .port(bareIPv6: false): "A port is a number from 1 to 65535"
+            case .tooLong, .noHost: ""
             }
+        if case .otherScheme(let scheme) = fault {
+            return TextComplaint(observed: "has the scheme \(quoted(scheme))", remedy: remedy)
         }
-        let port = authority.dropFirst(host.count + (authority.hasPrefix("[") ? 1 : 0))
-        guard port.isEmpty || port.hasPrefix(":") && (UInt16(port.dropFirst()) ?? 0) > 0 else {
-            throw TextComplaint(
-                observed: "has no usable port",
-                remedy: authority.filter { $0 == ":" }.count > 1 && !authority.hasPrefix("[")
-                    ? "Put an IPv6 address in brackets: \"https://[::1]:8200\"" : "A port is a number from 1 to 65535")
-        }
+        return TextComplaint(observed: fault.description, remedy: remedy)
     }
 
     private static func listenAddress(_ text: String) throws(TextComplaint) -> String {
@@ -245,11 +242,7 @@ enum TextRule: Sendable {
             return "unix://" + (try socketPath(path))
         }
         let host = text.lastIndex(of: ":").map { text[..<$0] } ?? ""
-        let numbers = host.split(separator: ".", omittingEmptySubsequences: false)
-        let isLoopback =
-            host == "[::1]" || host == "localhost"
-            || numbers.count == 4 && numbers[0] == "127" && numbers.allSatisfy { UInt8($0) != nil }
-        guard isLoopback else {
+        guard host == "[::1]" || isLoopbackHost(host) && !host.contains("::") else {
             throw TextComplaint(
                 observed: "is not a loopback address with a port, nor a socket",
                 remedy: "The page names tokens and roles and asks for no password, so it stays on this machine")

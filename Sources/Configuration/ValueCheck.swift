@@ -69,7 +69,7 @@ extension Checker {
             return try rule.tidy(text, PathContext(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]))
         } catch {
             problems.add(
-                node.offset, path, "\(quoted(text)) \(error.observed), expected \(rule.expectation)", error.remedy)
+                node.offset, path, "\(rule.shown(text)) \(error.observed), expected \(rule.expectation)", error.remedy)
             return nil
         }
     }

@@ -2,6 +2,7 @@
 
 private import CLibcurl
 private import Crypto
+private import Diagnosis
 private import Dispatch
 package import EventLoop
 package import Logging
@@ -37,7 +38,7 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
         dispatchPrecondition(condition: .onQueue(loop.queue))
         let sentAt = loop.now
         var request = request
-        var address = try WebAddress(request.url)
+        var address = try checked(request.url)
         var hops = 0
         while true {
             let spent = loop.now - sentAt
@@ -155,6 +156,14 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
             self?.idleAlarm = nil
             self?.pool = nil
         }
+    }
+}
+
+private func checked(_ url: String) throws(HTTPFailure) -> WebAddress {
+    do {
+        return try WebAddress(url)
+    } catch {
+        throw HTTPFailure(.badURL, "the URL \(printable(url: url)) \(error)", maybeSent: false)
     }
 }
 

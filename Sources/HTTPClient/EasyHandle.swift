@@ -85,7 +85,7 @@ struct TimeLimits {
         if let name = route.tls.serverName, address.scheme == .https {
             // libcurl takes SNI and the expected name from the URL: so the URL names the certificate's host, and the
             // connection goes where the address says.
-            set(CURLOPT_URL, try address.text(atHost: name))
+            set(CURLOPT_URL, try certificateURL(address, name))
             unsafe connectTo = curl_slist_append(nil, "::\(address.authority)")
             unsafe note(CURLOPT_CONNECT_TO, vta_easy_set_list(pointer, CURLOPT_CONNECT_TO, connectTo))
         } else {
@@ -259,6 +259,15 @@ private func contextMade(
     // SAFETY: libcurl gives an SSL_CTX and the record that was set with this hook.
     unsafe Unmanaged<HandshakeRecord>.fromOpaque(record).takeUnretainedValue().prepare(OpaquePointer(context))
     return CURLE_OK
+}
+
+/// The URL at the host that its certificate names.
+private func certificateURL(_ address: WebAddress, _ name: String) throws(HTTPFailure) -> String {
+    do {
+        return try address.at(host: name).text
+    } catch {
+        throw HTTPFailure(.badURL, "the server name '\(name)' cannot stand in a URL", maybeSent: false)
+    }
 }
 
 /// Zero would mean no limit.

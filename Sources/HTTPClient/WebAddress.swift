@@ -1,121 +1,181 @@
-// HTTPClient: URLs taken apart and put together by libcurl's own parser, so that what is checked is what is asked.
+// HTTPClient: a URL taken apart. Strict on purpose: what two readers could read differently is refused, so that what is
+// checked here is what libcurl asks (the tests compare the two).
 
-private import CLibcurl
-
-/// An absolute `http` or `https` URL without user information.
-@safe struct WebAddress {
-    enum Scheme: String {
+/// An absolute `http` or `https` URL in ASCII, without user information and fragment, of at most 2,048 bytes.
+package struct WebAddress: Hashable, Sendable {
+    package enum Scheme: String, Sendable {
         case http
         case https
 
-        var defaultPort: Int { self == .http ? 80 : 443 }
+        package var defaultPort: UInt16 { self == .http ? 80 : 443 }
     }
 
-    let scheme: Scheme
-    /// Name or address; an IPv6 address without its brackets.
-    let host: String
-    let port: Int
-    /// The whole URL, without the fragment.
-    let text: String
+    package let scheme: Scheme
+    /// In lower case; an IPv6 address without its brackets.
+    package let host: String
+    /// Where the URL names none, the scheme's own.
+    package let port: UInt16
+    /// Begins with a slash, or is empty. As it stood, percent-encoding included.
+    package let path: String
+    /// Without its question mark. As it stood.
+    package let query: String?
 
-    /// Throws `badURL`; the text of a refused URL is quoted only where it cannot hold a password.
-    init(_ text: String) throws(HTTPFailure) {
-        let parts = try URLParts()
-        try parts.set(CURLUPART_URL, text, flags: CURLU_DISALLOW_USER)
-        try self.init(parts)
-    }
+    private static let longest = 2_048
 
-    private init(_ parts: borrowing URLParts) throws(HTTPFailure) {
-        guard let name = parts.get(CURLUPART_SCHEME), let scheme = Scheme(rawValue: name) else {
-            throw HTTPFailure(.badURL, "the URL's scheme is neither http nor https", maybeSent: false)
+    package init(_ text: String) throws(WebAddressFault) {
+        guard text.utf8.count <= Self.longest else { throw .tooLong }
+        let word = text.prefix { $0 != ":" }
+        guard text.dropFirst(word.count).hasPrefix("://"), !word.isEmpty, word.utf8.allSatisfy(isLetterOrDigit) else {
+            throw .noScheme
         }
-        guard let host = parts.get(CURLUPART_HOST), !host.isEmpty,
-            let port = parts.get(CURLUPART_PORT).flatMap(Int.init)
-        else {
-            throw HTTPFailure(.badURL, "the URL has no host or no valid port", maybeSent: false)
+        guard let scheme = Scheme(rawValue: word.lowercased()) else { throw .otherScheme(word.lowercased()) }
+        let rest = text.dropFirst(word.count + 3)
+        guard rest.utf8.allSatisfy({ isLetterOrDigit($0) || "-._~:/?#[]@!$&'()*+,;=%".utf8.contains($0) }) else {
+            throw .character
         }
-        try parts.set(CURLUPART_FRAGMENT, nil)
-        guard let text = parts.get(CURLUPART_URL) else {
-            throw HTTPFailure(.badURL, "the URL cannot be put together", maybeSent: false)
-        }
+        let authority = rest.prefix { !"/?#".contains($0) }
+        guard !authority.contains("@") else { throw .userInformation }
+        guard !rest.contains("#") else { throw .fragment }
+        let target = rest.dropFirst(authority.count)
+        let path = target.prefix { $0 != "?" }
         self.scheme = scheme
-        self.host = host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : host
-        self.port = port
-        self.text = text
+        self.path = String(path)
+        query = path.count < target.count ? String(target.dropFirst(path.count + 1)) : nil
+        (host, port) = try Self.hostAndPort(authority, scheme)
     }
 
-    /// Host and port, as messages name them.
-    var authority: String { "\(bracketedHost):\(port)" }
+    private init(_ scheme: Scheme, _ host: String, _ port: UInt16, _ path: String, _ query: String?) {
+        (self.scheme, self.host, self.port, self.path, self.query) = (scheme, host, port, path, query)
+    }
 
-    /// The value of the `Host` field: without the scheme's own port.
-    var hostField: String { port == scheme.defaultPort ? bracketedHost : authority }
+    private static func hostAndPort(
+        _ authority: Substring, _ scheme: Scheme
+    ) throws(WebAddressFault) -> (String, UInt16) {
+        guard !authority.isEmpty else { throw .noHost }
+        let host: Substring
+        let tail: Substring
+        if authority.hasPrefix("[") {
+            guard let end = authority.firstIndex(of: "]") else { throw .host }
+            host = authority[..<end].dropFirst()
+            tail = authority[end...].dropFirst()
+            guard IPAddress(host)?.isIPv6 == true else { throw .host }
+        } else {
+            host = authority.prefix { $0 != ":" }
+            tail = authority.dropFirst(host.count)
+            guard !host.isEmpty else { throw .noHost }
+            guard isHostName(host) else { throw .host }
+        }
+        if tail.isEmpty { return (host.lowercased(), scheme.defaultPort) }
+        let digits = tail.dropFirst()
+        guard tail.first == ":", digits.utf8.count <= 5, digits.utf8.allSatisfy({ 0x30...0x39 ~= $0 }),
+            let port = UInt16(digits), port > 0
+        else { throw .port(bareIPv6: tail.dropFirst().contains(":")) }
+        return (host.lowercased(), port)
+    }
+
+    /// Letters, digits, hyphens, dots and underscores. A host that ends in a number must be an IPv4 address in four plain
+    /// decimal numbers: `127.1` and `0x7f000001` are that machine to some readers and a name to others.
+    private static func isHostName(_ host: Substring) -> Bool {
+        guard host.utf8.allSatisfy({ isLetterOrDigit($0) || "-._".utf8.contains($0) }) else { return false }
+        let labels = host.split(separator: ".", omittingEmptySubsequences: false)
+        guard let last = labels.last(where: { !$0.isEmpty }) else { return false }
+        guard last.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) || last.lowercased().hasPrefix("0x") else { return true }
+        return labels.count == 4 && labels.allSatisfy { UInt8($0).map(String.init) == String($0) }
+    }
+
+    // MARK: Parts
 
     var bracketedHost: String { host.contains(":") ? "[\(host)]" : host }
 
-    /// The same URL at another host.
-    func text(atHost name: String) throws(HTTPFailure) -> String {
-        let parts = try URLParts()
-        try parts.set(CURLUPART_URL, text)
-        try parts.set(CURLUPART_HOST, name.contains(":") && !name.hasPrefix("[") ? "[\(name)]" : name)
-        guard let moved = parts.get(CURLUPART_URL) else {
-            throw HTTPFailure(.badURL, "the server name '\(name)' cannot stand in a URL", maybeSent: false)
-        }
-        return moved
+    /// Host and port, as messages name them.
+    package var authority: String { "\(bracketedHost):\(port)" }
+
+    /// The value of the `Host` field: without a port that the scheme implies.
+    package var hostField: String { port == scheme.defaultPort ? bracketedHost : authority }
+
+    /// The whole URL, its path at least a slash.
+    package var text: String {
+        "\(scheme.rawValue)://\(hostField)\(path.isEmpty ? "/" : path)" + (query.map { "?\($0)" } ?? "")
     }
 
-    /// Where a `Location` leads from here; it may be relative.
-    func resolving(_ location: String) throws(HTTPFailure) -> WebAddress {
-        let parts = try URLParts()
-        try parts.set(CURLUPART_URL, text)
-        try parts.set(CURLUPART_URL, location, flags: CURLU_DISALLOW_USER)
-        return try WebAddress(parts)
+    /// Whether it leads to this machine itself: `localhost`, 127.0.0.0/8 or ::1, written out.
+    package var isLoopback: Bool { isLoopbackHost(host) }
+
+    // MARK: Others made from it
+
+    /// `path`, which begins with a slash, below this URL's own path on the same server. Traps where it cannot stand in a URL.
+    package func appending(_ path: String) -> WebAddress {
+        precondition(path.hasPrefix("/") && !path.contains { "?#".contains($0) }, "not the path of a URL: \(path)")
+        let base = self.path.hasSuffix("/") ? String(self.path.dropLast()) : self.path
+        return WebAddress(scheme, host, port, base + path, nil)
+    }
+
+    /// The same URL at another host: a name or an address, an IPv6 address with or without brackets.
+    func at(host name: String) throws(WebAddressFault) -> WebAddress {
+        let bracketed = name.contains(":") && !name.hasPrefix("[") ? "[\(name)]" : name
+        return try WebAddress("\(scheme.rawValue)://\(bracketed):\(port)\(path)" + (query.map { "?\($0)" } ?? ""))
     }
 }
 
-/// Host and port of a proxy's URL, as messages name it: without the user information that it may hold. Nil where it is no
-/// proxy's URL.
-func proxyName(_ url: String) -> String? {
-    guard let parts = try? URLParts(),
-        (try? parts.set(CURLUPART_URL, url, flags: CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME)) != nil,
-        let scheme = parts.get(CURLUPART_SCHEME), let host = parts.get(CURLUPART_HOST), !host.isEmpty,
-        ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(scheme)
-    else { return nil }
-    return parts.get(CURLUPART_PORT).map { "\(host):\($0)" } ?? host
+/// Why a text is no ``WebAddress``.
+package enum WebAddressFault: Error, Hashable, Sendable {
+    case tooLong
+    case noScheme
+    /// In lower case.
+    case otherScheme(String)
+    /// A blank, a backslash, a control or a letter that is not ASCII.
+    case character
+    /// A user name or password.
+    case userInformation
+    case fragment
+    case noHost
+    case host
+    /// `bareIPv6`: it looks like an IPv6 address without its brackets.
+    case port(bareIPv6: Bool)
 }
 
-/// Owns a `CURLU`.
-@safe private struct URLParts: ~Copyable {
-    private let handle: OpaquePointer
-
-    init() throws(HTTPFailure) {
-        guard let handle = unsafe curl_url() else {
-            throw HTTPFailure(.other, "no memory for a URL", maybeSent: false)
-        }
-        unsafe self.handle = handle
-    }
-
-    deinit {
-        unsafe curl_url_cleanup(handle)
-    }
-
-    func set(_ part: CURLUPart, _ text: String?, flags: Int32 = 0) throws(HTTPFailure) {
-        // SAFETY: libcurl copies the text, which is a C string for the duration of the call.
-        let code = unsafe curl_url_set(handle, part, text, UInt32(bitPattern: flags) | UInt32(CURLU_PATH_AS_IS))
-        guard code == CURLUE_OK else {
-            let why = unsafe String(cString: curl_url_strerror(code))
-            throw HTTPFailure(.badURL, "the URL is not usable: \(why)", maybeSent: false)
+extension WebAddressFault: CustomStringConvertible {
+    /// What follows "the URL": "has no host". Never quotes the URL, which may hold a password.
+    package var description: String {
+        switch self {
+        case .tooLong: "is longer than 2,048 bytes"
+        case .noScheme: "has no scheme"
+        case .otherScheme: "has a scheme that is neither http nor https"
+        case .character: "holds a blank, a backslash or a letter that is not ASCII"
+        case .userInformation: "holds a user name or password"
+        case .fragment: "holds a fragment"
+        case .noHost: "has no host"
+        case .host: "has a host that cannot be read"
+        case .port: "has no usable port"
         }
     }
+}
 
-    /// A port that the URL leaves out is the scheme's.
-    func get(_ part: CURLUPart) -> String? {
-        var text: UnsafeMutablePointer<CChar>?
-        let flags = part == CURLUPART_PORT ? UInt32(CURLU_DEFAULT_PORT) : 0
-        // SAFETY: on success `text` is a C string of ours to free.
-        guard unsafe curl_url_get(handle, part, &text, flags) == CURLUE_OK,
-            let text = unsafe text
-        else { return nil }
-        defer { unsafe curl_free(text) }
-        return unsafe String(cString: text)
+/// Whether a host is this machine itself: `localhost` (a dot at its end or not), 127.0.0.0/8 or ::1, written out.
+package func isLoopbackHost(_ host: some StringProtocol) -> Bool {
+    if let address = IPAddress(host) { return address.isLoopback }
+    return (host.hasSuffix(".") ? host.dropLast() : host[...]).lowercased() == "localhost"
+}
+
+/// RFC 3986's percent-encoding: of all but letters, digits, `-._~` and the characters of `kept`.
+package func percentEncoded(_ text: String, keeping kept: String = "") -> String {
+    let digits = Array("0123456789ABCDEF".utf8)
+    var bytes: [UInt8] = []
+    for byte in text.utf8 {
+        if isLetterOrDigit(byte) || "-._~".utf8.contains(byte) || kept.utf8.contains(byte) {
+            bytes.append(byte)
+        } else {
+            bytes += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+}
+
+private func isLetterOrDigit(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"):
+        true
+    default: false
     }
 }

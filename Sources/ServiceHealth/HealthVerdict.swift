@@ -1,5 +1,6 @@
 // ServiceHealth: what a reader of the status file concludes: `healthcheck`'s decision and `status`'s table. Pure.
 
+internal import Diagnosis
 package import Timekeeping
 
 extension StatusReading {

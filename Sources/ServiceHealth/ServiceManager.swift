@@ -2,6 +2,7 @@
 
 private import CLinux
 private import CSystemd
+private import Diagnosis
 private import Glibc
 private import Timekeeping
 

@@ -1,6 +1,7 @@
 // VaultAPI: what a server says in words, made fit to be matched, logged and shown: bounded, on one line, without secrets.
 
 internal import Crypto
+internal import Diagnosis
 internal import HTTPClient
 internal import SecretJSON
 
@@ -145,13 +146,8 @@ struct AnswerText {
             }
             if gap { result += " " }
             gap = false
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned, .privateUse:
-                result += "\\u{\(String(scalar.value, radix: 16))}"
-            default:
-                result.unicodeScalars.append(scalar)
-            }
+            result.unicodeScalars.append(scalar)
         }
-        return result
+        return printable(result, limit: .max)
     }
 }

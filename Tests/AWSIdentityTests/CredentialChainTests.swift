@@ -66,14 +66,4 @@ struct CredentialChainTests {
             lasting.processDocument.text
                 == #"{"Version":1,"AccessKeyId":"AKIAEXAMPLE","SecretAccessKey":"key"}"#)
     }
-
-    @Test(
-        "Text from elsewhere cannot break a line of log or change its direction",
-        arguments: [
-            ("plain ✓ text", "plain ✓ text"), ("a\nb\r\u{1B}[31m", "a?b??[31m"), ("\u{202E}evil\u{2028}", "?evil?"),
-            (String(repeating: "x", count: 300), String(repeating: "x", count: 200)),
-        ])
-    func printableText(text: String, expected: String) {
-        #expect(printable(text) == expected)
-    }
 }

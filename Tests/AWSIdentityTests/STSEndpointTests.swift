@@ -1,6 +1,7 @@
 // STS's hosts against those that botocore's own rules give.
 
 import Diagnosis
+import HTTPClient
 import SecretJSON
 import Testing
 

@@ -18,7 +18,7 @@ struct SignatureV4Tests {
             accessKeyID: "AKIDEXAMPLE", secretAccessKey: Secret(text: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
             sessionToken: nil, expiration: nil, origin: "test")
         let request = UnsignedRequest(
-            method: .get, url: try #require(EndpointURL("https://example.amazonaws.com/")), headers: [],
+            method: .get, url: try WebAddress("https://example.amazonaws.com/"), headers: [],
             body: Secret([]))
         let headers = SignatureV4(region: "us-east-1", service: "service")
             .sign(request, with: credentials, at: try #require(WallTime(rfc3339: "2015-08-30T12:36:00Z")))
@@ -47,7 +47,7 @@ struct SignatureV4Tests {
             sessionToken: generated["session_token"]?.string?.secret, expiration: nil, origin: "generated")
         let request = UnsignedRequest(
             method: try #require(HTTPMethod(rawValue: try text("method"))),
-            url: try #require(EndpointURL(try text("url"))),
+            url: try WebAddress(try text("url")),
             headers: generated["headers"]?.object?.map { HTTPHeader($0, $1.string?.text ?? "") } ?? [],
             body: Secret(text: try text("body")))
         let headers = SignatureV4(region: try text("region"), service: try text("service"))

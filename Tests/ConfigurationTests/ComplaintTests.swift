@@ -81,7 +81,7 @@ private let mistakes: [Mistake] = [
     ),
     Mistake(
         "key that is no word", minimal(root: #", ‸"a \u0007b": {}"#),
-        "[\"a \u{FFFD}b\"]: unknown key. The file has the keys vault, tokens, state_directory, log, status_file, metrics"
+        "[\"a \\x07b\"]: unknown key. The file has the keys vault, tokens, state_directory, log, status_file, metrics"
     ),
     Mistake(
         "nonce in the file", minimal(auth: #", ‸"nonce": "s3cr3t""#, type: "ec2"),
@@ -176,7 +176,7 @@ private let mistakes: [Mistake] = [
     ),
     Mistake(
         "header that splits", minimal(auth: #", "header_value": ‸"a\r\nb""#),
-        "tokens[0].auth.header_value: \"a\u{FFFD}b\" holds a control character, expected a string of printable ASCII"
+        "tokens[0].auth.header_value: \"a\\r\\nb\" holds a control character, expected a string of printable ASCII"
     ),
     Mistake(
         "relative sink", minimal().replacing("\"/run/app/token\"", by: "‸\"token\""),

@@ -80,10 +80,18 @@ struct QuotingTests {
         #expect(error?.description.contains("short-nonce") == false)
     }
 
+    @Test("the password of a URL")
+    func urlPasswords() async {
+        for body in [errors("no route to https://user:hunter2@proxy:3128/x, sorry"), "see http://u:hunter2/3@host/"] {
+            let text = await observed(502, body)
+            #expect(!text.contains("hunter2") && text.contains("://(secret)@"), "\(text)")
+        }
+    }
+
     @Test("control characters and direction marks cannot reach a terminal")
     func controls() async {
         let text = await observed(500, errors("a\u{1B}[2Jb\u{0}c\u{7F}d\u{202E}e\u{9B}f"))
-        #expect(text.contains(#"a\u{1b}[2Jb\u{0}c\u{7f}d\u{202e}e\u{9b}f"#))
+        #expect(text.contains(#"a\x1b[2Jb\x00c\x7fd\u202ee\x9bf"#))
         #expect(text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F })
     }
 }

@@ -161,7 +161,7 @@ struct ReplyTests {
         #expect(health.sealed == (status == 503))
         #expect(health.initialized)
         #expect(health.version == "2.7.2")
-        #expect(health.clusterName == #"c\u{1b}[2J"#)
+        #expect(health.clusterName == #"c\x1b[2J"#)
         #expect(health.serverTime == vault.transport.clock.wallTime)
         await #expect(throws: AgentError.self) { try await vault.client.health(of: "https://other", within: minute) }
     }
@@ -258,6 +258,6 @@ struct UnusableReplyTests {
     func contentType() async {
         await check(
             .reply(200, "<html>", [("content-type", "text/html; \u{1B}[2J\r\nSet-Cookie: x")]),
-            saying: #"content type text/html; \u{1b}[2J Set-Cookie: x"#)
+            saying: #"content type text/html; \x1b[2J Set-Cookie: x"#)
     }
 }
