@@ -1,5 +1,7 @@
 // AWSIdentity: whose credentials these are, as far as is known without asking AWS. A token is bound to its principal.
 
+internal import Diagnosis
+
 /// An IAM user or role. Each part is nil where nobody has told it: a source of plain keys knows the key's id alone, an instance
 /// knows its role's name, Vault and STS know account and name.
 package struct Principal: Hashable, Sendable {
