@@ -1,6 +1,7 @@
 // libcurl, with typed calls for its variadic functions, which Swift does not import.
 #pragma once
 #include <curl/curl.h>
+#include <curl/provenance.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>

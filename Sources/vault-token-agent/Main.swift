@@ -63,11 +63,3 @@ struct VaultTokenAgent: ParsableCommand {
         writeToStandardError("vault-token-agent: \(error) [\(error.code.rawValue)]")
     }
 }
-
-struct VersionCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the version.")
-
-    func run() {
-        output("vault-token-agent \(VaultTokenAgent.version)\n")
-    }
-}

@@ -38,6 +38,20 @@ def test_a_token_comes_over_mutual_tls_and_is_renewed(tls_lab, tmp_path, configu
     run.stop()
 
 
+def test_without_ca_cert_the_cas_of_the_systems_openssl_count_and_with_it_they_do_not(tls_lab, tmp_path, configuration):
+    certificates = tls_lab.certificates
+    systems = {"SSL_CERT_FILE": str(certificates.authority)}
+    configuration["vault"]["tls"]["ca_cert"] = str(certificates.other_authority)
+    run = tls_lab.agent(folder=tmp_path / "other", configuration=configuration, environment=systems)
+    run.wait_for_log("certificate", 10)
+    assert run.token() is None
+    run.stop()
+    del configuration["vault"]["tls"]["ca_cert"]
+    run = tls_lab.agent(folder=tmp_path, configuration=configuration, environment=systems)
+    run.wait_for_token(10)
+    run.stop()
+
+
 def test_an_encrypted_key_with_a_passphrase_file(tls_lab, tmp_path, configuration):
     passphrase = tmp_path / "passphrase"
     passphrase.write_text(PASSPHRASE + "\n")
