@@ -1,5 +1,6 @@
 // AgentRuntime: the agent on the real machine: event loop, libcurl, signals, systemd.
 
+private import CLinux
 package import Configuration
 package import Diagnosis
 private import Dispatch
@@ -21,6 +22,8 @@ package enum AgentProcess {
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, log: Logger,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
     ) throws(AgentError) {
+        // For good: the end is near when it has been heard, and is not to be hurried into another.
+        ProcessSignals.hold(ProcessSignals.ending)
         let end = Outcome<Void>()
         let loop = try EventLoop(label: "vault-token-agent")
         let session = ServiceSession(loop: loop, log: log, end: end, reload: reload)
@@ -53,24 +56,60 @@ package enum AgentProcess {
                 if let error { throw error }
                 break
             }
+            if Task.isCancelled { await agent.stop {} }
             return await agent.summaries()
         }
     }
 
     /// Runs `body` on an event loop of its own and waits for its end.
+    ///
+    /// SIGTERM and SIGINT cancel its task; when that has let go of what it was about, at the latest after 4 s, the process
+    /// ends by the signal.
     package static func onLoop<Result: Sendable>(
         _ body: @escaping @Sendable (EventLoop) async throws(AgentError) -> Result
     ) throws(AgentError) -> Result {
+        ProcessSignals.hold(ProcessSignals.ending)
+        defer { ProcessSignals.release(ProcessSignals.ending) }
         let loop = try EventLoop(label: "vault-token-agent")
         let outcome = Outcome<Result>()
-        Task(executorPreference: loop) {
+        let task = Task(executorPreference: loop) {
             do throws(AgentError) {
                 outcome.set(.success(try await body(loop)))
             } catch {
                 outcome.set(.failure(error))
             }
         }
-        return try outcome.wait()
+        let interruption = Interruption()
+        loop.queue.async {
+            interruption.listen(on: loop) {
+                task.cancel()
+                _ = loop.schedule(at: loop.now + longestStop) {
+                    outcome.set(.failure(AgentError(.cancelled, "told to stop")))
+                }
+            }
+        }
+        let result = Swift.Result { () throws(AgentError) in try outcome.wait() }
+        if let number = interruption.signal { vta_end_by_signal(number) }
+        return try result.get()
+    }
+
+    /// Whatever hangs: systemd's own patience is longer, and stopping may take 5 s.
+    static let longestStop: Duration = .seconds(4)
+}
+
+/// Remembers by which signal a command was told to stop.
+private final class Interruption: Sendable {
+    private let state = Mutex<(listener: SignalListener?, signal: Int32?)>((nil, nil))
+
+    var signal: Int32? { state.withLock { $0.signal } }
+
+    /// On the loop's queue. Where the kernel does not grant it, the signals wait until the loop's work is done.
+    func listen(on loop: EventLoop, _ whenInterrupted: @escaping @Sendable () -> Void) {
+        let listener = try? SignalListener(to: ProcessSignals.ending, on: loop) { [weak self] number in
+            self?.state.withLock { $0.signal = $0.signal ?? number }
+            whenInterrupted()
+        }
+        state.withLock { $0.listener = listener }
     }
 }
 

@@ -44,11 +44,15 @@ extension AgentProcess {
             if grant.kind == .batch {
                 failure = AgentError(.tokenNotRenewable, "batch tokens cannot be revoked")
             } else {
-                do throws(AgentError) {
-                    try await vault.revokeSelf(grant.token, within: trialLimit)
-                } catch {
-                    failure = error
-                }
+                // In a task of its own, which a stop does not cancel: a token of a trial is not to outlive it.
+                failure = await Task(executorPreference: loop) { () -> AgentError? in
+                    do throws(AgentError) {
+                        try await vault.revokeSelf(grant.token, within: trialLimit)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }.value
             }
             return LoginTrial(
                 policies: grant.policies, leaseDuration: grant.leaseDuration, renewable: grant.renewable,

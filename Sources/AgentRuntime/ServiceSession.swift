@@ -3,12 +3,12 @@
 import AWSIdentity
 import Configuration
 import Diagnosis
-import Dispatch
 import EventLoop
 import Glibc
 import HTTPClient
 import Logging
 import ServiceHealth
+import SystemCalls
 import Timekeeping
 import TokenSinks
 
@@ -25,7 +25,7 @@ actor ServiceSession {
     private var agent: Agent?
     private var stateDirectory: String?
     private var healthServer: (address: String, server: HealthServer)?
-    private var signals: [any DispatchSourceSignal] = []
+    private var signals: SignalListener?
     private var isReloading = false
     private var reloadAgain = false
 
@@ -40,7 +40,18 @@ actor ServiceSession {
     }
 
     func start(_ loaded: LoadedConfiguration, environment: [String: String], version: String) {
-        hearSignals()
+        do throws(SystemFault) {
+            signals = try SignalListener(to: ProcessSignals.ending + ProcessSignals.asking, on: loop) {
+                [weak self] number in
+                self?.assumeIsolated { $0.hear(number) }
+            }
+        } catch {
+            end.set(
+                .failure(
+                    AgentError(.internalFault, "signals cannot be heard: \(error.observed)", remedy: error.limitRemedy))
+            )
+            return
+        }
         warn(of: loaded)
         let configuration = loaded.configuration
         stateDirectory = configuration.stateDirectory
@@ -86,18 +97,11 @@ actor ServiceSession {
 
     // MARK: Signals
 
-    private func hearSignals() {
-        let actions: [(Int32, @Sendable (isolated ServiceSession) -> Void)] = [
-            (SIGTERM, { $0.stop() }), (SIGINT, { $0.stop() }), (SIGHUP, { $0.reloadNow() }),
-            (SIGUSR1, { $0.logInNow() }),
-        ]
-        for (number, action) in actions {
-            // The source reports the signal; without this its default action would end the process first.
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: loop.queue)
-            source.setEventHandler { [weak self] in self?.assumeIsolated { action($0) } }
-            source.activate()
-            signals.append(source)
+    private func hear(_ number: Int32) {
+        switch number {
+        case SIGHUP: reloadNow()
+        case SIGUSR1: logInNow()
+        default: stop()
         }
     }
 
@@ -162,8 +166,7 @@ actor ServiceSession {
         Task(executorPreference: loop) {
             await agent.stop { self.assumeIsolated { $0.stopped() } }
         }
-        // Whatever hangs: systemd's own patience is longer.
-        _ = loop.schedule(at: loop.now + Self.longestStop) { self.assumeIsolated { $0.stopped() } }
+        _ = loop.schedule(at: loop.now + AgentProcess.longestStop) { self.assumeIsolated { $0.stopped() } }
     }
 
     private func stopped() {
@@ -171,7 +174,4 @@ actor ServiceSession {
         healthServer = nil
         end.set(.success(()))
     }
-
-    /// Under the 5 s that stopping may take.
-    private static let longestStop: Duration = .seconds(4)
 }

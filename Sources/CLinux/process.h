@@ -5,6 +5,7 @@
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -40,3 +41,26 @@ static inline int vta_forbid_core_dumps(void) {
 }
 
 static inline int vta_is_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }
+
+// Becomes readable when one of these signals, which the process blocks, has come.
+static inline int vta_signal_descriptor(const sigset_t *signals) {
+    return signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+// The next signal that has come; 0 where there is none.
+static inline int vta_next_signal(int descriptor) {
+    struct signalfd_siginfo signal;
+    return read(descriptor, &signal, sizeof signal) == sizeof signal ? (int)signal.ssi_signo : 0;
+}
+
+// Ends the process as the signal does by default; process 1 of a container, which the kernel shields from that, with the
+// status that shells give to such an end. Makes only calls that a signal handler may make.
+static inline void vta_end_by_signal(int number) {
+    sigset_t set;
+    signal(number, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    sigprocmask(SIG_UNBLOCK, &set, 0);
+    raise(number);
+    _exit(128 + number);
+}

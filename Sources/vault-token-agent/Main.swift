@@ -1,5 +1,6 @@
 // The command line: reads arguments, wires the rooms, turns failures into one line and an exit status.
 
+private import AgentRuntime
 internal import ArgumentParser
 private import Crypto
 internal import Diagnosis
@@ -46,16 +47,22 @@ struct VaultTokenAgent: ParsableCommand {
     )
 
     static func main() {
+        ProcessSignals.expect()
         do {
             try ProcessHardening.apply()
             var command = try parseAsRoot()
+            if !(command is RunCommand) { ProcessSignals.letGoOfTheServices() }
             try command.run()
         } catch let error as AgentError {
             complain(error)
-            Glibc.exit(error.code.exitStatus)
+            endProcess(error.code.exitStatus)
         } catch {
-            exit(withError: error)
+            let (text, status) = (fullMessage(for: error), exitCode(for: error))
+            if !text.isEmpty, status.isSuccess { output(text + "\n") }
+            if !text.isEmpty, !status.isSuccess { writeToStandardError(text) }
+            endProcess(status.rawValue)
         }
+        endProcess(EXIT_SUCCESS)
     }
 
     /// One line to standard error: what was seen, what to do, and the code under which the guide explains it.

@@ -11,7 +11,15 @@ func output(_ text: String) {
     // A reader that has gone (`| head`) is nothing to complain of; half an answer in a file that others trust is.
     guard fault != 0 && fault != EPIPE else { return }
     writeToStandardError("vault-token-agent: cannot write to standard output: \(errorText(fault))")
-    Glibc.exit(EX_IOERR)
+    endProcess(EX_IOERR)
+}
+
+/// The only way in which the program ends by itself. Nothing is torn down: worker threads may still be at work in libcrypto,
+/// whose own clean-up would take what they use from under them.
+func endProcess(_ status: Int32) -> Never {
+    // What libraries have printed is not lost.
+    fflush(nil)
+    _exit(status)
 }
 
 /// Writes one line for people to standard error. What cannot be written is lost: there is nowhere else to say it.
