@@ -2,6 +2,7 @@
 
 private import CLinux
 package import Configuration
+private import Crypto
 package import Diagnosis
 private import Dispatch
 package import EventLoop
@@ -22,6 +23,7 @@ package enum AgentProcess {
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, log: Logger,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
     ) throws(AgentError) {
+        try CryptoLibrary.check()
         // For good: the end is near when it has been heard, and is not to be hurried into another.
         ProcessSignals.hold(ProcessSignals.ending)
         let end = Outcome<Void>()
@@ -68,6 +70,7 @@ package enum AgentProcess {
     package static func onLoop<Result: Sendable>(
         _ body: @escaping @Sendable (EventLoop) async throws(AgentError) -> Result
     ) throws(AgentError) -> Result {
+        try CryptoLibrary.check()
         ProcessSignals.hold(ProcessSignals.ending)
         defer { ProcessSignals.release(ProcessSignals.ending) }
         let loop = try EventLoop(label: "vault-token-agent")

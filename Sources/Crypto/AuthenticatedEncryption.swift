@@ -34,7 +34,7 @@ package enum AES256GCM {
                 }
             }
         }
-        precondition(made, "AES-256-GCM failed: OpenSSL is out of memory or without it")
+        precondition(made, "AES-256-GCM failed: OpenSSL is out of memory")
         return sealed
     }
 }

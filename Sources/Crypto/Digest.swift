@@ -41,7 +41,7 @@ package enum SHA256 {
                 return unsafe result != nil && written == length
             }
         }
-        precondition(made, "HMAC-SHA-256 failed: OpenSSL is out of memory or without it")
+        precondition(made, "HMAC-SHA-256 failed: OpenSSL is out of memory")
         return Secret(wiping: &code)
     }
 
@@ -49,7 +49,7 @@ package enum SHA256 {
         unsafe [UInt8](unsafeUninitializedCapacity: length) { digest, count in
             // SAFETY: OpenSSL reads `bytes.count` bytes and writes the 32 that are allocated.
             let result = unsafe EVP_Digest(bytes.baseAddress, bytes.count, digest.baseAddress, nil, EVP_sha256(), nil)
-            precondition(result == 1, "SHA-256 failed: OpenSSL is out of memory or without it")
+            precondition(result == 1, "SHA-256 failed: OpenSSL is out of memory")
             count = length
         }
     }

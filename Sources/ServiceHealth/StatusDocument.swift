@@ -219,7 +219,7 @@ package struct StatusReading: Hashable, Sendable {
         // SAFETY: the kernel writes at most `bytes.count` bytes into the array.
         let count = unsafe read(file.number, &bytes, bytes.count)
         document = try StatusDocument(json: Array(bytes.prefix(max(0, count))), from: path)
-        heartbeat = WallTime(
-            nanosecondsSince1970: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
+        heartbeat =
+            WallTime(secondsSince1970: Int64(status.st_mtim.tv_sec)) + .nanoseconds(Int64(status.st_mtim.tv_nsec))
     }
 }

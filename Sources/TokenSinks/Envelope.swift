@@ -25,7 +25,11 @@ struct Envelope: Sendable {
     func seal(_ content: Secret) throws(AgentError) -> Secret {
         let theirPublicKey = try readerKey()
         let privateKey = Secret.random(count: X25519.length)
-        let publicKey = X25519.publicKey(of: privateKey)
+        guard let publicKey = X25519.publicKey(of: privateKey) else {
+            throw AgentError(
+                .configurationInvalid, "OpenSSL offers no X25519, which an encrypted sink needs",
+                remedy: "Have its configuration (OPENSSL_CONF, /etc/ssl/openssl.cnf) activate the default provider")
+        }
         guard let shared = X25519.sharedSecret(privateKey: privateKey, publicKey: theirPublicKey) else {
             throw wrong("holds a key that is of no use")
         }

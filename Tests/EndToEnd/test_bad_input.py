@@ -175,3 +175,12 @@ def test_config_check_says_where_each_value_comes_from(lab):
     assert finished.status == 0, finished
     assert "VAULT_NAMESPACE" in finished.output and "team" in finished.output
     assert run.token() is None
+
+
+def test_an_openssl_whose_configuration_takes_its_algorithms_away_is_named(lab, tmp_path):
+    without = tmp_path / "openssl.cnf"
+    without.write_text("openssl_conf = init\n[init]\nproviders = all\n[all]\nbase = base\n[base]\nactivate = 1\n")
+    for command in (("run",), ("login",), ("credentials",)):
+        ended = lab.agent(command=command, environment={"OPENSSL_CONF": str(without)}).finish(20)
+        assert ended.status == 78, ended.log
+        assert "OpenSSL offers no SHA-256, HMAC, AES-256-GCM" in ended.log
