@@ -43,3 +43,23 @@ static inline int vta_peer_groups(int socket, gid_t *groups, int capacity) {
     if (getsockopt(socket, SOL_SOCKET, 59 /* SO_PEERGROUPS, Linux 4.13 */, groups, &length) != 0) return -1;
     return (int)(length / sizeof *groups);
 }
+
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+// Bytes that a TCP connection has received since it was made; -1 for what is not TCP, and before Linux 4.1.
+static inline int64_t vta_bytes_received(int socket) {
+    // struct tcp_info of linux/tcp.h, which cannot stand beside netinet/tcp.h: tcpi_bytes_received is its bytes 128 to 135.
+    unsigned char info[136];
+    socklen_t length = sizeof info;
+    if (getsockopt(socket, 6 /* IPPROTO_TCP */, 11 /* TCP_INFO */, info, &length) != 0 || length < sizeof info) return -1;
+    int64_t count;
+    memcpy(&count, info + 128, sizeof count);
+    return count;
+}
+
+// Bytes that wait to be read; -1 with errno.
+static inline int vta_bytes_waiting(int socket) {
+    int count = 0;
+    return ioctl(socket, FIONREAD, &count) == 0 ? count : -1;
+}

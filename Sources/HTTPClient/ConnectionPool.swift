@@ -22,6 +22,9 @@ internal import Timekeeping
     private let multi: UnsafeMutableRawPointer
     private var transfers: [UnsafeMutableRawPointer: Transfer] = unsafe [:]
     private var watches: [Int32: Watch] = [:]
+    /// What each socket in use has received, and whose request it serves.
+    private var meters: [Int32: (easy: UnsafeMutableRawPointer, wire: WireMeter)] = unsafe [:]
+    private let turn = LoopTurn()
     private var alarm: Alarm?
 
     /// Nil where there is no memory.
@@ -53,6 +56,7 @@ internal import Timekeeping
     func start(_ transfer: Transfer) throws(HTTPFailure) {
         dispatchPrecondition(condition: .onQueue(loop.queue))
         unsafe transfers[transfer.handle.pointer] = transfer
+        transfer.handle.handshake.allowance.turn = turn
         // SAFETY: both handles live; `transfers` holds the easy one until it is removed.
         let code = unsafe curl_multi_add_handle(multi, transfer.handle.pointer)
         guard code == CURLM_OK else {
@@ -71,6 +75,8 @@ internal import Timekeeping
 
     /// Lets libcurl look at one socket, or with `CURL_SOCKET_TIMEOUT` at its clock.
     private func act(on socket: Int32, _ events: Int32) {
+        turn.number &+= 1
+        guard isWithinLimits(socket) else { return }
         var running: Int32 = 0
         unsafe curl_multi_socket_action(multi, socket, events, &running)
         var left: Int32 = 0
@@ -86,8 +92,26 @@ internal import Timekeeping
         }
     }
 
+    /// Whether the socket has received no more than its request may cost; ends the request otherwise.
+    private func isWithinLimits(_ socket: Int32) -> Bool {
+        guard var meter = unsafe meters[socket], let transfer = unsafe transfers[meter.easy] else { return true }
+        let limit = PeerLimits.wire(replyLimit: transfer.request.replyLimit)
+        let count = unsafe meter.wire.count()
+        unsafe meters[socket] = meter
+        guard count > limit else { return true }
+        transfer.refuse(wireLimit: limit)
+        abandon(transfer)
+        transfer.end(with: CURLE_ABORTED_BY_CALLBACK)
+        return false
+    }
+
     /// Throws where the kernel refuses.
-    fileprivate func watch(_ socket: Int32, for interest: Readiness) throws(SystemFault) {
+    fileprivate func watch(
+        _ socket: Int32, of easy: UnsafeMutableRawPointer?, for interest: Readiness
+    ) throws(SystemFault) {
+        if let easy = unsafe easy, unsafe meters[socket]?.easy != easy {
+            unsafe meters[socket] = (easy, WireMeter(socket))
+        }
         if let watch = watches[socket] {
             try watch.change(to: interest)
         } else {
@@ -103,6 +127,7 @@ internal import Timekeeping
     }
 
     fileprivate func unwatch(_ socket: Int32) {
+        unsafe meters[socket] = nil
         watches.removeValue(forKey: socket)?.end()
     }
 
@@ -141,9 +166,9 @@ private func socketWanted(
     let pool = unsafe Unmanaged<ConnectionPool>.fromOpaque(context).takeUnretainedValue()
     do throws(SystemFault) {
         switch what {
-        case CURL_POLL_IN: try pool.watch(socket, for: .readable)
-        case CURL_POLL_OUT: try pool.watch(socket, for: .writable)
-        case CURL_POLL_INOUT: try pool.watch(socket, for: [.readable, .writable])
+        case CURL_POLL_IN: unsafe try pool.watch(socket, of: easy, for: .readable)
+        case CURL_POLL_OUT: unsafe try pool.watch(socket, of: easy, for: .writable)
+        case CURL_POLL_INOUT: unsafe try pool.watch(socket, of: easy, for: [.readable, .writable])
         case CURL_POLL_REMOVE: pool.unwatch(socket)
         default: break
         }

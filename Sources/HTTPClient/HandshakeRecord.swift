@@ -12,8 +12,25 @@ final class HandshakeRecord {
     fileprivate(set) var refused: (certificate: CertificateFacts, isPeer: Bool, reason: Int32)?
     /// The fatal alert that the peer sent, in OpenSSL's words: "certificate required".
     fileprivate(set) var alert: String?
-    /// Whether the peer asked for a client certificate and there was none.
-    fileprivate(set) var wantsClientCertificate = false
+    /// Whether the peer asked for a client certificate.
+    fileprivate(set) var clientCertificate = ClientCertificate.notAsked
+    /// What this connection may still read.
+    var allowance = ReadAllowance()
+
+    /// What became of a client certificate.
+    enum ClientCertificate {
+        case notAsked
+        /// The peer asked for one, and none is configured.
+        case absent
+        case sent
+        /// The peer is content, with or without one. TLS 1.3 servers look at it after the handshake is done for the client;
+        /// a ticket for the next session says that they have.
+        case accepted
+    }
+
+    fileprivate func clientCertificateAccepted() {
+        if clientCertificate != .notAsked { clientCertificate = .accepted }
+    }
 
     /// Has a new context's connections report here, and none of their secrets left behind.
     @unsafe func prepare(_ context: OpaquePointer) {
@@ -30,10 +47,11 @@ final class HandshakeRecord {
             unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER, certificateChecked)
         }
         unsafe SSL_CTX_set_info_callback(context, handshakeMoved)
-        unsafe SSL_CTX_set_client_cert_cb(context, clientCertificateWanted)
+        unsafe SSL_CTX_set_msg_callback(context, messagePassed)
+        unsafe SSL_CTX_set_cert_cb(context, clientCertificateAsked, nil)
     }
 
-    fileprivate static func of(_ connection: OpaquePointer?) -> HandshakeRecord? {
+    static func of(_ connection: OpaquePointer?) -> HandshakeRecord? {
         guard let connection = unsafe connection, let context = unsafe SSL_get_SSL_CTX(connection),
             let record = unsafe SSL_CTX_get_ex_data(context, recordIndex)
         else { return nil }
@@ -66,17 +84,37 @@ private func certificateChecked(_ accepted: Int32, _ store: OpaquePointer?) -> I
 
 /// OpenSSL's info callback.
 private func handshakeMoved(_ connection: OpaquePointer?, _ state: Int32, _ value: Int32) {
+    guard let connection = unsafe connection, let record = unsafe HandshakeRecord.of(connection) else { return }
+    if state & SSL_CB_HANDSHAKE_START != 0 {
+        record.allowance.isInHandshake = true
+        unsafe HandshakeRecord.limitReading(of: connection)
+    } else if state & SSL_CB_HANDSHAKE_DONE != 0 {
+        record.allowance.isInHandshake = false
+        // Before 1.3 a server looks at the client's certificate first.
+        if unsafe SSL_version(connection) < TLS1_3_VERSION { record.clientCertificateAccepted() }
+    }
     // The high byte is the alert's level, 2 is fatal.
     guard state & SSL_CB_READ_ALERT == SSL_CB_READ_ALERT, value >> 8 == 2 else { return }
     guard let text = unsafe SSL_alert_desc_string_long(value) else { return }
-    unsafe HandshakeRecord.of(connection)?.alert = String(cString: text)
+    unsafe record.alert = String(cString: text)
 }
 
-/// OpenSSL asks for a client certificate where none is configured. There still is none.
-private func clientCertificateWanted(
-    _ connection: OpaquePointer?, _ certificate: UnsafeMutablePointer<OpaquePointer?>?,
-    _ key: UnsafeMutablePointer<OpaquePointer?>?
-) -> Int32 {
-    unsafe HandshakeRecord.of(connection)?.wantsClientCertificate = true
-    return 0
+/// OpenSSL's message callback: told of each message of the handshake.
+private func messagePassed(
+    _ isSent: Int32, _ version: Int32, _ type: Int32, _ bytes: UnsafeRawPointer?, _ count: Int,
+    _ connection: OpaquePointer?, _ context: UnsafeMutableRawPointer?
+) {
+    // SAFETY: `bytes` holds `count` bytes for this call.
+    guard isSent == 0, type == SSL3_RT_HANDSHAKE, count > 0, let bytes = unsafe bytes,
+        unsafe bytes.load(as: UInt8.self) == UInt8(SSL3_MT_NEWSESSION_TICKET),
+        let record = unsafe HandshakeRecord.of(connection)
+    else { return }
+    record.clientCertificateAccepted()
+}
+
+/// OpenSSL is asked for a client certificate. Changes nothing of what is sent.
+private func clientCertificateAsked(_ connection: OpaquePointer?, _ context: UnsafeMutableRawPointer?) -> Int32 {
+    let isConfigured = unsafe SSL_get_certificate(connection) != nil
+    unsafe HandshakeRecord.of(connection)?.clientCertificate = isConfigured ? .sent : .absent
+    return 1
 }

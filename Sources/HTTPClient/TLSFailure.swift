@@ -17,11 +17,30 @@ extension HTTPFailure {
                 .tlsFailed, refusal(by: peer, alert, handshake, settings), maybeSent: transfer.handle.wasConnected)
             return
         }
+        if handshake.allowance.isExceeded {
+            let observed = "\(peer) sends more than \(PeerLimits.handshake) bytes and does not finish the TLS handshake"
+            self.init(.tlsFailed, observed, maybeSent: false)
+            return
+        }
         switch code {
-        case _ where handshake.wantsClientCertificate && transfer.status == 0:
-            // The alert that says so can be lost to the reset that follows it.
-            let observed = "\(peer) asks for a client certificate, none is configured, and it ends the connection"
-            self.init(.tlsFailed, observed, maybeSent: transfer.handle.wasConnected)
+        case CURLE_SSL_CONNECT_ERROR, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_HTTP2,
+            CURLE_HTTP2_STREAM:
+            guard transfer.status == 0 else { break }
+            // The alert that says why can be lost to the reset that follows it.
+            switch handshake.clientCertificate {
+            case .absent:
+                let observed = "\(peer) asks for a client certificate, none is configured, and it ends the connection"
+                self.init(.tlsFailed, observed, maybeSent: transfer.handle.wasConnected)
+                return
+            case .sent:
+                let observed = clientCertificateRefused(by: peer, settings, "it ends the connection without an answer")
+                self.init(.tlsFailed, observed, maybeSent: transfer.handle.wasConnected)
+                return
+            case .notAsked, .accepted: break
+            }
+        default: break
+        }
+        switch code {
         case CURLE_PEER_FAILED_VERIFICATION:
             let expected = settings.serverName ?? transfer.address.host
             let observed =
@@ -30,7 +49,9 @@ extension HTTPFailure {
                 ?? "the certificate of \(peer) is refused: \(transfer.handle.detail(code))"
             self.init(.certificateRefused, observed, maybeSent: false)
         case CURLE_SSL_CACERT_BADFILE:
-            let place = settings.caFile ?? settings.caDirectory ?? "the system's CA file"
+            let place =
+                settings.caFile ?? settings.caDirectory
+                ?? (settings.caCertificates == nil ? "the system's CA file" : "the text of CA certificates")
             self.init(.tlsFailed, "\(place) holds no usable PEM certificate to check \(peer) by", maybeSent: false)
         case CURLE_SSL_CONNECT_ERROR:
             self = .unfinished(peer, transfer.handle)
@@ -58,14 +79,18 @@ extension HTTPFailure {
 private func refusal(
     by peer: String, _ alert: String, _ handshake: HandshakeRecord, _ settings: TLSSettings
 ) -> String {
-    if handshake.wantsClientCertificate {
+    if handshake.clientCertificate == .absent {
         return "\(peer) asks for a client certificate, none is configured, and it answers '\(alert)'"
     }
     // RFC 8446, 6.2: the alerts about a certificate received.
-    if let file = settings.clientCertificateFile, alert.contains("certificate") || alert == "unknown CA" {
-        return "\(peer) refuses the client certificate \(file): '\(alert)'"
+    if settings.clientCertificateFile != nil, alert.contains("certificate") || alert == "unknown CA" {
+        return clientCertificateRefused(by: peer, settings, "'\(alert)'")
     }
     return alert == "protocol version" ? "\(peer) offers no TLS 1.2 or newer" : "\(peer) refuses TLS: '\(alert)'"
+}
+
+private func clientCertificateRefused(by peer: String, _ settings: TLSSettings, _ how: String) -> String {
+    "\(peer) refuses the client certificate \(settings.clientCertificateFile ?? "that it was sent"): \(how)"
 }
 
 private func untrusted(
@@ -82,7 +107,8 @@ private func untrusted(
         return
             "\(which) is not valid before \(certificate.notBefore.map { $0.rfc3339 } ?? "a time that cannot be read")"
     default:
-        let places = [settings.caFile, settings.caDirectory].compactMap { $0 }.joined(separator: " or ")
+        let text = settings.caCertificates.map { _ in "the configured text" }
+        let places = [settings.caFile, text, settings.caDirectory].compactMap { $0 }.joined(separator: " or ")
         let trust = places.isEmpty ? "the system's CAs" : "a CA of \(places)"
         let why = unsafe String(cString: X509_verify_cert_error_string(Int(reason)))
         return "\(which) is not vouched for by \(trust): \(why)"

@@ -69,6 +69,13 @@ internal import SystemCalls
             maybeSent: handle.wasConnected)
     }
 
+    /// The peer has sent more for this one reply than any reply needs.
+    func refuse(wireLimit: Int) {
+        refusal = HTTPFailure(
+            .replyTooLong,
+            "\(peer) sends more than \(wireLimit) bytes for a reply of at most \(request.replyLimit)", maybeSent: true)
+    }
+
     fileprivate func take(body bytes: UnsafeRawBufferPointer) -> Bool {
         if unsafe body.append(bytes) { return true }
         refusal = HTTPFailure(

@@ -148,6 +148,24 @@ struct TLSTests {
                 "refuses the client certificate \(servers.path("client-of-other.pem")): 'unknown CA'"))
     }
 
+    @Test("a refusal has one kind, whether its alert arrives or is lost to a reset", arguments: ["curt", "curt12"])
+    func lostAlert(_ server: String) async throws {
+        for _ in 0..<15 {
+            for certificate in ["client-of-other", nil] {
+                let settings = servers.trusting {
+                    $0.clientCertificateFile = certificate.map { servers.path("\($0).pem") }
+                    $0.clientKeyFile = certificate.map { servers.path("\($0).key") }
+                }
+                let failure = try #require(await stage.failure(of: request(server, settings)))
+                #expect(failure.kind == .tlsFailed, "\(failure.observed)")
+                #expect(
+                    failure.observed.contains(
+                        certificate.map { "refuses the client certificate \(servers.path("\($0).pem"))" }
+                            ?? "asks for a client certificate, none is configured"))
+            }
+        }
+    }
+
     @Test("a replaced client certificate counts from the next request, a kept one keeps the connection")
     func swappedFiles() async throws {
         let directory = try servers.newDirectory()

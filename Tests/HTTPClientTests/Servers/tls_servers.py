@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -106,6 +107,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         except (ssl.SSLError, OSError) as error:
             # Read on to the end: closed with bytes unread, the connection would be reset, and the alert with it.
             with socket.socket(fileno=self.request.detach()) as plain:
+                if self.server.curt:
+                    plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    raise ConnectionAbortedError from error
                 plain.shutdown(socket.SHUT_WR)
                 while plain.recv(4096):
                     pass
@@ -146,17 +150,20 @@ class Answer(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     accepted = 0
+    # Whether it resets a connection whose handshake fails, so that the alert may get lost.
+    curt = False
 
     def handle_error(self, request, address):
         pass
 
 
-def serve(name, context):
+def serve(name, context, curt=False):
     def remember_name(connection, server_name, _):
         connection.sni = server_name
 
     context.sni_callback = remember_name
     server = Server(("127.0.0.1", 0), Answer)
+    server.curt = curt
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(name, server.server_address[1])
@@ -248,6 +255,8 @@ def main():
         mutual12 = context("good", client_certificates=True)
         mutual12.maximum_version = ssl.TLSVersion.TLSv1_2
         serve("mutual12", mutual12)
+        serve("curt", context("good", client_certificates=True), curt=True)
+        serve("curt12", mutual12, curt=True)
         old = context("good")
         old.set_ciphers("ALL:@SECLEVEL=0")
         old.minimum_version = ssl.TLSVersion.TLSv1
