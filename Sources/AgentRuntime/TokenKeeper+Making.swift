@@ -111,12 +111,9 @@ extension LoginOrigin {
         _ settings: TokenSettings, chain: CredentialChain, stateDirectory: String?, environment: [String: String],
         transport: any HTTPTransport, metrics: Metrics, timekeeper: any Timekeeper, log: Logger
     ) throws(AgentError) -> (LoginOrigin, VaultClient) {
-        // Addresses of one cluster have one scheme in practice; sockets use no proxy.
-        let proxy = HTTPRoute.Proxy.fromEnvironment(
-            environment, for: settings.vault.addresses.first ?? "")
         let vault = VaultClient(
             server: settings.vault, login: settings.login, transport: transport, timekeeper: timekeeper,
-            environmentProxy: proxy, log: log)
+            environment: environment, log: log)
         let origin = try LoginOrigin(
             login: settings.login, tokenName: settings.name, stateDirectory: stateDirectory, chain: chain, vault: vault,
             metrics: metrics, timekeeper: timekeeper)

@@ -13,8 +13,6 @@ private import Timekeeping
 /// Use it on the loop's queue only. It keeps at most 4 idle connections, and none after 30 s without a request, so that
 /// an agent at rest holds no sockets. What libcurl would take from the environment (proxies, a key log) does not count.
 package final class CurlTransport: HTTPTransport, @unchecked Sendable {
-    private static let redirectLimit = 3
-
     private let loop: EventLoop
     private let log: Logger
     private let idleTime: Duration
@@ -22,6 +20,7 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
     // Touched on the loop's queue only.
     private var pool: ConnectionPool?
     private var idleAlarm: Alarm?
+    private var toldRedirects: Set<[String]> = []
 
     /// - Parameter idleTime: how long connections stay open after the last request.
     package init(loop: EventLoop, log: Logger, idleTime: Duration = .seconds(ConnectionPool.idleSeconds)) {
@@ -37,9 +36,10 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
     package func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
         dispatchPrecondition(condition: .onQueue(loop.queue))
         let sentAt = loop.now
-        var request = request
         var address = try checked(request.url)
         var hops = 0
+        // By a 301 or 302.
+        var moved = false
         while true {
             let spent = loop.now - sentAt
             let limits = TimeLimits(connect: request.connectTimeout, total: request.totalTimeout - spent)
@@ -49,46 +49,30 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
                 metadata: [
                     "method": "\(request.method.rawValue)", "peer": "\(transfer.peer)", "status": "\(transfer.status)",
                 ])
-            guard let next = try redirect(of: transfer, under: request.redirects) else {
+            let next: WebAddress? =
+                switch request.redirects {
+                case .never: nil
+                case .follow(let scope): try scope.next(after: transfer, hops: hops, movedBefore: moved)
+                }
+            guard let next else {
                 return HTTPReply(
                     status: transfer.status, headers: transfer.headers, body: transfer.replyBody, sentAt: sentAt,
                     certificate: transfer.handle.handshake.certificate)
             }
             hops += 1
-            guard hops <= Self.redirectLimit else {
-                throw HTTPFailure(
-                    .replyMalformed, "\(transfer.peer) redirects for the \(hops)th time", maybeSent: true)
-            }
-            log.debug("redirected", metadata: ["from": "\(address.authority)", "to": "\(next.authority)"])
-            // The socket stood for the first host only.
-            request.route.unixSocketPath = nil
+            moved = moved || transfer.status < 307
+            note(transfer.status, from: address, to: next)
             address = next
         }
     }
 
-    /// Where the reply sends us; nil where it is the answer.
-    private func redirect(of transfer: Transfer, under policy: RedirectPolicy) throws(HTTPFailure) -> WebAddress? {
-        guard policy == .follow307, [301, 302, 303, 307, 308].contains(transfer.status) else { return nil }
-        let refused = { (why: String) in
-            HTTPFailure(
-                .replyMalformed,
-                "\(transfer.peer) answers \(transfer.status) with a redirect that is not followed: \(why)",
-                maybeSent: true)
-        }
-        guard transfer.status == 307 else { throw refused("only 307 keeps method and body") }
-        guard let location = transfer.headers.first(where: { $0.name == "location" })?.value else {
-            throw refused("it has no Location")
-        }
-        let next: WebAddress
-        do {
-            next = try transfer.address.resolving(location)
-        } catch {
-            throw refused(error.observed)
-        }
-        guard transfer.address.scheme == .http || next.scheme == .https else {
-            throw refused("it leads from https to http, to \(next.authority)")
-        }
-        return next
+    /// A pair of hosts is told of once.
+    private func note(_ status: Int, from: WebAddress, to: WebAddress) {
+        if toldRedirects.count >= 64 { toldRedirects.removeAll() }
+        let isNew = toldRedirects.insert([from.authority, to.authority]).inserted
+        log.log(
+            level: isNew ? .notice : .debug, "A server redirects",
+            metadata: ["from": "\(from.authority)", "to": "\(to.authority)", "status": "\(status)"])
     }
 
     private func exchange(

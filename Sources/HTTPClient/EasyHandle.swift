@@ -3,6 +3,7 @@
 internal import CLibcurl
 private import COpenSSL
 internal import Crypto
+private import Diagnosis
 private import Timekeeping
 
 /// What is left of a request's time-outs when a hop starts.
@@ -46,6 +47,10 @@ struct TimeLimits {
         try setRoute(request.route, to: address)
         setTLS(request.route.tls)
         setMethod(request.method)
+        if request.wantsOtherConnection {
+            set(CURLOPT_FRESH_CONNECT, 1)
+            set(CURLOPT_DNS_SHUFFLE_ADDRESSES, 1)
+        }
         try setFields(request, to: address)
         if let (option, code) = refused {
             let why = unsafe String(cString: curl_easy_strerror(code))
@@ -72,6 +77,9 @@ struct TimeLimits {
         set(CURLOPT_QUICK_EXIT, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
         set(CURLOPT_FOLLOWLOCATION, 0)
+        set(CURLOPT_USERAGENT, Product.userAgent)
+        // A name that leads elsewhere now is asked there now; a login every few minutes asks no name server too often.
+        set(CURLOPT_DNS_CACHE_TIMEOUT, 0)
         set(CURLOPT_PATH_AS_IS, 1)
         set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS)
         set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)

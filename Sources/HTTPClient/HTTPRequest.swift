@@ -42,11 +42,13 @@ package struct HTTPRoute: Hashable, Sendable {
         /// By this proxy's URL (http, https, socks4 or socks5), except for the hosts of `exceptions` (NO_PROXY's syntax),
         /// loopback, and Unix sockets.
         case url(String, exceptions: String)
+        /// By this proxy's URL to whatever host.
+        case always(String)
     }
 
     package var proxy: Proxy = .direct
     package var tls = TLSSettings()
-    /// Connect by this socket instead of the URL's host. A redirect leads away from it.
+    /// Connect by this socket instead of the URL's host. No redirect leads out of it.
     package var unixSocketPath: String?
 
     package init(proxy: Proxy = .direct, tls: TLSSettings = TLSSettings(), unixSocketPath: String? = nil) {
@@ -61,6 +63,8 @@ package struct HTTPRoute: Hashable, Sendable {
 package struct TLSSettings: Hashable, Sendable {
     /// PEM file of CA certificates, trusted instead of the system's.
     package var caFile: String?
+    /// CA certificates in PEM, trusted instead of the system's.
+    package var caCertificates: String?
     /// Directory of PEM files with CA certificates, trusted instead of the system's; hash links are not needed.
     package var caDirectory: String?
     /// PEM file: the certificate, then those between it and its CA.
@@ -77,14 +81,6 @@ package struct TLSSettings: Hashable, Sendable {
     package init() {}
 }
 
-/// What to do with a redirect.
-package enum RedirectPolicy: Sendable {
-    /// Hand the 3xx to the caller.
-    case never
-    /// Follow a 307 (method and body kept) to the same scheme or up from http to https, at most 3 times; refuse others.
-    case follow307
-}
-
 package struct HTTPRequest: Sendable {
     package var method: HTTPMethod
     /// Absolute, `http` or `https`.
@@ -93,6 +89,8 @@ package struct HTTPRequest: Sendable {
     package var body: Secret?
     package var route: HTTPRoute
     package var redirects: RedirectPolicy
+    /// Not by a connection that is there: the last answer over it made no sense. Of a name's addresses any may be tried first.
+    package var wantsOtherConnection = false
     /// Until connected, the name's resolution and TLS included; anew for each redirect.
     package var connectTimeout: Duration
     /// From the request's start until the last byte of the reply, redirects included.

@@ -10,17 +10,34 @@ extension HTTPRoute.Proxy {
         return .url(proxy, exceptions: environment["no_proxy"] ?? environment["NO_PROXY"] ?? "")
     }
 
-    /// The proxy to use for a host, if any. Never for `localhost` and loopback addresses, as Vault's own tools have it.
+    /// The proxy to use for a host, if any. The environment's never for `localhost` and loopback addresses, as Vault's own tools have it.
     package func address(for host: String, port: UInt16) -> String? {
-        guard case .url(let url, let exceptions) = self else { return nil }
-        let target = ProxyTarget(host: host, port: port)
+        let (url, exceptions): (String, String)
+        switch self {
+        case .direct: return nil
+        case .always(let url): return url
+        case .url(let proxy, let hosts): (url, exceptions) = (proxy, hosts)
+        }
+        let target = HostMatcher(host: host, port: port)
         let entries = exceptions.split { $0 == "," || $0 == " " }
         return isLoopbackHost(host) || entries.contains { target.matches($0) } ? nil : url
     }
 }
 
-/// The host of a request, as NO_PROXY's entries are compared with it.
-private struct ProxyTarget {
+/// Whether an entry in NO_PROXY's syntax, without a port, can match any host.
+package func isHostPattern(_ entry: String) -> Bool {
+    let parts = entry.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    if parts.count == 2 {
+        guard let address = IPAddress(parts[0]), let bits = Int(parts[1]) else { return false }
+        return (0...8 * address.bytes.count).contains(bits)
+    }
+    if IPAddress(entry) != nil { return true }
+    let name = entry.hasPrefix(".") ? String(entry.dropFirst()) : entry
+    return !name.contains("[") && !name.contains(":") && (try? WebAddress("https://\(name)"))?.path == ""
+}
+
+/// A host and port that entries in NO_PROXY's syntax are compared with.
+struct HostMatcher {
     private let name: String
     private let address: IPAddress?
     private let port: UInt16

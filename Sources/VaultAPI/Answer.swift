@@ -25,6 +25,8 @@ struct Answer: Sendable {
         case request
         /// This server: another address may serve.
         case server
+        /// This server, most likely, but it may have done what was asked: another address may serve what can be repeated.
+        case unclear
     }
 
     let operations: Set<VaultOperation>
@@ -39,17 +41,28 @@ struct Answer: Sendable {
     func matches(_ operation: VaultOperation, status: Int, text: AnswerText) -> Bool {
         guard operations.contains(operation), statuses.contains(status) else { return false }
         guard !words.isEmpty else { return true }
-        return (text.isVaults || subject == .server) && words.allSatisfy(text.says)
+        return (text.isVaults || subject != .request) && words.allSatisfy(text.says)
     }
 }
 
 extension Answer {
     /// Not understood: taken as passing, retried with growing pauses.
     static let unknown = Answer(
-        operations: Set(VaultOperation.allCases), statuses: 0...999, words: [], code: .vaultUnavailable,
+        operations: Set(VaultOperation.allCases), statuses: 0...499, words: [], code: .vaultUnavailable,
         subject: .request,
         remedy: "The agent does not know this answer, takes it as passing and tries again with growing pauses. If it "
             + "stays, look into the server's log and audit log")
+
+    static let unknownFailure = Answer(
+        operations: Set(VaultOperation.allCases), statuses: 500...999, words: [], code: .vaultUnavailable,
+        subject: .unclear, remedy: unknown.remedy)
+
+    /// Any answer that would be about the request, had Vault given it.
+    static let notVaults = Answer(
+        operations: Set(VaultOperation.allCases), statuses: 0...999, words: [], code: .vaultUnavailable,
+        subject: .unclear,
+        remedy: "These are not Vault's words: a load balancer, a proxy or a portal answers in its place. Does "
+            + "vault.address lead to Vault?")
 }
 
 /// What an answer is about: names for messages.
@@ -92,8 +105,10 @@ extension AnswerContext {
         on reply: HTTPReply, sent: [Secret], at wallTime: WallTime
     ) -> (error: AgentError, subject: Answer.Subject) {
         let text = AnswerText(reply, sent: sent)
-        let answer =
-            Answer.table.first { $0.matches(operation, status: reply.status, text: text) } ?? .unknown
+        var answer =
+            Answer.table.first { $0.matches(operation, status: reply.status, text: text) }
+            ?? (reply.status < 500 ? .unknown : .unknownFailure)
+        if answer.subject == .request, !text.isVaults { answer = .notVaults }
         let error = AgentError(
             answer.code, "Vault at \(address) answered \(request) with \(reply.status): \(text.quoted)",
             remedy: filled(answer.remedy), retryAfter: retryAfter(reply, at: wallTime))

@@ -41,14 +41,14 @@ extension Answer {
         ),
         // Seen: "request path \"…\": rate limit quota exceeded", Retry-After where the server is set to send it.
         row(
-            any, 429...429, [], .vaultThrottled,
+            any, 429...429, [], .vaultThrottled, about: .server,
             "A quota of Vault's or a limit of a proxy is used up; the agent waits as long as it was told. "
                 + "`vault list sys/quotas/rate-limit` and `vault list sys/quotas/lease-count` show the quotas"),
         row(
-            any, 412...412, [], .vaultUnavailable,
+            any, 412...412, [], .vaultUnavailable, about: .server,
             "This server has not yet heard of the token (performance replication); the agent tries again shortly"),
         row(
-            any, 400...500, ["cannot write to readonly storage"], .vaultUnavailable,
+            any, 400...500, ["cannot write to readonly storage"], .vaultUnavailable, about: .server,
             "This server is a standby that may not write; the agent tries again shortly. If it stays, give the active "
                 + "server's address in vault.address"),
         row(
@@ -292,6 +292,16 @@ extension Answer {
         row(
             [.renew], errors, [failedRenewal, "requesterror: send request failed"], .vaultUnavailable,
             "Vault cannot reach AWS to check the instance; the agent tries again"),
+        row(
+            [.renew], errors, [failedRenewal, "request send failed"], .vaultUnavailable,
+            "Vault cannot reach AWS to check the instance; the agent tries again"),
+        // The two generations of AWS's SDK for Go.
+        row(
+            [.renew], errors, [failedRenewal, "status code: 5"], .vaultUnavailable,
+            "AWS failed when Vault asked it about the principal; the agent tries again"),
+        row(
+            [.renew], errors, [failedRenewal, "statuscode: 5"], .vaultUnavailable,
+            "AWS failed when Vault asked it about the principal; the agent tries again"),
         row(
             [.renew], errors, [failedRenewal, "requestlimitexceeded"], .vaultUnavailable,
             "AWS slows Vault down; the agent tries again later"),

@@ -107,13 +107,18 @@ private struct NonceFile {
             let descriptor = try opened(at: AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)
             // Two agents that start at once must not each make one.
             guard flock(descriptor.number, LOCK_EX) == 0 else { throw Fault("flock", directory) }
+            let nonce: Secret
             do throws(Fault) {
-                return try read(
+                nonce = try read(
                     opened(at: descriptor.number, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW), forbidden: 0o077,
                     ownerMatters: true)
             } catch  where error.number == ENOENT {
-                return try make(in: descriptor.number, name)
+                nonce = try make(in: descriptor.number, name)
             }
+            // The name too must be on the disk before Vault binds the instance to the nonce; the agent that made the file
+            // may have been killed before it came to this.
+            guard fsync(descriptor.number) == 0 else { throw Fault("fsync", directory) }
+            return nonce
         } catch {
             throw AgentError(
                 .stateUnwritable, error.observed,

@@ -16,15 +16,15 @@ package final class VaultClient {
     private let login: LoginSettings
     private var warnings: WarningLog
 
-    /// `environmentProxy`: what HTTPS_PROXY and its kin say; not used for sockets.
+    /// `environment`: for HTTPS_PROXY and its kin; not used for sockets.
     package init(
         server: VaultServer, login: LoginSettings, transport: any HTTPTransport, timekeeper: any Timekeeper,
-        environmentProxy: HTTPRoute.Proxy, log: Logger
+        environment: [String: String], log: Logger
     ) {
         self.login = login
         connection = VaultConnection(
-            server: server, login: login, transport: transport, timekeeper: timekeeper, proxy: environmentProxy,
-            log: log)
+            server: server, login: login, transport: transport, timekeeper: timekeeper,
+            environment: environment, log: log)
         warnings = WarningLog(log: log)
     }
 
@@ -38,14 +38,16 @@ package final class VaultClient {
         let call = VaultCall(
             operation: .login, method: .post, path: "\(login.mountPath)/login", body: proof.body(role: login.role),
             wrapTTL: login.wrapTTL, secrets: proof.secrets)
-        let reader = try await read(call, within: limit)
-        let reply = try reader.loginReply()
-        switch (reply, login.wrapTTL) {
-        case (.wrapped, nil):
-            throw reader.context.unusable("it is response-wrapped, which was not asked for")
-        case (.granted, .some):
+        let wantsWrapped = login.wrapTTL != nil
+        let reply = try await read(call, within: limit) { reader throws(AgentError) in
+            let reply = try reader.loginReply()
+            if case .wrapped = reply, !wantsWrapped {
+                throw reader.context.unusable("it is response-wrapped, which was not asked for")
+            }
+            return reply
+        }
+        if case .granted = reply, wantsWrapped {
             warnings.say("the login was to be wrapped and was not: does a proxy remove X-Vault-Wrap-TTL?", without: [])
-        case (.wrapped, .some), (.granted, nil): break
         }
         return reply
     }
@@ -58,12 +60,12 @@ package final class VaultClient {
         if let increment { body.add("increment", increment.wholeSeconds) }
         let call = VaultCall(
             operation: .renew, method: .post, path: "auth/token/renew-self", token: token, body: body.finish())
-        return try await read(call, within: limit).renewal()
+        return try await read(call, within: limit) { reader throws(AgentError) in try reader.renewal() }
     }
 
     package func lookUpSelf(_ token: Secret, within limit: Duration) async throws(AgentError) -> TokenFacts {
         let call = VaultCall(operation: .lookUp, method: .get, path: "auth/token/lookup-self", token: token)
-        return try await read(call, within: limit).facts()
+        return try await read(call, within: limit) { reader throws(AgentError) in try reader.facts() }
     }
 
     /// Revokes the token and its children. Throws `tokenDead` where it is gone already.
@@ -71,7 +73,10 @@ package final class VaultClient {
         let call = VaultCall(
             operation: .revoke, method: .post, path: "auth/token/revoke-self", token: token,
             body: JSONObjectWriter().finish())
-        _ = try await connection.send(call, within: limit)
+        // Vault says nothing (204). A page in its place says that something else answered.
+        try await connection.send(call, within: limit) { reply, context throws(AgentError) in
+            if reply.body.count > 0 { _ = try ReplyReader(reply, context) }
+        }
     }
 
     /// A token with these policies only (not even `default`, unless it is among them), which ends with its parent.
@@ -86,7 +91,7 @@ package final class VaultClient {
         if let ttl { body.add("ttl", "\(ttl.wholeSeconds)s") }
         let call = VaultCall(
             operation: .createChild, method: .post, path: "auth/token/create", token: token, body: body.finish())
-        return try await read(call, within: limit).grant()
+        return try await read(call, within: limit) { reader throws(AgentError) in try reader.grant() }
     }
 
     // MARK: Wrapping
@@ -99,7 +104,7 @@ package final class VaultClient {
         body.add("token", token)
         let call = VaultCall(
             operation: .wrap, method: .post, path: "sys/wrapping/wrap", token: token, body: body.finish(), wrapTTL: ttl)
-        return try await read(call, within: limit).wrappedToken()
+        return try await read(call, within: limit) { reader throws(AgentError) in try reader.wrappedToken() }
     }
 
     /// The token of a wrapped login. Works once: where the answer is lost on the way, so is the token.
@@ -107,7 +112,7 @@ package final class VaultClient {
         let call = VaultCall(
             operation: .unwrap, method: .post, path: "sys/wrapping/unwrap", token: wrapping,
             body: JSONObjectWriter().finish(), repeatable: false)
-        return try await read(call, within: limit).grant()
+        return try await read(call, within: limit) { reader throws(AgentError) in try reader.grant() }
     }
 
     // MARK: Servers
@@ -122,11 +127,16 @@ package final class VaultClient {
             status: reply.status, certificate: reply.certificate)
     }
 
-    private func read(_ call: VaultCall, within limit: Duration) async throws(AgentError) -> ReplyReader {
-        let (reply, context) = try await connection.send(call, within: limit)
-        let reader = try ReplyReader(reply, context)
-        for warning in reader.warnings { warnings.say(warning, without: call.allSecrets) }
-        return reader
+    /// What `parse` makes of Vault's JSON.
+    private func read<Value>(
+        _ call: VaultCall, within limit: Duration, _ parse: (ReplyReader) throws(AgentError) -> Value
+    ) async throws(AgentError) -> Value {
+        let (value, said) = try await connection.send(call, within: limit) { reply, context throws(AgentError) in
+            let reader = try ReplyReader(reply, context)
+            return (try parse(reader), reader.warnings)
+        }
+        for warning in said { warnings.say(warning, without: call.allSecrets) }
+        return value
     }
 }
 

@@ -22,20 +22,38 @@ struct VaultCall {
     var repeatable = true
 }
 
-/// The addresses of one cluster, and which of them answers.
+/// The addresses of one cluster, which of them answers, and which is to be left alone.
 ///
-/// They are tried in the order given, beginning with the one that answered last. The next is tried after no answer (name,
-/// connection, TLS, time-out, a reply that is not HTTP) and after an answer about that server rather than the request
-/// (sealed, no leader, 502 to 504). Any other answer counts, whatever it says.
+/// They are tried in the order given, beginning with the one that answered last. The next is tried at once after no answer
+/// (name, connection, TLS, time-out, a reply that is not HTTP) and after an answer about that server rather than the
+/// request: sealed, no leader, throttled, behind in replication, a standby that may not write, a failure that is not
+/// understood, and whatever Vault would not say, such as a load balancer's page. Any other answer counts.
+///
+/// An address that failed is asked last for a while; one that asked to be left alone is not asked before its time, as long
+/// as there is another. With one address alone there is no choice: when to ask again is the caller's decision.
 final class VaultConnection {
+    /// So long an address that failed comes after the others.
+    private static let rest: Duration = .seconds(10)
+
+    /// One of the addresses and what is known of it.
+    private struct Server {
+        let endpoint: VaultEndpoint
+        var restsUntil: Instant?
+        /// As its `Retry-After` says.
+        var quietUntil: Instant?
+        /// The last answer made no sense, or there was none: not by a connection that is there.
+        var isDoubtful = false
+    }
+
     private let server: VaultServer
-    private let endpoints: [VaultEndpoint]
+    private var servers: [Server]
     private let namespace: String
     private let mount: String
     private let role: String?
     private let transport: any HTTPTransport
     private let timekeeper: any Timekeeper
     private let log: Logger
+    private let redirects: RedirectPolicy
     /// Index of the address to begin with.
     private var preferred = 0
     /// Index of the address that answered last.
@@ -46,20 +64,27 @@ final class VaultConnection {
 
     init(
         server: VaultServer, login: LoginSettings, transport: any HTTPTransport, timekeeper: any Timekeeper,
-        proxy: HTTPRoute.Proxy, log: Logger
+        environment: [String: String], log: Logger
     ) {
         self.server = server
         self.transport = transport
         self.timekeeper = timekeeper
         self.log = log
-        endpoints = server.addresses.map { VaultEndpoint(address: $0, tls: server.tls, proxy: proxy) }
+        servers = server.addresses.map { address in
+            Server(
+                endpoint: VaultEndpoint(
+                    address: address, tls: server.tls, proxy: server.proxy(for: address, in: environment)))
+        }
         namespace = login.namespace ?? server.namespace
         mount = login.mountPath
         role = login.role
-        precondition(!endpoints.isEmpty, "a Vault server has at least one address")
+        redirects = .follow(
+            RedirectScope(
+                hosts: server.addresses.compactMap { try? WebAddress($0).host }, listed: server.redirectHosts))
+        precondition(!servers.isEmpty, "a Vault server has at least one address")
     }
 
-    var addresses: [String] { endpoints.map(\.address) }
+    var addresses: [String] { servers.map(\.endpoint.address) }
 
     private func context(_ call: VaultCall, at address: String) -> AnswerContext {
         AnswerContext(operation: call.operation, address: address, mount: mount, role: role, namespace: namespace)
@@ -69,49 +94,73 @@ final class VaultConnection {
     func send(
         _ call: VaultCall, to address: String, within limit: Duration
     ) async throws(AgentError) -> (HTTPReply, AnswerContext) {
-        guard let endpoint = endpoints.first(where: { $0.address == address }) else {
+        guard let server = servers.first(where: { $0.endpoint.address == address }) else {
             throw AgentError(.internalFault, "\(address) is none of Vault's addresses")
         }
         let context = context(call, at: address)
         do throws(HTTPFailure) {
-            return (try await transport.send(request(call, to: endpoint, within: limit)), context)
+            return (try await transport.send(request(call, to: server, within: limit)), context)
         } catch {
             throw context.verdict(on: error)
         }
     }
 
-    /// A reply of 200 to 299 from the first address that gives an answer, within `limit`, and what to read it by.
-    func send(
-        _ call: VaultCall, within limit: Duration
-    ) async throws(AgentError) -> (HTTPReply, AnswerContext) {
+    /// What `read` makes of a reply of 200 to 299 from the first address that gives an answer, within `limit`.
+    ///
+    /// Where `read` throws `vaultUnavailable`, what came is no answer of Vault's, and the next address is asked. The error
+    /// of a list has a ``AgentError/retryAfter`` only where every address has asked to be left alone.
+    func send<Value>(
+        _ call: VaultCall, within limit: Duration, reading read: (HTTPReply, AnswerContext) throws(AgentError) -> Value
+    ) async throws(AgentError) -> Value {
         let deadline = timekeeper.now + limit
-        let first = preferred
         var failures: [AgentError] = []
-        for step in endpoints.indices {
+        for index in order() {
             let left = deadline - timekeeper.now
-            guard step == 0 || left > .zero else { break }
-            let index = (first + step) % endpoints.count
+            guard failures.isEmpty || left > .zero else { break }
             // Should this one hang until the caller gives up, the next attempt begins with the one after it.
-            preferred = (index + 1) % endpoints.count
-            switch await ask(endpoints[index], call, within: left) {
-            case .served(let reply):
+            preferred = (index + 1) % servers.count
+            switch await ask(servers[index], call, within: left, read) {
+            case .served(let value):
                 settle(on: index)
-                return (reply, context(call, at: endpoints[index].address))
+                return value
             case .refused(let error):
                 settle(on: index)
                 throw error
             case .notServed(let error):
+                note(error, of: index)
                 failures.append(error)
             case .over(let error):
                 throw error
             }
         }
-        throw Self.summary(of: failures)
+        throw summary(of: failures)
+    }
+
+    /// The addresses to ask, the likeliest first. Where all want to be left alone, the one whose time ends first.
+    private func order() -> [Int] {
+        let now = timekeeper.now
+        let ring = servers.indices.map { (preferred + $0) % servers.count }
+        let ready = ring.filter { servers[$0].quietUntil.map { $0 <= now } ?? true }
+        let fit = ready.filter { servers[$0].restsUntil.map { $0 <= now } ?? true }
+        if ready.isEmpty, let first = ring.min(by: { quietTime($0, now) < quietTime($1, now) }) { return [first] }
+        return fit + ready.filter { !fit.contains($0) }
+    }
+
+    /// How long this address still wants to be left alone.
+    private func quietTime(_ index: Int, _ now: Instant) -> Duration {
+        servers[index].quietUntil.map { max(.zero, $0 - now) } ?? .zero
+    }
+
+    private func note(_ error: AgentError, of index: Int) {
+        let now = timekeeper.now
+        servers[index].restsUntil = now + Self.rest
+        servers[index].quietUntil = error.retryAfter.map { now + $0 }
+        servers[index].isDoubtful = true
     }
 
     /// What one address made of a call.
-    private enum Outcome {
-        case served(HTTPReply)
+    private enum Outcome<Value> {
+        case served(Value)
         /// Another server of the cluster would say the same.
         case refused(AgentError)
         /// Another address may serve.
@@ -120,53 +169,80 @@ final class VaultConnection {
         case over(AgentError)
     }
 
-    private func ask(_ endpoint: VaultEndpoint, _ call: VaultCall, within left: Duration) async -> Outcome {
-        let context = context(call, at: endpoint.address)
+    private func ask<Value>(
+        _ server: Server, _ call: VaultCall, within left: Duration,
+        _ read: (HTTPReply, AnswerContext) throws(AgentError) -> Value
+    ) async -> Outcome<Value> {
+        let context = context(call, at: server.endpoint.address)
         serverDate = nil
+        let reply: HTTPReply
         do throws(HTTPFailure) {
-            let reply = try await transport.send(request(call, to: endpoint, within: left))
-            serverDate = reply.header("date").flatMap(WallTime.init(httpDate:))
-            if 200...299 ~= reply.status { return .served(reply) }
-            let verdict = context.verdict(on: reply, sent: call.allSecrets, at: timekeeper.wallTime)
-            return verdict.subject == .server ? .notServed(verdict.error) : .refused(verdict.error)
+            reply = try await transport.send(request(call, to: server, within: left))
         } catch {
             let verdict = context.verdict(on: error)
             let mayTryAnother = error.kind != .cancelled && (call.repeatable || !error.maybeSent)
             return mayTryAnother ? .notServed(verdict) : .over(verdict)
         }
+        serverDate = reply.header("date").flatMap(WallTime.init(httpDate:))
+        guard 200...299 ~= reply.status else {
+            let (error, subject) = context.verdict(on: reply, sent: call.allSecrets, at: timekeeper.wallTime)
+            switch subject {
+            case .request: return .refused(error)
+            case .server: return .notServed(error)
+            case .unclear: return call.repeatable ? .notServed(error) : .over(error)
+            }
+        }
+        do throws(AgentError) {
+            return .served(try read(reply, context))
+        } catch {
+            guard error.code == .vaultUnavailable else { return .refused(error) }
+            return call.repeatable ? .notServed(error) : .over(error)
+        }
     }
 
-    private func request(_ call: VaultCall, to endpoint: VaultEndpoint, within left: Duration) -> HTTPRequest {
+    private func request(_ call: VaultCall, to server: Server, within left: Duration) -> HTTPRequest {
         // Vault Agent and Proxy can be told to refuse requests without it, against forged ones from browsers.
         var headers = [HTTPHeader("X-Vault-Request", "true")]
         if !namespace.isEmpty { headers.append(HTTPHeader("X-Vault-Namespace", namespace)) }
         if let token = call.token { headers.append(HTTPHeader("X-Vault-Token", secret: token)) }
         if let ttl = call.wrapTTL { headers.append(HTTPHeader("X-Vault-Wrap-TTL", "\(ttl.wholeSeconds)s")) }
         if call.body != nil { headers.append(HTTPHeader("Content-Type", "application/json")) }
-        return HTTPRequest(
-            call.method, endpoint.url(call.path), headers: headers, body: call.body, route: endpoint.route,
-            redirects: .follow307, connectTimeout: min(server.connectTimeout, left),
-            totalTimeout: min(server.requestTimeout, left))
+        var request = HTTPRequest(
+            call.method, server.endpoint.url(call.path), headers: headers, body: call.body,
+            route: server.endpoint.route, redirects: redirects,
+            connectTimeout: min(self.server.connectTimeout, left),
+            totalTimeout: min(self.server.requestTimeout, left))
+        request.wantsOtherConnection = server.isDoubtful
+        return request
     }
 
     private func settle(on index: Int) {
         preferred = index
+        servers[index].restsUntil = nil
+        servers[index].quietUntil = nil
+        servers[index].isDoubtful = false
         guard index != settled else { return }
         if settled != nil || index != 0 {
-            log.notice("Vault answers at another address", metadata: ["address": "\(endpoints[index].address)"])
+            log.notice("Vault answers at another address", metadata: ["address": "\(addresses[index])"])
         }
         settled = index
     }
 
     /// One failure as it is; of several the one that says most, with what every address had to say.
-    private static func summary(of failures: [AgentError]) -> AgentError {
-        let bySignificance: [AgentError.Code] = [.vaultUnavailable, .vaultTLS, .vaultUnreachable]
+    private func summary(of failures: [AgentError]) -> AgentError {
+        let bySignificance: [AgentError.Code] = [.vaultUnavailable, .vaultThrottled, .vaultTLS, .vaultUnreachable]
         let chief = bySignificance.lazy.compactMap { code in failures.first { $0.code == code } }.first ?? failures[0]
-        guard failures.count > 1 else { return chief }
+        guard servers.count > 1 else { return chief }
+        let now = timekeeper.now
+        let waits = servers.indices.map { quietTime($0, now) }
+        let unasked = zip(servers, waits).filter { server, wait in
+            wait > .zero && !failures.contains { $0.observed.contains(server.endpoint.address) }
+        }
+        let silent = unasked.map { "\($0.endpoint.address) asked to be left alone for another \($1.text)" }
         return AgentError(
             chief.code,
-            "None of \(failures.count) addresses served: \(failures.map(\.observed).joined(separator: "; "))",
-            remedy: chief.remedy, retryAfter: failures.compactMap(\.retryAfter).min())
+            "None of \(servers.count) addresses served: \((failures.map(\.observed) + silent).joined(separator: "; "))",
+            remedy: chief.remedy, retryAfter: waits.allSatisfy { $0 > .zero } ? waits.min() : nil)
     }
 }
 

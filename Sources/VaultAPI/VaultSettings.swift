@@ -9,12 +9,23 @@ package struct VaultServer: Hashable, Sendable {
     /// Sent as `X-Vault-Namespace` where not empty; no slashes at either end.
     package var namespace = ""
     package var tls = TLSSettings()
+    /// URL of a proxy for all requests to it, whatever the environment says; not used for sockets.
+    package var proxy: String?
+    /// Hosts that redirects may lead to beside those of the addresses' own domains, in NO_PROXY's syntax.
+    package var redirectHosts: [String] = []
     package var connectTimeout: Duration = .seconds(5)
     /// For one request, connecting included.
     package var requestTimeout: Duration = .seconds(10)
 
     package init(addresses: [String]) {
         self.addresses = addresses
+    }
+}
+
+extension VaultServer {
+    /// The proxy on the way to one of the addresses, chosen for each.
+    package func proxy(for address: String, in environment: [String: String]) -> HTTPRoute.Proxy {
+        proxy.map { .always($0) } ?? .fromEnvironment(environment, for: address)
     }
 }
 

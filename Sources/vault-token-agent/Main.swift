@@ -8,7 +8,7 @@ private import Glibc
 
 @main
 struct VaultTokenAgent: ParsableCommand {
-    static let version = "0.1.0"
+    static let version = Product.version
 
     static let configuration = CommandConfiguration(
         commandName: "vault-token-agent",

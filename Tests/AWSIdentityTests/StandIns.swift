@@ -64,6 +64,7 @@ extension HTTPRequest {
         switch route.proxy {
         case .direct: break
         case .url(let url, let exceptions): lines.append("by proxy \(url) except \(exceptions)")
+        case .always(let url): lines.append("by proxy \(url)")
         }
         if let file = route.tls.caFile { lines.append("trusting \(file)") }
         lines += headers.map { "\($0.name.lowercased()): \($0.text)" }.sorted()

@@ -43,6 +43,26 @@ def test_the_nonce_is_kept_before_the_first_login_and_sent_ever_after(lab, tmp_p
     again.stop()
 
 
+def test_the_nonce_and_its_name_are_on_the_disk_before_the_login(lab, tmp_path, configuration):
+    trace = tmp_path / "trace"
+    watched = ("strace", "-D", "-f", "-y", "-s", "0", "-e", "trace=fsync,renameat,connect", "-o", str(trace))
+    run = lab.agent(folder=tmp_path, configuration=configuration, prefix=watched)
+    run.wait_for_token(20)
+    run.stop()
+    lines = trace.read_text().splitlines()
+    state = str(tmp_path / "state")
+    port = lab.front_door.url.rpartition(":")[2]
+
+    def first(*words: str) -> int:
+        return next(index for index, line in enumerate(lines) if all(word in line for word in words))
+
+    content = first("fsync(", f"<{state}/", ".new>")
+    name = first("renameat(", "nonce-app")
+    directory = first("fsync(", f"<{state}>")
+    login = first("connect(", f"htons({port})")
+    assert content < name < directory < login, lines
+
+
 def test_without_its_nonce_the_operator_is_told_what_to_do(lab, tmp_path, configuration):
     run = lab.agent(folder=tmp_path, configuration=configuration)
     token = run.wait_for_token(10)

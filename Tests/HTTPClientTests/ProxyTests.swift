@@ -47,6 +47,12 @@ struct ProxyTests {
                 == "the proxy 127.0.0.1:\(proxy.port) does not lead to vault.test:8200: it answers 407 to CONNECT")
     }
 
+    @Test("one that is for all requests is used for this machine itself too")
+    func always() {
+        let proxy = HTTPRoute.Proxy.always("http://proxy:3128")
+        #expect(proxy.address(for: "127.0.0.1", port: 8200) == "http://proxy:3128")
+    }
+
     @Test("a proxy that is not there", arguments: ["http", "https"])
     func absent(_ scheme: String) async throws {
         let route = HTTPRoute(proxy: .url("http://127.0.0.1:1", exceptions: ""))

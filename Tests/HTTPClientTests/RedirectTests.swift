@@ -1,6 +1,8 @@
 import Crypto
-import HTTPClient
+import Glibc
 import Testing
+
+@testable import HTTPClient
 
 @Suite("Redirects")
 struct RedirectTests {
@@ -19,7 +21,10 @@ struct RedirectTests {
         })
     }
 
-    private func request(_ url: String, _ policy: RedirectPolicy = .follow307, tls: TLSSettings = TLSSettings())
+    private func request(
+        _ url: String, _ policy: RedirectPolicy = .follow(RedirectScope(hosts: ["127.0.0.1"])),
+        tls: TLSSettings = TLSSettings()
+    )
         -> HTTPRequest
     {
         HTTPRequest(
@@ -68,19 +73,91 @@ struct RedirectTests {
         #expect(target.connections == 0)
     }
 
-    @Test("other redirects are refused", arguments: ["301 M", "302 F", "303 S", "308 P"])
+    @Test(
+        "308 is followed like 307, 301 and 302 once, all with method and body", arguments: ["301 M", "302 F", "308 P"])
     func others(_ status: String) async throws {
-        let first = try redirecting(to: target.url, status: status)
+        let first = try redirecting(to: target.url + "/v1/y", status: status)
+        let reply = try await stage.send(request(first.url)).get()
+        #expect(reply.body.text.hasPrefix("PUT /v1/y HTTP/1.1\r\n"))
+        #expect(reply.body.text.hasSuffix("\r\n\r\n{\"a\":1}"))
+    }
+
+    @Test("a second 301 is refused")
+    func secondMove() async throws {
+        let second = try redirecting(to: target.url, status: "301 M")
+        let first = try redirecting(to: second.url, status: "302 F")
+        let failure = try #require(await stage.failure(of: request(first.url)))
+        #expect(failure.observed.contains("a 301 or 302 is followed once"))
+        #expect(target.connections == 0)
+    }
+
+    @Test("303, which asks for another method, is refused")
+    func otherMethod() async throws {
+        let first = try redirecting(to: target.url, status: "303 S")
         let failure = try #require(await stage.failure(of: request(first.url)))
         #expect(failure.kind == .replyMalformed)
-        #expect(failure.observed.contains("127.0.0.1:\(first.port) answers \(status.prefix(3))"))
+        #expect(failure.observed.contains("127.0.0.1:\(first.port) answers 303"))
         #expect(target.connections == 0)
+    }
+
+    @Test("out of a Unix socket none leads, within it a relative one does")
+    func socket() async throws {
+        let path = "/tmp/vault-token-agent-redirects-\(getpid()).socket"
+        defer { unsafe unlink(path) }
+        let outside = target.url
+        let server = try SocketServer(
+            .unix(path),
+            answering: { peer, request in
+                if request.hasPrefix("PUT /out") {
+                    peer.reply("", status: "307 T", headers: "Location: \(outside)\r\n")
+                } else if request.hasPrefix("PUT /in") {
+                    peer.reply("", status: "307 T", headers: "Location: /y\r\n")
+                } else {
+                    peer.reply(request)
+                }
+            })
+        var inside = request("http://localhost/in")
+        inside.route.unixSocketPath = path
+        #expect(try await stage.send(inside).get().body.text.hasPrefix("PUT /y "))
+        inside.url = "http://localhost/out"
+        let failure = try #require(await stage.failure(of: inside))
+        #expect(failure.observed.contains("it leads out of the socket, to 127.0.0.1:\(target.port)"))
+        #expect(target.connections == 0 && server.connections >= 1)
+    }
+
+    @Test("to another host one leads only where that is listed")
+    func elsewhere() async throws {
+        let first = try redirecting(to: "http://localhost:\(target.port)/x")
+        let failure = try #require(await stage.failure(of: request(first.url)))
+        #expect(failure.observed.contains("localhost is neither configured, nor of the same domain, nor listed"))
+        #expect(target.connections == 0)
+        let scope = RedirectScope(hosts: ["127.0.0.1"], listed: ["10.0.0.0/8", "localhost"])
+        #expect(try await stage.send(request(first.url, .follow(scope))).get().status == 200)
+    }
+
+    @Test(
+        "which hosts are of one domain",
+        arguments: [
+            ("vault.example.com", "vault.example.com", true), ("vault.example.com", "VAULT.example.com.", true),
+            ("vault.example.com", "node-1.vault.example.com", true), ("vault.example.com", "node-2.example.com", true),
+            ("vault.example.com", "example.com", true), ("vault-0.vault.ns.svc", "vault-1.vault.ns.svc", true),
+            ("vault.example.com", "vault.example.org", false), ("vault.example.com", "notexample.com", false),
+            ("vault.co.uk", "evil.co.uk", false), ("vault.com", "evil.com", false), ("vault", "evil", false),
+            ("vault", "node.vault", false), ("10.0.0.1", "10.0.0.2", false), ("10.0.0.1", "10.0.0.1", true),
+            ("a.eu-west-1.elb.amazonaws.com", "b.eu-west-1.elb.amazonaws.com", false),
+            ("a.vault.hashicorp.cloud", "b.vault.hashicorp.cloud", false), ("vault.example.com", "10.0.0.1", false),
+            ("[fd00::1]", "[fd00::1]", true),
+        ])
+    func domains(configured: String, host: String, isFollowed: Bool) throws {
+        let scope = RedirectScope(hosts: [try WebAddress("https://\(configured)").host])
+        let target = try WebAddress(host.hasSuffix(".") ? "https://\(host)" : "https://\(host):8200")
+        #expect(scope.holds(target) == isFollowed)
     }
 
     @Test(
         "a Location that is no http or https URL, or holds a password, is refused",
         arguments: [
-            "", "ftp://vault/x", "http://", "http://user:hunter2@127.0.0.1/", "file:///etc/passwd",
+            "", "ftp://127.0.0.1/x", "http://", "http://user:hunter2@127.0.0.1/", "file:///etc/passwd",
         ])
     func unusable(_ location: String) async throws {
         let first = try redirecting(to: location)

@@ -1,11 +1,12 @@
 import Crypto
+import Diagnosis
 import EventLoop
 import HTTPClient
 import Testing
 
 @Suite("Requests and replies")
 struct RequestTests {
-    @Test("method, path, headers and body arrive as given, and nothing is added")
+    @Test("method, path, headers and body arrive as given, and nothing but the program's name is added")
     func arrivesAsGiven() async throws {
         let server = try SocketServer(answering: { peer, request in peer.reply(request) })
         let stage = try Stage()
@@ -19,6 +20,7 @@ struct RequestTests {
             reply.body.text == """
                 POST /v1/a/../b?c=d%2F HTTP/1.1\r
                 Host: 127.0.0.1:\(server.port)\r
+                User-Agent: vault-token-agent/\(Product.version)\r
                 X-Vault-Token: s.x\r
                 Content-Length: 2\r
                 \r

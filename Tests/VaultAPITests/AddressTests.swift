@@ -7,6 +7,10 @@ import VaultAPI
 
 private let three = ["https://a:8200", "https://b:8200", "unix:///run/c.sock"]
 private let renewed = Scripted.reply(200, #"{"auth":{"client_token":"s.x","lease_duration":20,"renewable":true}}"#)
+private let lookedUp = """
+    {"data":{"ttl":20,"renewable":true,"type":"service","expire_time":"2026-11-21T09:10:20Z","creation_time":1795252200,\
+    "creation_ttl":20,"num_uses":0,"accessor":"a","policies":["app"],"path":"auth/aws/login","orphan":true}}
+    """
 private let sealed = Scripted.reply(503, errors("Vault is sealed"))
 private let denied = Scripted.reply(403, errors("permission denied"))
 
@@ -41,7 +45,9 @@ struct AddressTests {
         "and where the answer is about that server",
         arguments: [
             (503, "Vault is sealed"), (503, ""), (502, ""), (504, ""), (473, ""), (307, ""),
-            (500, "local node not active but active cluster node not found"),
+            (500, "local node not active but active cluster node not found"), (412, "required index state not present"),
+            (400, "cannot write to readonly storage"), (500, "internal error"), (599, "odd"),
+            (429, "rate limit quota exceeded"),
         ])
     func serverTrouble(status: Int, said: String) async throws {
         let vault = ScriptedVault([.reply(status, errors(said)), renewed], addresses: three)
@@ -52,14 +58,98 @@ struct AddressTests {
     @Test(
         "an answer about the request counts, whoever gives it",
         arguments: [
-            (403, "permission denied"), (429, "rate limit quota exceeded"), (500, "failed to renew entry: x"),
-            (500, "internal error"), (412, ""), (400, "cannot write to readonly storage"),
+            (403, "permission denied"), (500, "failed to renew entry: x"), (400, "something about the request"),
             (503, "API access to this namespace has been locked by an administrator"),
         ])
     func requestTrouble(status: Int, said: String) async throws {
         let vault = ScriptedVault([.reply(status, errors(said)), renewed], addresses: three)
         await #expect(throws: AgentError.self) { try await Asked.renew.ask(vault) }
         #expect(hosts(vault) == "a")
+    }
+
+    @Test(
+        "and where what came is not Vault's, whatever the status",
+        arguments: [
+            (200, "<html>It works!</html>"), (200, ""), (200, "{}"), (200, #"{"status":"ok"}"#), (204, ""),
+            (404, "<h1>404</h1>"), (405, ""), (403, "Access denied by policy 7"), (400, "Bad Request"),
+            (401, #"{"message":"who are you?"}"#), (500, "oops"),
+        ])
+    func notVaults(status: Int, page: String) async throws {
+        for asked in [Asked.renew, .lookUp] {
+            let good = asked == .renew ? renewed : .reply(200, lookedUp)
+            let vault = ScriptedVault([.reply(status, page), good], addresses: three)
+            try await asked.ask(vault)
+            #expect(hosts(vault) == "ab")
+        }
+        // What works once may have been used up by whoever answered so.
+        let vault = ScriptedVault([.reply(status, page), renewed], addresses: three)
+        await #expect(throws: AgentError.self) { try await Asked.unwrap.ask(vault) }
+        #expect(hosts(vault) == "a")
+    }
+
+    @Test("a page in place of nothing, as a revocation is answered, is not taken for it")
+    func revocation() async throws {
+        let vault = ScriptedVault([.reply(200, "<html>"), .reply(204, "")], addresses: three)
+        try await Asked.revoke.ask(vault)
+        #expect(hosts(vault) == "ab")
+    }
+
+    @Test("with one address a page is an error that passes, and the next request takes another connection")
+    func oneAddress() async throws {
+        let vault = ScriptedVault([.reply(404, "<h1>404</h1>"), renewed, renewed])
+        let error = await #expect(throws: AgentError.self) { try await Asked.renew.ask(vault) }
+        #expect(error?.code == .vaultUnavailable)
+        #expect(error?.remedy.contains("load balancer") == true)
+        try await Asked.renew.ask(vault)
+        try await Asked.renew.ask(vault)
+        #expect(vault.transport.requests.map(\.wantsOtherConnection) == [false, true, false])
+    }
+
+    @Test("one that failed is asked last for a while")
+    func resting() async throws {
+        let refused = failure(.connectionRefused)
+        // a fails, b serves; then b fails too: c before a, which has failed just now; later a before b, which rests.
+        let vault = ScriptedVault(
+            [sealed, renewed, refused, refused, renewed, refused, renewed], addresses: three)
+        try await Asked.renew.ask(vault)
+        vault.transport.clock.advance(by: .seconds(9))
+        try await Asked.renew.ask(vault)
+        #expect(hosts(vault) == "ab" + "bca")
+        vault.transport.clock.advance(by: .seconds(11))
+        try await Asked.renew.ask(vault)
+        #expect(hosts(vault) == "abbca" + "ab")
+    }
+
+    private func throttled(_ seconds: Int) -> Scripted {
+        .reply(429, errors("rate limit quota exceeded"), [(name: "retry-after", value: "\(seconds)")])
+    }
+
+    @Test("what one asks for silences that one only")
+    func quiet() async throws {
+        let vault = ScriptedVault(
+            [throttled(3_600), renewed, failure(.connectionLost), failure(.connectionLost), renewed],
+            addresses: three)
+        try await Asked.renew.ask(vault)
+        vault.transport.clock.advance(by: .seconds(600))
+        let error = await #expect(throws: AgentError.self) { try await Asked.renew.ask(vault) }
+        #expect(hosts(vault) == "ab" + "bc")
+        #expect(error?.retryAfter == nil)
+        #expect(error?.observed.contains("https://a:8200 asked to be left alone for another 50m") == true)
+        vault.transport.clock.advance(by: .seconds(3_000))
+        try await Asked.renew.ask(vault)
+        #expect(hosts(vault) == "abbca")
+    }
+
+    @Test("the list is quiet once each of them asked for it, until the first has had its time")
+    func allQuiet() async throws {
+        let vault = ScriptedVault([throttled(60), throttled(20), throttled(40), renewed], addresses: three)
+        let error = await #expect(throws: AgentError.self) { try await Asked.renew.ask(vault) }
+        #expect(error?.code == .vaultThrottled)
+        #expect(error?.retryAfter == .seconds(20))
+        #expect(hosts(vault) == "abc")
+        // Whoever asks all the same has a reason; the one whose time ends first is asked.
+        try await Asked.renew.ask(vault)
+        #expect(hosts(vault) == "abcb")
     }
 
     @Test("sticks to the one that answered, and says where that is")

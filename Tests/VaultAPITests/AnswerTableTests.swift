@@ -248,6 +248,17 @@ private let tokenRows = [
     Row(
         .renew, 500, "failed to renew entry: error looking up full ARN: Throttling: Rate exceeded", .vaultUnavailable,
         "slows"),
+    Row(
+        .renew, 500,
+        "failed to renew entry: failed to verify instance ID: InternalError: oops\n\tstatus code: 500, request id: 7",
+        .vaultUnavailable, "AWS failed"),
+    Row(
+        .renew, 500,
+        "failed to renew entry: operation error IAM: GetRole, https response error StatusCode: 503, RequestID: 7",
+        .vaultUnavailable, "AWS failed"),
+    Row(
+        .renew, 500, "failed to renew entry: operation error IAM: GetRole, request send failed, Get: EOF",
+        .vaultUnavailable, "cannot reach AWS"),
     Row(.renew, 500, "failed to renew entry: context deadline exceeded", .vaultUnavailable, "slow"),
     Row(.renew, 500, "failed to renew entry: context canceled", .vaultUnavailable, "again"),
     Row(.renew, 403, denied, .tokenDead, "revoked"),

@@ -144,7 +144,7 @@ actor VaultStage {
         self.server = server
         transport = CurlTransport(loop: loop, log: log.logger)
         client = VaultClient(
-            server: server, login: login, transport: transport, timekeeper: loop, environmentProxy: .direct,
+            server: server, login: login, transport: transport, timekeeper: loop, environment: [:],
             log: log.logger)
     }
 

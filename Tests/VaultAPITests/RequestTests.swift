@@ -138,11 +138,13 @@ struct RequestTests {
             ])
     }
 
-    @Test("how it travels: 307 followed, proxy and TLS as configured, time-outs no longer than the limit")
+    @Test(
+        "how it travels: redirects within the domain, proxy and TLS as configured, time-outs no longer than the limit")
     func route() async throws {
         let vault = ScriptedVault(
-            [.reply(200, renewed)], proxy: .url("http://proxy:3128", exceptions: "localhost")
+            [.reply(200, renewed)], environment: ["https_proxy": "http://proxy:3128", "no_proxy": "localhost"]
         ) { server in
+            server.redirectHosts = ["10.0.0.0/8"]
             server.tls.caFile = "/ca.pem"
             server.connectTimeout = .seconds(5)
             server.requestTimeout = .seconds(10)
@@ -154,17 +156,34 @@ struct RequestTests {
         #expect(request.connectTimeout == .seconds(2))
         #expect(request.totalTimeout == .seconds(2))
         #expect(request.replyLimit == 1 << 20)
-        guard case .follow307 = request.redirects else {
-            Issue.record("redirects are not followed")
-            return
+        #expect(
+            request.redirects == .follow(RedirectScope(hosts: ["vault.example"], listed: ["10.0.0.0/8"])))
+    }
+
+    @Test("the proxy is chosen for each address; one that is configured is for all of them")
+    func proxies() async throws {
+        let environment = ["https_proxy": "http://secure:3128", "http_proxy": "http://plain:3128"]
+        let addresses = ["http://a:8200", "https://b:8200"]
+        let refused = Scripted.fail(HTTPFailure(.connectionRefused, "no", maybeSent: false))
+        let vault = ScriptedVault([refused, .reply(200, renewed)], addresses: addresses, environment: environment)
+        _ = try await vault.client.renewSelf(sampleToken, increment: nil, within: minute)
+        #expect(
+            vault.transport.requests.map(\.route.proxy) == [
+                .url("http://plain:3128", exceptions: ""), .url("http://secure:3128", exceptions: ""),
+            ])
+        let one = ScriptedVault([refused, .reply(200, renewed)], addresses: addresses, environment: environment) {
+            $0.proxy = "http://one:3128"
         }
+        _ = try await one.client.renewSelf(sampleToken, increment: nil, within: minute)
+        #expect(one.transport.requests.map(\.route.proxy) == [.always("http://one:3128"), .always("http://one:3128")])
     }
 
     @Test("a socket is asked without proxy")
     func socket() async throws {
         let vault = ScriptedVault(
             [.reply(200, renewed)], addresses: ["unix:///run/vault.sock"],
-            proxy: .url("http://proxy:3128", exceptions: ""))
+            environment: ["http_proxy": "http://proxy:3128"]
+        ) { $0.proxy = "http://other:3128" }
         _ = try await vault.client.renewSelf(sampleToken, increment: nil, within: minute)
         let request = vault.transport.requests[0]
         #expect(request.url == "http://localhost/v1/auth/token/renew-self")

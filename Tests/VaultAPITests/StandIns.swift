@@ -111,14 +111,14 @@ struct ScriptedVault {
 
     init(
         _ script: [Scripted], addresses: [String] = ["https://vault.example:8200"],
-        login: LoginSettings = LoginSettings(method: .iam(IAMLogin())), proxy: HTTPRoute.Proxy = .direct,
+        login: LoginSettings = LoginSettings(method: .iam(IAMLogin())), environment: [String: String] = [:],
         _ adjust: (inout VaultServer) -> Void = { _ in }
     ) {
         var server = VaultServer(addresses: addresses)
         adjust(&server)
         transport = ScriptedTransport(script)
         client = VaultClient(
-            server: server, login: login, transport: transport, timekeeper: transport.clock, environmentProxy: proxy,
+            server: server, login: login, transport: transport, timekeeper: transport.clock, environment: environment,
             log: log.logger)
     }
 

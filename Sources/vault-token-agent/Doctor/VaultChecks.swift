@@ -21,27 +21,27 @@ enum VaultChecks {
         var seen: Set<VaultServer> = []
         for token in tokens where seen.insert(token.vault).inserted {
             for address in token.vault.addresses {
-                let proxy = HTTPRoute.Proxy.fromEnvironment(environment, for: address)
+                let proxy = token.vault.proxy(for: address, in: environment)
                 if proxy == .direct, let host = HostAndPort(address) {
                     let (found, reached) = NetworkProbe.findings(host, limit: token.vault.connectTimeout)
                     findings += found
                     // What follows would say the same in other words.
                     if !reached { continue }
                 }
-                findings += try server(token, address, proxy, log: log)
+                findings += try server(token, address, environment, log: log)
             }
         }
         return findings
     }
 
     private static func server(
-        _ token: TokenSettings, _ address: String, _ proxy: HTTPRoute.Proxy, log: Logger
+        _ token: TokenSettings, _ address: String, _ environment: [String: String], log: Logger
     ) throws(AgentError) -> [Finding] {
         try AgentProcess.onLoop { loop throws(AgentError) in
             let transport = CurlTransport(loop: loop, log: log)
             let vault = VaultClient(
                 server: token.vault, login: token.login, transport: transport, timekeeper: loop,
-                environmentProxy: proxy, log: log)
+                environment: environment, log: log)
             let health: ServerHealth
             do throws(AgentError) {
                 health = try await vault.health(of: address, within: token.vault.requestTimeout)
