@@ -123,13 +123,18 @@ struct Assembler {
         server.namespace = section.text("namespace") ?? ""
         server.connectTimeout = section.duration("connect_timeout") ?? server.connectTimeout
         server.requestTimeout = section.duration("request_timeout") ?? server.requestTimeout
-        if server.connectTimeout > server.requestTimeout {
+        if !section.isSet("connect_timeout") {
+            server.connectTimeout = min(server.connectTimeout, server.requestTimeout)
+        } else if server.connectTimeout > server.requestTimeout {
             problems.add(
                 section.offset(of: "connect_timeout"), section.path(of: "connect_timeout"),
                 "\(server.connectTimeout.text) is longer than request_timeout, \(server.requestTimeout.text)",
                 "The whole request includes connecting: raise request_timeout")
         }
+        server.proxy = section.text("proxy")
+        server.redirectHosts = section.texts("redirect_hosts")
         if let tls = section.subsection("tls") { server.tls = self.tls(tls) }
+        for warning in VaultVariables.warnings(environment) { warn(warning) }
         for address in server.addresses where VaultServer.isPlainBeyondLoopback(address) {
             warn("\(address) is not encrypted: login and token can be read on the way")
         }
@@ -139,6 +144,7 @@ struct Assembler {
     private mutating func tls(_ section: CheckedSection) -> TLSSettings {
         var tls = TLSSettings()
         tls.caFile = section.text("ca_cert")
+        tls.caCertificates = section.text("ca_cert_bytes")
         tls.caDirectory = section.text("ca_path")
         tls.clientCertificateFile = section.text("client_cert")
         tls.clientKeyFile = section.text("client_key")

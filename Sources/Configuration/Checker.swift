@@ -18,15 +18,15 @@ package struct ConfigurationOverrides: Sendable {
 
 /// The keys that may be given outside the file.
 enum FlaggedKeys {
-    static let all: [(path: String, flag: String?, variable: String?)] = collect(KeyTable.root, "")
+    static let all: [(path: String, flag: String?, variables: [String])] = collect(KeyTable.root, "")
 
     private static func collect(_ section: Section, _ path: String) -> [(
-        path: String, flag: String?, variable: String?
+        path: String, flag: String?, variables: [String]
     )] {
         section.keys.flatMap { key in
             let here = path.isEmpty ? key.name : "\(path).\(key.name)"
             if case .section(let inner) = key.shape { return collect(inner, here) }
-            return key.flag == nil && key.variable == nil ? [] : [(here, key.flag, key.variable)]
+            return key.flag == nil && key.variables.isEmpty ? [] : [(here, key.flag, key.variables)]
         }
     }
 }
@@ -189,8 +189,8 @@ struct Checker {
         var outside: (text: String, origin: ValueOrigin, name: String)?
         if let flag = key.flag, let text = overrides.values[path] {
             outside = (text, .flag(flag), flag)
-        } else if let variable = key.variable, let text = environment[variable], !text.isEmpty {
-            outside = (text, .environment(variable), variable)
+        } else if let (name, text) = VaultVariables.first(of: key.variables, in: environment) {
+            outside = (text, .environment(name), name)
         }
         guard let (text, origin, name) = outside else { return nil }
         switch key.shape {
@@ -206,10 +206,21 @@ struct Checker {
                     outside: name, "\(rule.shown(text)) \(error.observed), expected \(rule.expectation)", error.remedy)
             }
         default:
-            if let setting = parsed(text, key.shape) { return Given(setting: setting, origin: origin) }
+            if let setting = fromOutside(text, key.shape) { return Given(setting: setting, origin: origin) }
             problems.add(outside: name, "found \(quoted(text)), expected \(key.shape.expectation)")
         }
         return nil
+    }
+
+    /// A word from outside, in a shape that has no rule of its own. Of durations a bare number counts seconds, as Vault's
+    /// own tools have it.
+    private func fromOutside(_ text: String, _ shape: Shape) -> Setting? {
+        guard case .duration(let range, _) = shape else { return parsed(text, shape) }
+        let seconds = text.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int64(text) : nil
+        guard let duration = seconds.map({ .seconds($0) }) ?? Duration(text: text), range.contains(duration) else {
+            return nil
+        }
+        return .duration(duration)
     }
 
     /// A default, or a word from outside, in a shape that has no rule of its own.

@@ -47,8 +47,9 @@ struct ConfigurationKey: Sendable {
     var nullable = false
     /// Whether the file's own section of this name holds where this one is silent.
     var inheritsTopLevel = false
-    /// Environment variable that is read before the file, at the top level only.
-    var variable: String?
+    /// Environment variables of Vault's own tools that are read before the file, at the top level only. The first that is
+    /// set counts; OpenBao's name for each comes before it.
+    var variables: [String] = []
     /// Flag that is read before the variable, at the top level only.
     var flag: String?
     /// Most elements of a list.
@@ -58,7 +59,7 @@ struct ConfigurationKey: Sendable {
 
     /// Whether the file must have it; flags and variables may bring the others that are required.
     var isRequiredInFile: Bool {
-        if case .required = fallback { variable == nil } else { false }
+        if case .required = fallback { variables.isEmpty } else { false }
     }
 }
 

@@ -119,8 +119,12 @@ package enum ConfigurationLoader {
             switch given.setting {
             case .section(let inner): return effective(inner)
             case .sections(let inner): return inner.flatMap { effective($0) }
-            default: return [EffectiveValue(path: path, value: given.setting.text, origin: given.origin)]
+            case .text(let text):
+                guard case .text(let rule) = key.shape else { break }
+                return [EffectiveValue(path: path, value: rule.display(text), origin: given.origin)]
+            default: break
             }
+            return [EffectiveValue(path: path, value: given.setting.text, origin: given.origin)]
         }
     }
 

@@ -36,7 +36,7 @@ package enum ConfigurationReference {
     package static var outsideMarkdown: String {
         var lines = ["| key | flag | variable |", "|---|---|---|"]
         lines += FlaggedKeys.all.map { key in
-            "| `\(key.path)` | \(key.flag.map { "`\($0)`" } ?? "") | \(key.variable.map { "`\($0)`" } ?? "") |"
+            "| `\(key.path)` | \(key.flag.map { "`\($0)`" } ?? "") | \(key.variables.map { "`\($0)`" }.joined(separator: ", ")) |"
         }
         return lines.joined(separator: "\n") + "\n"
     }

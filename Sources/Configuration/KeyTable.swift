@@ -54,24 +54,39 @@ enum KeyTable {
         keys: [
             ConfigurationKey(
                 name: "address", shape: .textOrList(.address), fallback: .required,
-                variable: "VAULT_ADDR", flag: "--vault-addr",
+                variables: ["VAULT_ADDR"], flag: "--vault-addr",
                 summary: """
                     Base URL: `https://…`, `http://…` or `unix:///path`. A list is tried in order; the agent stays \
                     with the one that works.
                     """),
             ConfigurationKey(
                 name: "namespace", shape: .text(.namespace), fallback: .value(""),
-                variable: "VAULT_NAMESPACE", flag: "--vault-namespace",
+                variables: ["VAULT_NAMESPACE"], flag: "--vault-namespace",
                 summary: "Namespace of the auth mount and of the token."),
             ConfigurationKey(
                 name: "tls", shape: .section(tls), fallback: .keys,
                 summary: "Trust and identity. Always TLS 1.2 or newer."),
             ConfigurationKey(
+                name: "proxy", shape: .text(.proxy),
+                fallback: .described("`HTTPS_PROXY`, or `http_proxy` for `http://`, except for `NO_PROXY`"),
+                variables: ["VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY"],
+                summary: """
+                    URL of a proxy for every request to Vault, whatever `NO_PROXY` says: `http://…`, `https://…`, \
+                    `socks5://…`. A login at the proxy belongs into the variable, not into the file.
+                    """),
+            ConfigurationKey(
+                name: "redirect_hosts", shape: .list(of: .hostPattern), fallback: .described("none"),
+                summary: """
+                    Hosts that Vault may redirect to beside those of its addresses' own domains: names (their \
+                    subdomains included), addresses, or blocks such as `10.0.0.0/8`.
+                    """),
+            ConfigurationKey(
                 name: "connect_timeout", shape: .duration(.milliseconds(100) ... .seconds(300), whole: false),
                 fallback: .value("5s"), summary: "Longest wait for a connection, TLS included."),
             ConfigurationKey(
                 name: "request_timeout", shape: .duration(.milliseconds(100) ... .seconds(600), whole: false),
-                fallback: .value("10s"), summary: "Longest wait for a whole answer, connecting included."),
+                fallback: .value("10s"), variables: ["VAULT_CLIENT_TIMEOUT"],
+                summary: "Longest wait for a whole answer, connecting included."),
         ])
 
     static let tls = Section(
@@ -79,32 +94,37 @@ enum KeyTable {
         keys: [
             ConfigurationKey(
                 name: "ca_cert", shape: .text(.readPath), fallback: .described("the system's certificates"),
-                variable: "VAULT_CACERT", flag: "--vault-cacert",
+                variables: ["VAULT_CACERT"], flag: "--vault-cacert",
                 summary: "PEM file of the CA that signed Vault's certificate."),
             ConfigurationKey(
+                name: "ca_cert_bytes", shape: .text(.certificates), fallback: .described("none"),
+                variables: ["VAULT_CACERT_BYTES"],
+                summary: "The same as PEM text, for where there is no file. Counts beside `ca_cert` and `ca_path`."),
+            ConfigurationKey(
                 name: "ca_path", shape: .text(.readPath), fallback: .described("none"),
-                variable: "VAULT_CAPATH", flag: "--vault-capath",
+                variables: ["VAULT_CAPATH"], flag: "--vault-capath",
                 summary: "Directory of CA certificates, prepared by `openssl rehash`."),
             ConfigurationKey(
                 name: "client_cert", shape: .text(.readPath), fallback: .described("none"),
-                variable: "VAULT_CLIENT_CERT", flag: "--vault-client-cert",
+                variables: ["VAULT_CLIENT_CERT"], flag: "--vault-client-cert",
                 summary:
                     "PEM file of the certificate to show to Vault. Read for each connection, so it may be replaced."
             ),
             ConfigurationKey(
                 name: "client_key", shape: .text(.readPath), fallback: .described("none"),
-                variable: "VAULT_CLIENT_KEY", flag: "--vault-client-key", summary: "PEM file of that certificate's key."
+                variables: ["VAULT_CLIENT_KEY"], flag: "--vault-client-key",
+                summary: "PEM file of that certificate's key."
             ),
             ConfigurationKey(
                 name: "client_key_passphrase_file", shape: .text(.readPath), fallback: .described("none"),
                 summary: "File with the passphrase of an encrypted key. A newline at its end does not count."),
             ConfigurationKey(
                 name: "server_name", shape: .text(.plain), fallback: .described("the host of the address"),
-                variable: "VAULT_TLS_SERVER_NAME", flag: "--vault-tls-server-name",
+                variables: ["VAULT_TLS_SERVER_NAME"], flag: "--vault-tls-server-name",
                 summary: "Name to expect in Vault's certificate."),
             ConfigurationKey(
                 name: "skip_verify", shape: .flag, fallback: .value("false"),
-                variable: "VAULT_SKIP_VERIFY", flag: "--vault-skip-verify",
+                variables: ["VAULT_SKIP_VERIFY"], flag: "--vault-skip-verify",
                 summary:
                     "Take any certificate. For laboratories: whoever is in between gets the login and the token."
             ),

@@ -29,6 +29,12 @@ enum TextRule: Sendable {
     case headerValue
     case region
     case endpoint
+    /// A proxy's URL, which may hold a login.
+    case proxy
+    /// A host, an address or a block of addresses.
+    case hostPattern
+    /// Certificates in PEM.
+    case certificates
     /// A file or directory that the agent reads.
     case readPath
     /// A file or directory that the agent writes.
@@ -50,6 +56,9 @@ enum TextRule: Sendable {
         case .headerValue: "a string of printable ASCII"
         case .region: "a region such as \"eu-central-1\""
         case .endpoint: "a URL such as \"https://sts.eu-central-1.amazonaws.com\""
+        case .proxy: "a URL such as \"http://proxy.example.com:3128\""
+        case .hostPattern: "a host such as \"vault-2.example.net\", an address, or a block such as \"10.0.0.0/8\""
+        case .certificates: "certificates in PEM"
         case .readPath: "an absolute path, or one that begins with $CREDENTIALS_DIRECTORY/"
         case .writePath: "an absolute path"
         case .principal: "a name, or a number in quotes"
@@ -63,7 +72,8 @@ enum TextRule: Sendable {
     /// A text that does not keep the rule, for a message.
     func shown(_ text: String) -> String {
         switch self {
-        case .address, .endpoint: "\"\(printable(url: text, limit: 63))\""
+        case .address, .endpoint, .proxy: "\"\(printable(url: text, limit: 63))\""
+        case .certificates: "the text of \(text.utf8.count) bytes"
         default: quoted(text)
         }
     }
@@ -74,8 +84,18 @@ enum TextRule: Sendable {
         ("SIGTERM", SIGTERM), ("SIGCONT", SIGCONT), ("SIGWINCH", SIGWINCH),
     ]
 
+    /// A text that keeps the rule, for those who look at the configuration.
+    func display(_ text: String) -> String {
+        switch self {
+        case .proxy: printable(url: text, limit: 1_024)
+        case .certificates: "(\(text.utf8.count) bytes)"
+        default: text
+        }
+    }
+
     /// The text as the agent will use it.
     func tidy(_ text: String, _ context: PathContext) throws(TextComplaint) -> String {
+        if case .certificates = self { return try Self.certificates(text) }
         guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
             throw TextComplaint(observed: "holds a control character")
         }
@@ -106,6 +126,13 @@ enum TextRule: Sendable {
             }
             return text
         case .endpoint: return try Self.url(text, schemes: ["https", "http"])
+        case .proxy:
+            guard proxyName(text) != nil else { throw TextComplaint(observed: "is not a proxy's URL") }
+            return text
+        case .hostPattern:
+            guard isHostPattern(text) else { throw TextComplaint(observed: "names no hosts") }
+            return text
+        case .certificates: return text
         case .readPath: return try Self.readPath(text, context)
         case .writePath: return try Self.absolute(text)
         case .principal:
@@ -177,6 +204,15 @@ enum TextRule: Sendable {
                 remedy: "Write \(quoted("auth/" + (path == "auth" ? "aws" : path)))")
         }
         return path
+    }
+
+    private static func certificates(_ text: String) throws(TextComplaint) -> String {
+        guard text.utf8.count <= 1 << 20 else { throw TextComplaint(observed: "is longer than 1 MiB") }
+        guard text.contains("-----BEGIN CERTIFICATE-----"), text.contains("-----END CERTIFICATE-----") else {
+            throw TextComplaint(
+                observed: "holds no certificate", remedy: "A file is named by ca_cert, or by VAULT_CACERT")
+        }
+        return text
     }
 
     // MARK: URLs

@@ -18,11 +18,15 @@ enum PEMFiles {
         return content.secret()
     }
 
-    /// The certificates to trust: the file's and the directory's. Nil where neither is named.
-    static func authorities(file: String?, directory: String?) throws(HTTPFailure) -> Secret? {
-        if file == nil, directory == nil { return nil }
+    /// The certificates to trust: the file's, those given as text, and the directory's. Nil where there are none of them.
+    static func authorities(_ settings: TLSSettings) throws(HTTPFailure) -> Secret? {
+        let (file, directory) = (settings.caFile, settings.caDirectory)
+        if file == nil, directory == nil, settings.caCertificates == nil { return nil }
         var all = SecretBuffer(limit: limit)
         if let file, let problem = append(file, to: &all) { throw unusable("CA file", file, problem) }
+        if let text = settings.caCertificates, !all.append("\n") || !all.append(utf8: text) {
+            throw unusable("CA text", "in the configuration", "it is longer than \(limit) bytes")
+        }
         if let directory, let problem = append(certificatesIn: directory, to: &all) {
             throw unusable("CA directory", directory, problem)
         }

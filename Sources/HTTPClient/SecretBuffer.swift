@@ -33,6 +33,11 @@ internal import Crypto
         unsafe append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
+    mutating func append(utf8 text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { bytes in unsafe append(UnsafeRawBufferPointer(bytes)) }
+    }
+
     func holds(_ text: String) -> Bool {
         unsafe UnsafeRawBufferPointer(rebasing: storage[..<count]).contains(Array(text.utf8))
     }

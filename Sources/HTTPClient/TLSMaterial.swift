@@ -18,7 +18,7 @@ struct TLSMaterial {
 
     init(reading settings: TLSSettings) throws(HTTPFailure) {
         client = try ClientIdentity(reading: settings)
-        authorities = try PEMFiles.authorities(file: settings.caFile, directory: settings.caDirectory)
+        authorities = try PEMFiles.authorities(settings)
     }
 }
 

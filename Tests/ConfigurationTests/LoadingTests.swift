@@ -196,7 +196,8 @@ struct LoadingTests {
             environment: [
                 "VAULT_ADDR": "https://e", "VAULT_NAMESPACE": "n", "VAULT_CACERT": "/ca", "VAULT_CAPATH": "/cas",
                 "VAULT_CLIENT_CERT": "/c", "VAULT_CLIENT_KEY": "/k", "VAULT_TLS_SERVER_NAME": "s",
-                "VAULT_SKIP_VERIFY": "true",
+                "VAULT_SKIP_VERIFY": "true", "VAULT_CLIENT_TIMEOUT": "3", "VAULT_PROXY_ADDR": "http://p:1",
+                "VAULT_HTTP_PROXY": "http://q:1", "VAULT_CACERT_BYTES": pem,
             ]
         ).usable.configuration.tokens[0].vault
         var expected = VaultServer(addresses: ["https://e"])
@@ -207,8 +208,69 @@ struct LoadingTests {
         expected.tls.clientKeyFile = "/k"
         expected.tls.serverName = "s"
         expected.tls.skipVerify = true
+        expected.tls.caCertificates = pem
+        expected.proxy = "http://p:1"
+        expected.requestTimeout = .seconds(3)
+        // Its default would be longer than the whole request.
+        expected.connectTimeout = .seconds(3)
         #expect(vault == expected)
     }
+
+    @Test("OpenBao's name of a variable stands above Vault's, of two names for one thing the first counts")
+    func openBaoVariables() throws {
+        let environment = [
+            "VAULT_ADDR": "https://vault", "BAO_ADDR": "https://bao", "BAO_NAMESPACE": "", "VAULT_NAMESPACE": "n",
+            "BAO_HTTP_PROXY": "http://second:1", "VAULT_PROXY_ADDR": "http://first:1",
+        ]
+        let vault = try examine(minimal(), environment: environment).usable.configuration.tokens[0].vault
+        #expect(vault.addresses == ["https://bao"])
+        #expect(vault.namespace == "n")
+        #expect(vault.proxy == "http://first:1")
+    }
+
+    @Test("Variables of Vault's tools that have no effect here are named")
+    func ignoredVariables() throws {
+        let loaded = try examine(
+            minimal(), environment: ["VAULT_MAX_RETRIES": "2", "BAO_RATE_LIMIT": "9", "VAULT_SRV_LOOKUP": ""]
+        ).usable
+        #expect(loaded.warnings.count == 2)
+        #expect(loaded.warnings.contains { $0.hasPrefix("VAULT_MAX_RETRIES is set and has no effect") })
+        #expect(loaded.warnings.contains { $0.hasPrefix("BAO_RATE_LIMIT is set and has no effect") })
+    }
+
+    @Test("A login at a proxy is not shown, nor is a text of certificates")
+    func hiddenValues() throws {
+        let environment = ["VAULT_PROXY_ADDR": "http://user:hunter2@proxy:3128", "VAULT_CACERT_BYTES": pem]
+        let loaded = try examine(minimal(), environment: environment).usable
+        #expect(loaded.configuration.tokens[0].vault.proxy == "http://user:hunter2@proxy:3128")
+        let shown = Dictionary(uniqueKeysWithValues: loaded.effective.map { ($0.path, $0.value) })
+        #expect(shown["vault.proxy"] == "http://(secret)@proxy:3128")
+        #expect(shown["vault.tls.ca_cert_bytes"] == "(\(pem.utf8.count) bytes)")
+    }
+
+    @Test("Hosts of redirects are names, addresses and blocks")
+    func redirectHosts() throws {
+        let text = minimal(
+            vault: ##", "redirect_hosts": ["node.example.net", ".example.org", "10.0.0.0/8", "fd00::1"]"##)
+        let vault = try examine(text).usable.configuration.tokens[0].vault
+        #expect(vault.redirectHosts == ["node.example.net", ".example.org", "10.0.0.0/8", "fd00::1"])
+        for wrong in ["https://a", "a/b", "10.0.0.0/33", "*", "a b", "a:8200", "user@a"] {
+            #expect(!examine(minimal(vault: ", \"redirect_hosts\": [\"\(wrong)\"]")).complaints.isEmpty, "\(wrong)")
+        }
+    }
+
+    @Test("No password of a URL is shown, wherever it was written")
+    func passwords() {
+        for address in ["https://user:hunter2@vault:8200", "user:hunter2@vault:8200", "ftp://user:hunter2/3@vault"] {
+            let text = minimal().replacing("https://vault", with: address)
+            let complaints = examine(text, environment: ["VAULT_PROXY_ADDR": "nonsense://u:hunter2@p"]).complaints
+            #expect(!complaints.isEmpty && !complaints.joined().contains("hunter2"), "\(complaints)")
+            let outside = examine(minimal(), environment: ["VAULT_ADDR": address]).complaints
+            #expect(!outside.isEmpty && !outside.joined().contains("hunter2"), "\(outside)")
+        }
+    }
+
+    private let pem = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
 
     @Test("A token's own vault section stands above flags and environment, which speak for the top level")
     func ownVault() throws {

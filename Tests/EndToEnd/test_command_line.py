@@ -104,6 +104,70 @@ def test_config_check_prints_every_value_and_its_origin():
     assert "skip_verify is on" in done.log
 
 
+def test_config_check_names_variables_of_vaults_tools_that_have_no_effect_and_takes_openbaos_names():
+    done = run_once(
+        ["config", "check", "--config", EXAMPLE],
+        {
+            "BAO_ADDR": "https://bao:8200",
+            "VAULT_ADDR": "https://vault:8200",
+            "VAULT_MAX_RETRIES": "2",
+            "BAO_RATE_LIMIT": "9",
+            "VAULT_CLIENT_TIMEOUT": "42",
+            "VAULT_HTTP_PROXY": "http://user:hunter2@proxy:3128",
+        },
+    )
+    assert done.status == 0, done.log
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.output.splitlines() if line.count("  ")}
+    assert rows["vault.address"] == ["https://bao:8200", "environment BAO_ADDR"]
+    assert rows["vault.request_timeout"] == ["42s", "environment VAULT_CLIENT_TIMEOUT"]
+    assert rows["vault.proxy"] == ["http://(secret)@proxy:3128", "environment VAULT_HTTP_PROXY"]
+    assert "VAULT_MAX_RETRIES is set and has no effect" in done.log
+    assert "BAO_RATE_LIMIT is set and has no effect" in done.log
+    assert "hunter2" not in done.output + done.log
+
+
+PASSWORD = "HUNTER2pw"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_ENDPOINT_URL",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "VAULT_ADDR",
+        "VAULT_PROXY_ADDR",
+        "HTTPS_PROXY",
+    ],
+)
+@pytest.mark.parametrize("url", [f"https://user:{PASSWORD}@127.0.0.1:1", f"user:{PASSWORD}/x@127.0.0.1:1"])
+def test_no_password_of_a_url_is_printed_wherever_it_stands(lab, tmp_path, variable, url):
+    environment = (
+        {}
+        if "METADATA" in variable or "CONTAINER" in variable
+        else {
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+    )
+    environment |= {
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_STS": "",
+        variable: url,
+    }
+    run = lab.agent(folder=tmp_path, address="https://127.0.0.1:1", environment=environment)
+    time.sleep(1.5)
+    if run.child.running:
+        run.stop()
+    status = tmp_path / "status.json"
+    written = run.log + run.output + (status.read_text() if status.exists() else "")
+    assert written and PASSWORD not in written
+    for command in (["config", "check"], ["credentials"]):
+        done = run_once([*command, "--config", run.configuration], {**lab.environment(), **environment})
+        assert PASSWORD not in done.output + done.log
+
+
 def test_config_check_lists_every_mistake_on_a_line_of_its_own(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(EXAMPLE.read_text().replace('"0640"', "640").replace('"role"', '"rle"'))

@@ -128,3 +128,11 @@ def test_a_unix_socket_and_a_list_of_addresses(lab, tmp_path):
     run = lab.agent(address=["http://127.0.0.1:1", f"unix://{socket}"])
     run.wait_for_token(10)
     run.stop()
+
+
+def test_the_ca_may_come_as_text_in_a_variable(tls_lab, tmp_path, configuration):
+    del configuration["vault"]["tls"]["ca_cert"]
+    text = tls_lab.certificates.authority.read_text()
+    run = tls_lab.agent(folder=tmp_path, configuration=configuration, environment={"VAULT_CACERT_BYTES": text})
+    run.wait_for_token(10)
+    run.stop()
