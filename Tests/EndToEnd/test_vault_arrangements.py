@@ -7,6 +7,7 @@ import time
 import pytest
 
 from laboratory.aws import sts_error
+from laboratory.processes import unshared
 
 
 def test_a_login_in_a_namespace(lab, tmp_path):
@@ -56,6 +57,24 @@ def test_the_role_may_be_left_to_vault(lab):
 def test_vault_on_ipv6(lab):
     run = lab.agent(address=lab.front_door.listen(host="::1").url)
     assert lab.bao.remaining(run.wait_for_token(10)) is not None
+    run.stop()
+
+
+def test_a_name_that_leads_elsewhere_now_is_asked_there_at_once(lab, tmp_path):
+    port = lab.front_door.url.rpartition(":")[2]
+    hosts = tmp_path / "hosts"
+    # Nobody listens at the first place, as at a server that is being replaced.
+    hosts.write_text("127.0.0.2 vault.test\n")
+    own_hosts = 'mount --bind "$0" /etc/hosts; exec "$@"'
+    run = lab.agent(
+        folder=tmp_path,
+        address=f"http://vault.test:{port}",
+        prefix=(*unshared("--mount"), "sh", "-ec", own_hosts, str(hosts)),
+    )
+    run.wait_for_log("attempts=2", 20)
+    hosts.write_text("127.0.0.1 vault.test\n")
+    # Pauses have grown to a few seconds by now; an address that is kept is kept for a minute.
+    assert lab.bao.remaining(run.wait_for_token(15)) is not None
     run.stop()
 
 

@@ -21,6 +21,17 @@ struct ConnectionTests {
         #expect(server.connections == 4)
     }
 
+    @Test("where the last answer made no sense, a request takes another connection")
+    func otherConnection() async throws {
+        let server = try SocketServer(answering: { peer, _ in peer.reply("") })
+        let stage = try Stage()
+        var request = HTTPRequest(.get, server.url)
+        _ = try await stage.send(request).get()
+        request.wantsOtherConnection = true
+        _ = try await stage.send(request).get()
+        #expect(server.connections == 2)
+    }
+
     @Test("a POST whose connection ends without an answer is not sent again")
     func postOnce() async throws {
         let server = try SocketServer(answering: { peer, request in
