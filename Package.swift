@@ -78,6 +78,8 @@ let package = Package(
 
         room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
 
+        room("StateDirectory", ["Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux", logging]),
+
         // What the agent knows
         room(
             "AWSIdentity",
@@ -95,7 +97,8 @@ let package = Package(
                 "CLinux", logging,
             ]),
         room(
-            "ServiceHealth", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CSystemd", "CLinux", logging]),
+            "ServiceHealth",
+            ["EventLoop", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis", "CSystemd", "CLinux", logging]),
 
         // What binds them
         room(
@@ -108,7 +111,8 @@ let package = Package(
             "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
-                "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis",
+                "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping",
+                "Diagnosis",
                 "CLinux", logging,
             ]),
         // The real runtime in a simulated world
@@ -116,7 +120,7 @@ let package = Package(
             "SimulatedWorld",
             [
                 "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle",
-                "ServiceHealth",
+                "ServiceHealth", "StateDirectory",
                 "EventLoop", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging,
             ]),
         .executableTarget(
@@ -159,7 +163,9 @@ let package = Package(
             of: "TokenSinks",
             ["ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
             exclude: ["open_envelope.py"]),
-        tests(of: "ServiceHealth", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        tests(
+            of: "ServiceHealth",
+            ["EventLoop", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(
             of: "Configuration",
             ["AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "Timekeeping", "Diagnosis"]),
@@ -168,7 +174,8 @@ let package = Package(
             of: "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
-                "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", logging,
+                "StateDirectory", "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis",
+                logging,
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,10 +1,10 @@
-// AgentRuntime: the one actor. Starts and stops the keepers, rings their alarms, brings their work home, says how all are.
+// AgentRuntime: the one actor. Starts, reloads and stops, one after the other; rings the keepers' alarms, brings their work
+// home, says how all are.
 
 package import Configuration
 package import Diagnosis
 package import ServiceHealth
 import Timekeeping
-import TokenLifecycle
 
 /// The agent: every token of one configuration.
 package actor Agent {
@@ -14,12 +14,10 @@ package actor Agent {
     /// A keeper and what is under way for it.
     private final class Post {
         let keeper: TokenKeeper
-        /// The keepers of tokens that are made from this one's.
-        var children: [KeeperID] = []
         var alarm: (moment: Instant, alarm: Alarm)?
         var work: [UInt64: Task<Void, Never>] = [:]
         /// The configuration does not name it any more; it goes when all is done.
-        var isLeaving = false
+        var isDropped = false
 
         init(_ keeper: TokenKeeper) {
             self.keeper = keeper
@@ -31,18 +29,16 @@ package actor Agent {
         unsafe loop.asUnownedSerialExecutor()
     }
 
-    /// A configured token's keepers, its own first and then those of its children, tried out and not yet at work.
-    private struct Candidate {
-        let keepers: [TokenKeeper]
-        let first: LifecycleEvent
-    }
-
     private let surroundings: AgentSurroundings
     private let startedAt: WallTime
     private var posts: [KeeperID: Post] = [:]
+    /// Of the tokens that the configuration names, as it orders them.
     private var order: [KeeperID] = []
+    private var inForce: [TokenSettings] = []
     private var lastID: UInt64 = 0
+    private var turns = Turns()
     private var configurationTrouble: AgentError?
+    private var lastReload: ReloadReport?
     private var stopping = false
     private var onFinish: (@Sendable () -> Void)?
     private var reportAlarm: Alarm?
@@ -58,33 +54,28 @@ package actor Agent {
 
     /// Takes up every token of the configuration. Throws what makes that impossible, having begun nothing.
     package func start(_ configuration: AgentConfiguration) async throws(AgentError) {
-        install(try await tryOut(configuration.tokens))
+        await turns.take()
+        defer { turns.pass() }
+        try await put(inForce: configuration)
         beat()
     }
 
-    /// Puts a new configuration in force: tokens whose settings are the same go on undisturbed, changed ones start anew,
-    /// removed ones are let go. A configuration that cannot work changes nothing and is thrown.
-    package func reload(_ configuration: AgentConfiguration) async throws(AgentError) {
-        defer { surroundings.reporter.reloaded(health(), at: loop.wallTime) }
-        let inForce = Set(order.compactMap { posts[$0]?.keeper.settings })
-        let candidates: [Candidate]
+    /// Puts a new configuration in force, as ``ReloadPlan`` says. One that cannot work changes nothing and is thrown.
+    @discardableResult
+    package func reload(_ configuration: AgentConfiguration) async throws(AgentError) -> ReloadPlan {
+        await turns.take()
+        defer { turns.pass() }
+        let plan = ReloadPlan(from: inForce, to: configuration.tokens)
         do {
-            candidates = try await tryOut(configuration.tokens.filter { !inForce.contains($0) })
+            try await put(inForce: configuration)
         } catch {
-            refuse(error)
+            refuseReload(error)
             throw error
         }
-        guard !stopping else {
-            candidates.forEach { $0.keepers.forEach { $0.close() } }
-            return
-        }
-        retire(allBut: configuration.tokens)
-        install(candidates)
-        let places = Dictionary(uniqueKeysWithValues: configuration.tokens.enumerated().map { ($1.name, $0) })
-        order.sort { (place(of: $0, in: places), $0) < (place(of: $1, in: places), $1) }
         configurationTrouble = nil
         surroundings.reporter.adopt(configuration.health)
-        report()
+        endReload(plan.report(number: nextReload, at: loop.wallTime))
+        return plan
     }
 
     /// A new configuration is about to be read. ``reload(_:)`` or ``refuseReload(_:)`` follows.
@@ -94,185 +85,131 @@ package actor Agent {
 
     /// Notes that a new configuration cannot even be read; the one in force stays.
     package func refuseReload(_ error: AgentError) {
-        refuse(error)
-        surroundings.reporter.reloaded(health(), at: loop.wallTime)
+        configurationTrouble = error
+        endReload(ReloadReport(number: nextReload, at: loop.wallTime, refused: error))
     }
 
-    private func refuse(_ error: AgentError) {
-        configurationTrouble = error
-        report()
+    private var nextReload: Int { (lastReload?.number ?? 0) + 1 }
+
+    private func endReload(_ report: ReloadReport) {
+        lastReload = report
+        reportNow()
+        surroundings.reporter.reloaded(health(), at: loop.wallTime)
     }
 
     /// Logs in anew for every token, now. Children follow their parents.
     package func logInNow() {
-        spread(order.filter { posts[$0]?.keeper.isChild == false }.map { ($0, .loginRequested) })
+        oneByOne(order[...]) { keeper in keeper.take(.loginRequested) }
     }
 
     /// Ends everything; calls `onFinish` when nothing is under way any more: at once, or after the revocation of tokens that
-    /// are to be revoked, for which the core allows 3 s.
+    /// are to be revoked, for which the core allows 3 s. A start or reload that is under way comes to nothing.
     package func stop(_ onFinish: @escaping @Sendable () -> Void) {
         guard !stopping else { return }
         stopping = true
         self.onFinish = onFinish
-        for id in order {
-            posts[id]?.work.values.forEach { $0.cancel() }
-            event(id, .stopRequested)
+        for (id, post) in posts.sorted(by: { $0.key < $1.key }) {
+            post.work.values.forEach { $0.cancel() }
+            begin(post.keeper.end(dropped: false), for: id, post)
         }
         reportNow()
         finishIfDone()
     }
 
-    /// Makes the keepers of these tokens and has them try their sinks. Where one cannot work, none is left behind.
-    private func tryOut(_ tokens: [TokenSettings]) async throws(AgentError) -> [Candidate] {
-        var candidates: [Candidate] = []
-        var made: [TokenKeeper] = []
-        do {
-            for settings in tokens {
-                lastID += 1
-                let keepers = try TokenKeeper.make(settings, in: surroundings, serial: lastID)
-                made += keepers
-                let first = try await keepers[0].begin()
-                for child in keepers.dropFirst() { _ = try await child.begin() }
-                candidates.append(Candidate(keepers: keepers, first: first))
-            }
-        } catch {
-            made.forEach { $0.close() }
-            throw error
+    /// First all is prepared, which may fail and shows nowhere; then all is put in force at once.
+    private func put(inForce configuration: AgentConfiguration) async throws(AgentError) {
+        var prepared: [(id: KeeperID, keeper: TokenKeeper, TokenKeeper.Preparation)] = []
+        for settings in configuration.tokens {
+            let known = order.first { posts[$0]?.keeper.name == settings.name }
+            lastID += 1
+            let keeper = known.flatMap { posts[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: surroundings)
+            prepared.append((known ?? lastID, keeper, try await keeper.prepare(settings)))
         }
-        return candidates
-    }
+        guard !stopping else { throw AgentError(.cancelled, "the agent stops") }
 
-    private func install(_ candidates: [Candidate]) {
-        var beginnings: [(KeeperID, LifecycleEvent)] = []
-        for candidate in candidates {
-            let ids = candidate.keepers.map { install($0) }
-            posts[ids[0]]?.children = Array(ids.dropFirst())
-            beginnings.append((ids[0], candidate.first))
+        let paths = Set(configuration.tokens.flatMap(\.sinks).map(\.path))
+        var former: [String: KeptSink] = [:]
+        for sink in posts.values.flatMap(\.keeper.allSinks) { former[sink.path] = sink }
+        for (_, keeper, preparation) in prepared {
+            for sink in keeper.newSinks(of: preparation) { former[sink.path]?.handOver() }
         }
-        spread(beginnings)
+        let named = Set(prepared.map(\.id))
+        for (id, post) in posts.sorted(by: { $0.key < $1.key }) where !named.contains(id) {
+            post.isDropped = true
+            begin(post.keeper.end(dropped: true, taken: paths), for: id, post)
+        }
+        let new = prepared.map(\.id).filter { posts[$0] == nil }
+        for (index, (id, keeper, preparation)) in prepared.enumerated() {
+            let post = posts[id] ?? Post(keeper)
+            posts[id] = post
+            let pace = prepared.count > Self.mostLoginsAtOnce ? Self.betweenLogins * index : .zero
+            let work = keeper.adopt(preparation, former: former, taken: paths, logInFrom: loop.now + pace) {
+                [weak self] sink in
+                self?.assumeIsolated { $0.tell(id, .sinkDisturbed(sink)) }
+            }
+            begin(work, for: id, post)
+        }
+        order = prepared.map(\.id)
+        inForce = configuration.tokens
+        oneByOne(new[...]) { keeper in keeper.begin() }
         report()
     }
 
-    private func install(_ keeper: TokenKeeper) -> KeeperID {
-        lastID += 1
-        let id = lastID
-        posts[id] = Post(keeper)
-        order.append(id)
-        keeper.watchSinks { [weak self] in
-            self?.assumeIsolated { $0.event(id, .sinkDisturbed) }
-        }
-        return id
-    }
-
-    /// Hands out events that each lead to a login: at once where they are few, else one after another, so that a fleet of
-    /// tokens is no storm.
-    private func spread(_ events: [(KeeperID, LifecycleEvent)]) {
-        guard events.count > Self.mostLoginsAtOnce else {
-            for (id, event) in events { self.event(id, event) }
+    /// Does something that leads to a login for each of these: at once where they are few, else one after the other, so that a
+    /// fleet of tokens is no storm.
+    private func oneByOne(_ ids: ArraySlice<KeeperID>, _ step: @escaping @Sendable (TokenKeeper) -> [KeeperWork]) {
+        guard ids.count > Self.mostLoginsAtOnce else {
+            for id in ids { self.step(id, step) }
             return
         }
-        beginNext(of: events[...])
+        next(of: ids, step)
     }
 
-    /// Begins the first and plans the next from now, so that a queue that was held up makes up for no time in a burst.
-    private func beginNext(of events: ArraySlice<(KeeperID, LifecycleEvent)>) {
-        guard let (id, first) = events.first else { return }
-        event(id, first)
-        let rest = events.dropFirst()
-        guard !rest.isEmpty else { return }
+    /// The next is planned once this one has begun, so that a queue that was held up makes up for no time in a burst.
+    private func next(of ids: ArraySlice<KeeperID>, _ step: @escaping @Sendable (TokenKeeper) -> [KeeperWork]) {
+        guard let id = ids.first else { return }
+        self.step(id, step)
         _ = loop.schedule(at: loop.now + Self.betweenLogins) { [weak self] in
-            self?.assumeIsolated { $0.beginNext(of: rest) }
+            self?.assumeIsolated { $0.next(of: ids.dropFirst(), step) }
         }
+    }
+
+    private func step(_ id: KeeperID, _ step: (TokenKeeper) -> [KeeperWork]) {
+        guard let post = posts[id] else { return }
+        begin(step(post.keeper), for: id, post)
+        report()
     }
 
     private static let mostLoginsAtOnce = 50
     /// Least time between the starts of two logins where there are many: at most 182 a second, 1,000 tokens in 6 s.
     private static let betweenLogins: Duration = .microseconds(5_500)
 
-    /// Lets go of every token that is not among these: one of a name that is gone as its policy says, one whose settings
-    /// have changed at once, for its successor takes over what it has put into its sinks. One that is listed nowhere any
-    /// more is emptied.
-    private func retire(allBut tokens: [TokenSettings]) {
-        let (names, settings) = (Set(tokens.map(\.name)), Set(tokens))
-        let paths = Set(tokens.flatMap(\.sinks).map(\.path))
-        for id in order {
-            guard let post = posts[id], !settings.contains(post.keeper.settings) else { continue }
-            if names.contains(post.keeper.settings.name) {
-                letGo(id, post, doing: post.keeper.giveWay(paths: paths))
-            } else {
-                letGo(id, post, doing: post.keeper.letGo())
-            }
-        }
-    }
+    // MARK: Work
 
-    /// The last work for a token is done before it is dismissed.
-    private func letGo(_ id: KeeperID, _ post: Post, doing last: [KeeperWork]) {
-        order.removeAll { $0 == id }
-        post.isLeaving = true
-        post.work.values.forEach { $0.cancel() }
-        for work in last { begin(work, for: id, post) }
-        setAlarm(for: id, post)
-        dismissIfDone(id, post)
-    }
-
-    private func dismissIfDone(_ id: KeeperID, _ post: Post) {
-        if post.isLeaving, post.keeper.isFinished, post.work.isEmpty { dismiss(id) }
-    }
-
-    private func dismiss(_ id: KeeperID) {
-        guard let post = posts.removeValue(forKey: id) else { return }
-        order.removeAll { $0 == id }
-        if let alarm = post.alarm { loop.cancel(alarm.alarm) }
-        post.work.values.forEach { $0.cancel() }
-        post.keeper.close()
-    }
-
-    private func place(of id: KeeperID, in places: [String: Int]) -> Int {
-        posts[id].flatMap { places[$0.keeper.settings.name] } ?? places.count
-    }
-
-    private func finishIfDone() {
-        guard stopping, let onFinish, posts.values.allSatisfy({ $0.keeper.isFinished && $0.work.isEmpty }) else {
-            return
-        }
-        self.onFinish = nil
-        reportNow()
-        for id in posts.keys { dismiss(id) }
-        onFinish()
-    }
-
-    // MARK: Events and work
-
-    private func event(_ id: KeeperID, _ event: LifecycleEvent) {
+    private func tell(_ id: KeeperID, _ news: KeeperNews) {
         guard let post = posts[id] else { return }
-        for work in post.keeper.handle(event) { begin(work, for: id, post) }
-        setAlarm(for: id, post)
+        begin(post.keeper.take(news), for: id, post)
         report()
     }
 
-    private func begin(_ work: KeeperWork, for id: KeeperID, _ post: Post) {
-        lastID += 1
-        let number = lastID
-        post.work[number] = Task(executorPreference: loop) {
-            await self.carryOut(work, number: number, for: id)
+    private func begin(_ work: [KeeperWork], for id: KeeperID, _ post: Post) {
+        for work in work {
+            lastID += 1
+            let number = lastID
+            post.work[number] = Task(executorPreference: loop) {
+                await self.carryOut(work, number: number, for: id)
+            }
         }
+        setAlarm(for: id, post)
+        removeIfDone(id, post)
     }
 
     private func carryOut(_ work: KeeperWork, number: UInt64, for id: KeeperID) async {
         guard let post = posts[id] else { return }
-        let outcome = await post.keeper.perform(work)
+        let news = await post.keeper.perform(work)
         post.work[number] = nil
-        if let outcome { event(id, outcome) }
-        if case .deliver = work { tellChildren(of: post) }
-        dismissIfDone(id, post)
+        if let news { tell(id, news) } else { removeIfDone(id, post) }
         finishIfDone()
-    }
-
-    /// After each attempt to write a parent's token: its children come after it, and do not wait for a sink that fails.
-    private func tellChildren(of post: Post) {
-        for child in post.children {
-            if let news = posts[child]?.keeper.parentDelivered() { event(child, news) }
-        }
     }
 
     private func setAlarm(for id: KeeperID, _ post: Post) {
@@ -283,11 +220,27 @@ package actor Agent {
             let alarm = loop.schedule(at: moment) { [weak self] in
                 self?.assumeIsolated { agent in
                     agent.posts[id]?.alarm = nil
-                    agent.event(id, .timerFired)
+                    agent.tell(id, .momentCame)
+                    agent.finishIfDone()
                 }
             }
             return (moment, alarm)
         }
+    }
+
+    private func removeIfDone(_ id: KeeperID, _ post: Post) {
+        guard post.isDropped, post.keeper.isFinished, post.work.isEmpty else { return }
+        posts[id] = nil
+    }
+
+    private func finishIfDone() {
+        guard stopping, let onFinish, posts.values.allSatisfy(\.keeper.isFinished) else {
+            return
+        }
+        self.onFinish = nil
+        reportNow()
+        posts = [:]
+        onFinish()
     }
 
     // MARK: Health
@@ -295,9 +248,10 @@ package actor Agent {
     /// How the agent is now.
     package func health() -> AgentHealth {
         var health = AgentHealth(
-            version: surroundings.version, startedAt: startedAt, tokens: order.compactMap { posts[$0]?.keeper.health() }
-        )
+            version: surroundings.version, startedAt: startedAt,
+            tokens: order.flatMap { posts[$0]?.keeper.health() ?? [] })
         health.configurationTrouble = configurationTrouble
+        health.lastReload = lastReload
         health.stopping = stopping
         return health
     }
@@ -309,7 +263,7 @@ package actor Agent {
 
     /// The tokens that are held, in the configuration's order.
     package func summaries() -> [LoginSummary] {
-        order.compactMap { posts[$0]?.keeper.summary() }
+        order.flatMap { posts[$0]?.keeper.summaries() ?? [] }
     }
 
     /// Reports at once where the last report is old enough, else a little later, together with what comes until then.
@@ -328,7 +282,7 @@ package actor Agent {
         }
     }
 
-    /// For the last words: nobody may be there to ring an alarm for them.
+    /// For what somebody waits for, and for the last words: nobody may be there to ring an alarm for them.
     private func reportNow() {
         if let reportAlarm { loop.cancel(reportAlarm) }
         reportAlarm = nil

@@ -9,26 +9,28 @@ package import EventLoop
 private import Glibc
 private import HTTPClient
 package import Logging
-private import ServiceHealth
+package import ServiceHealth
 private import Synchronization
 private import Timekeeping
 private import TokenSinks
 
 /// The process's ways to run the agent. Each blocks the calling thread, which must be the main one, until it is over.
 package enum AgentProcess {
-    /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew by `reload`; SIGUSR1 logs in anew.
+    /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew by `reload`; once it is in force, `adopt` is told.
+    /// SIGUSR1 logs in anew.
     ///
     /// Returns when all is stopped, within 5 s of the signal; throws what makes the start impossible.
     package static func run(
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, log: Logger,
-        reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
+        reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
+        adopt: @escaping @Sendable (HealthSettings) -> Void
     ) throws(AgentError) {
         try CryptoLibrary.check()
         // For good: the end is near when it has been heard, and is not to be hurried into another.
         ProcessSignals.hold(ProcessSignals.ending)
         let end = Outcome<Void>()
         let loop = try EventLoop(label: "vault-token-agent")
-        let session = ServiceSession(loop: loop, log: log, end: end, reload: reload)
+        let session = ServiceSession(loop: loop, log: log, end: end, reload: reload, adopt: adopt)
         loop.queue.async {
             session.assumeIsolated { $0.start(loaded, environment: environment, version: version) }
         }

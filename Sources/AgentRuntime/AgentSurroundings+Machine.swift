@@ -7,6 +7,7 @@ import EventLoop
 import HTTPClient
 import Logging
 import ServiceHealth
+import StateDirectory
 
 extension AgentSurroundings {
     /// This machine: libcurl, the process's environment and files, the state directory of the configuration.

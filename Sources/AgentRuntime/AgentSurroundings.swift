@@ -7,6 +7,7 @@ package import Diagnosis
 package import HTTPClient
 package import Logging
 package import ServiceHealth
+package import StateDirectory
 package import Timekeeping
 package import TokenSinks
 

@@ -1,4 +1,4 @@
-// AgentRuntime: a token with all that is known of it: what the sinks and the log are told.
+// AgentRuntime: a token with all that is known of it: what the sinks and the log are told, and the server it belongs to.
 
 import Crypto
 import Timekeeping
@@ -8,34 +8,39 @@ import VaultAPI
 /// One token that is still of use.
 struct HeldToken {
     let token: Secret
+    /// The server that gave it, and no other, is asked about it.
+    var login: LoginPoint
+    /// Tells where it comes from; see ``TakeoverRecord``.
+    let origin: [UInt8]
     private(set) var accessor = ""
     private(set) var policies: [String] = []
     private(set) var metadata: [String: String] = [:]
+    /// Who logged in, as Vault's metadata says; empty where they do not.
+    private(set) var principal = ""
     /// As last granted; nil: does not expire.
     private(set) var leaseDuration: Duration?
     private(set) var renewable = false
     /// When the lease began.
     private(set) var sentAt: Instant
 
-    /// As far as is known: a token found in a sink is taken to be good until Vault has been asked.
-    func isValid(at now: Instant) -> Bool {
-        leaseDuration.map { now < sentAt + $0 } ?? true
-    }
-
-    init(_ grant: TokenGrant) {
-        token = grant.token
+    init(_ grant: TokenGrant, login: LoginPoint, origin: [UInt8]) {
+        (token, self.login, self.origin) = (grant.token, login, origin)
         accessor = grant.accessor
         policies = grant.policies
         metadata = grant.metadata
+        principal = Self.principal(in: grant.metadata)
         leaseDuration = grant.leaseDuration
         renewable = grant.renewable
         sentAt = grant.sentAt
     }
 
-    /// A token that an earlier run left in a sink: nothing is known of it but itself.
-    init(found token: Secret, at now: Instant) {
-        self.token = token
-        sentAt = now
+    /// A token that an earlier run left in a sink. `left`: of its lease, where that is known.
+    init(
+        found token: Secret, login: LoginPoint, origin: [UInt8], principal: String, left: Duration?, renewable: Bool,
+        at now: Instant
+    ) {
+        (self.token, self.login, self.origin, self.principal) = (token, login, origin, principal)
+        (leaseDuration, self.renewable, sentAt) = (left, renewable, now)
     }
 
     mutating func renewed(by renewal: Renewal) {
@@ -47,8 +52,14 @@ struct HeldToken {
     mutating func learn(from facts: TokenFacts) {
         accessor = facts.accessor
         policies = facts.policies
+        if metadata.isEmpty { metadata = facts.metadata }
         leaseDuration = facts.ttl
         renewable = facts.renewable
         sentAt = facts.sentAt
+    }
+
+    /// The ARN of an iam login, the instance of an ec2 login.
+    static func principal(in metadata: [String: String]) -> String {
+        metadata["canonical_arn"] ?? metadata["client_arn"] ?? metadata["instance_id"] ?? ""
     }
 }

@@ -13,8 +13,8 @@ final class KeeperJournal {
     private var repeated = RepeatedFailures()
     private(set) var counters = TokenCounters()
 
-    init(words: (made: Logger.Message, failed: Logger.Message), log: Logger) {
-        self.words = words
+    init(isChild: Bool, log: Logger) {
+        words = isChild ? ("Child token made", "Child token could not be made") : ("Logged in", "Login failed")
         self.log = log
     }
 
@@ -22,7 +22,7 @@ final class KeeperJournal {
     func succeeded(_ request: LifecycleRequest, _ answer: LifecycleAnswer, token: HeldToken?) {
         let failures = repeated.recovered(request.subject)
         switch answer {
-        case .loggedIn:
+        case .granted:
             counters.logins += 1
             log.info(words.made, metadata: Self.fields(of: token, failuresBefore: failures))
         case .renewed(let duration, _, _):
@@ -35,6 +35,8 @@ final class KeeperJournal {
             log.debug("Token looked up")
         case .revoked:
             log.info("Old token revoked")
+        case .wrapped:
+            log.debug("Token wrapped")
         case .failed:
             break
         }
@@ -50,9 +52,10 @@ final class KeeperJournal {
 
     private func message(for request: LifecycleRequest) -> Logger.Message {
         switch request {
-        case .logIn: words.failed
+        case .logIn, .createChild: words.failed
         case .renew: "Renewal failed"
         case .lookUp: "Lookup failed"
+        case .wrap: "Token could not be wrapped"
         case .revoke: "Revocation failed"
         }
     }
@@ -72,9 +75,10 @@ final class KeeperJournal {
 extension LifecycleRequest {
     fileprivate var subject: String {
         switch self {
-        case .logIn: "log in"
+        case .logIn, .createChild: "log in"
         case .renew: "renew"
         case .lookUp: "look up"
+        case .wrap: "wrap"
         case .revoke: "revoke"
         }
     }

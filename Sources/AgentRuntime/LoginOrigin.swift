@@ -10,7 +10,7 @@ import Timekeeping
 import VaultAPI
 
 /// Logs in for one token: finds the AWS identity, proves it, asks Vault.
-final class LoginOrigin: TokenOrigin {
+final class LoginOrigin {
     private let method: LoginSettings.Method
     private let nonces: NonceStore?
     private let chain: CredentialChain
@@ -34,13 +34,12 @@ final class LoginOrigin: TokenOrigin {
         self.timekeeper = timekeeper
     }
 
-    var words: (made: Logger.Message, failed: Logger.Message) { ("Logged in", "Login failed") }
-
     /// The nonce of an ec2 login is on the disk before Vault hears of it.
     func prepare() async throws(AgentError) {
         _ = try await nonces?.nonce()
     }
 
+    /// A new token. `withNewCredentials`: those that are cached were refused. `limit` is for Vault's part; AWS has its own.
     func obtain(withNewCredentials: Bool, within limit: Duration) async throws(AgentError) -> TokenGrant {
         if withNewCredentials { chain.forgetCachedCredentials() }
         let proof = try await metrics.observing(.awsCredentials, by: timekeeper) { () throws(AgentError) in

@@ -36,10 +36,11 @@ extension AgentProcess {
                 surroundings: AWSSurroundings(
                     environment: environment, transport: transport, timekeeper: loop, log: log,
                     processes: ChildLauncher(loop: loop)))
-            let (origin, vault) = try LoginOrigin.make(
+            let login = try LoginPoint(
                 settings, chain: chain, stateDirectory: nil, environment: environment, transport: transport,
                 metrics: Metrics(), timekeeper: loop, log: log)
-            let grant = try await origin.obtain(withNewCredentials: false, within: trialLimit)
+            let grant = try await login.origin.obtain(withNewCredentials: false, within: trialLimit)
+            let vault = login.vault
             var failure: AgentError?
             if grant.kind == .batch {
                 failure = AgentError(.tokenNotRenewable, "batch tokens cannot be revoked")

@@ -22,6 +22,8 @@ actor ServiceSession {
     private let log: Logger
     private let end: Outcome<Void>
     private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
+    /// Puts what concerns the log in force, once all else is.
+    private let adopt: @Sendable (HealthSettings) -> Void
     private var agent: Agent?
     private var stateDirectory: String?
     private var healthServer: (address: String, server: HealthServer)?
@@ -31,12 +33,14 @@ actor ServiceSession {
 
     init(
         loop: EventLoop, log: Logger, end: Outcome<Void>,
-        reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration
+        reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
+        adopt: @escaping @Sendable (HealthSettings) -> Void
     ) {
         self.loop = loop
         self.log = log
         self.end = end
         self.reload = reload
+        self.adopt = adopt
     }
 
     func start(_ loaded: LoadedConfiguration, environment: [String: String], version: String) {
@@ -135,12 +139,16 @@ actor ServiceSession {
             return
         }
         do throws(AgentError) {
-            try await agent.reload(loaded.configuration)
+            let plan = try await agent.reload(loaded.configuration)
+            adopt(loaded.configuration.health)
             serveHealth(at: loaded.configuration.health.metricsListen, of: agent)
             if loaded.configuration.stateDirectory != stateDirectory {
                 log.warning("The new state_directory counts from the next restart on; until then the old one is used")
             }
             warn(of: loaded)
+            for entry in plan.entries where entry.change != .keep {
+                log.notice("Token \(entry.change.words)", metadata: ["token": "\(entry.token)"])
+            }
             log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
             reloadEnded(nil)
         } catch {

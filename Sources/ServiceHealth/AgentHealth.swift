@@ -3,6 +3,7 @@
 
 package import Diagnosis
 package import Timekeeping
+package import TokenLifecycle
 
 /// Something that has been failing, and since when.
 package struct Trouble: Hashable, Sendable {
@@ -24,7 +25,7 @@ package struct Trouble: Hashable, Sendable {
 package struct SinkHealth: Hashable, Sendable {
     /// As the configuration tells sinks apart: "file /run/app/token". At most 200 bytes are shown.
     package var name: String
-    /// Whether it holds the token that is valid now.
+    /// Whether its readers find a token that is valid.
     package var delivered: Bool
     package var trouble: Trouble?
 
@@ -50,26 +51,9 @@ package struct TokenCounters: Hashable, Sendable {
 
 /// One token.
 package struct TokenHealth: Hashable, Sendable {
-    package enum Phase: String, CaseIterable, Hashable, Sendable {
-        /// No token yet.
-        case starting
-        /// A valid token in every sink, and nothing fails.
-        case fresh
-        /// Still a valid token, but something fails: a renewal, a login, a sink.
-        case struggling
-        /// There was a token and it is valid no more.
-        case lost
-        /// Not looked after any more.
-        case stopped
-    }
-
+    package typealias Phase = LifecycleHealth.Phase
     /// What the agent does next of its own accord.
-    package enum Step: String, CaseIterable, Hashable, Sendable {
-        case renew
-        case logIn = "log in"
-        case lookUp = "look up"
-        case deliver
-    }
+    package typealias Step = LifecycleHealth.Step
 
     /// As in the configuration: 1 to 64 of `a-z A-Z 0-9 . _ -`.
     package var name: String
@@ -103,6 +87,34 @@ package struct TokenHealth: Hashable, Sendable {
     }
 }
 
+/// How the latest reload ended.
+package struct ReloadReport: Hashable, Sendable {
+    package struct Token: Hashable, Sendable {
+        package var token: String
+        /// What has become of it: `kept`, `changed: sinks`, `added`…
+        package var change: String
+
+        package init(token: String, change: String) {
+            self.token = token
+            self.change = change
+        }
+    }
+
+    /// Counts the reloads of this process, refused ones too.
+    package var number: Int
+    package var at: WallTime
+    package var tokens: [Token]
+    /// Why nothing was changed; nil: the new configuration is in force.
+    package var refused: AgentError?
+
+    package init(number: Int, at: WallTime, tokens: [Token] = [], refused: AgentError? = nil) {
+        self.number = number
+        self.at = at
+        self.tokens = tokens
+        self.refused = refused
+    }
+}
+
 /// The agent as a whole.
 package struct AgentHealth: Hashable, Sendable {
     package var version: String
@@ -111,6 +123,7 @@ package struct AgentHealth: Hashable, Sendable {
     package var tokens: [TokenHealth]
     /// Why the last reload was refused; the configuration before it is in force. Nil after one that was accepted.
     package var configurationTrouble: AgentError?
+    package var lastReload: ReloadReport?
     package var stopping = false
 
     package init(version: String, startedAt: WallTime, tokens: [TokenHealth] = []) {

@@ -2,6 +2,7 @@
 
 internal import Diagnosis
 package import Timekeeping
+import TokenLifecycle
 
 extension StatusReading {
     /// Age at which a heartbeat is too old: three of the longest beats.

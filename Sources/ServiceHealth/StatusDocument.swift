@@ -6,6 +6,7 @@ private import FoundationEssentials
 private import Glibc
 private import SystemCalls
 package import Timekeeping
+import TokenLifecycle
 
 /// The status file's content. Fields may be added within a format; one that changes or goes makes a new format.
 package struct StatusDocument: Codable, Hashable, Sendable {

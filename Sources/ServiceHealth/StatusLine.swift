@@ -2,6 +2,7 @@
 
 package import Diagnosis
 package import Timekeeping
+import TokenLifecycle
 
 extension AgentHealth {
     /// Longest status line in bytes. systemd cuts a whole notification at 4,096.
@@ -75,13 +76,16 @@ extension TokenHealth {
     }
 }
 
-extension TokenHealth.Step {
-    fileprivate var thirdPerson: String {
+extension LifecycleHealth.Step {
+    var thirdPerson: String {
         switch self {
         case .renew: "renews"
         case .logIn: "logs in anew"
         case .lookUp: "looks up"
-        case .deliver: "writes sinks"
+        case .createChild: "makes the child token"
+        case .wrap: "wraps the token"
+        case .revoke: "revokes the old token"
+        case .write: "writes the sinks"
         }
     }
 }

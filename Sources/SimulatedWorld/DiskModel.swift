@@ -4,6 +4,7 @@ import AgentRuntime
 import Crypto
 import Diagnosis
 import Logging
+import StateDirectory
 import Timekeeping
 import TokenSinks
 
@@ -39,6 +40,7 @@ final class SimulatedSink: TokenSink {
     }
 
     func check() async throws(AgentError) {}
+    func open() async throws(AgentError) {}
 
     func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
         let begun = world.loop.now
@@ -49,8 +51,6 @@ final class SimulatedSink: TokenSink {
         delivered = text
         if world.disk.token == text { return .unchanged }
         world.disk.put(text, begun: begun)
-        // Written by a keeper that a reload has dismissed: the one that watches now finds another token there.
-        if let watching = world.sink, watching !== self { watching.notice() }
         return before == text ? .restored : .rotated
     }
 

@@ -1,7 +1,6 @@
 // SimulatedWorld: the product's promises as checks on the world, made from outside the agent.
 
 import Timekeeping
-import TokenLifecycle
 
 /// What the agent promises, by the names of the README.
 package enum Promise: String, CaseIterable, Sendable {
@@ -26,28 +25,60 @@ package struct Violation: Sendable, CustomStringConvertible {
     package var description: String { "\(promise.rawValue): at \(moment) \(what)" }
 }
 
-/// The requests of one process to Vault, for the promise "never a storm".
-struct RequestLedger {
-    private var latest: [(moment: Instant, lease: Duration?)] = []
-    private var quietUntil = Instant.distantPast
+/// How much readers depend on a request, as the oracle sees it.
+enum RequestRank: Int, CaseIterable {
+    case keep, child, wrap, lookUp, revoke
 
-    /// Vault said Retry-After; its answer reaches the agent at `arrival`.
-    mutating func askedForQuiet(until moment: Instant) {
-        quietUntil = max(quietUntil, moment)
+    /// Told by the path that is asked for.
+    init(path: String) {
+        self =
+            switch true {
+            case path.hasSuffix("/create"): .child
+            case path.hasSuffix("/wrap"): .wrap
+            case path.hasSuffix("/lookup-self"): .lookUp
+            case path.hasSuffix("/revoke-self"): .revoke
+            default: .keep
+            }
+    }
+}
+
+/// The requests of one process to Vault, for the promise "never a storm". Its numbers are its own.
+struct RequestLedger {
+    private static let most = 20
+    private static let longestWindow: Duration = .seconds(60)
+
+    private var latest: [(moment: Instant, lease: Duration?)] = []
+    /// By the rank of what was answered so.
+    private var quietUntil: [Instant] = RequestRank.allCases.map { _ in .distantPast }
+
+    /// Vault said Retry-After to such a request; its answer reaches the agent at `arrival`.
+    mutating func askedForQuiet(_ rank: RequestRank, until moment: Instant) {
+        quietUntil[rank.rawValue] = max(quietUntil[rank.rawValue], moment)
     }
 
-    /// A request at `now` by a process that lives by this lease. What is wrong with it, if anything.
-    mutating func note(at now: Instant, lease: Duration?) -> String? {
+    /// Somebody wants something done now.
+    mutating func endQuiet() {
+        for index in quietUntil.indices { quietUntil[index] = .distantPast }
+    }
+
+    /// A request at `now` by a process that lives by this lease; `left` of it: what readers still have. What is wrong with it,
+    /// if anything.
+    mutating func note(_ rank: RequestRank, at now: Instant, lease: Duration?, left: Duration?) -> String? {
         defer {
-            if latest.count == Pace.requestsPerWindow { latest.removeFirst() }
+            if latest.count == Self.most { latest.removeFirst() }
             latest.append((now, lease))
         }
-        if now < quietUntil { return "a request \((quietUntil - now).text) before the end of Retry-After" }
+        // What was said to something less urgent does not count, nor anything when readers are about to lose their token.
+        let quietUntil = quietUntil.prefix(rank.rawValue + 1).max() ?? .distantPast
+        let isLastChance = left.map { left in lease.map { left <= $0 / 4 + .seconds(1) } ?? false } ?? false
+        if now < quietUntil, !isLastChance || rank == .lookUp || rank == .revoke {
+            return "a request \((quietUntil - now).text) before the end of Retry-After"
+        }
         if let last = latest.last, now <= last.moment { return "two requests without a wait between" }
-        let shortest = latest.compactMap(\.lease).min() ?? .seconds(60)
-        let window = min(.seconds(60), shortest, lease ?? .seconds(60))
-        if latest.count == Pace.requestsPerWindow, let oldest = latest.first, now - oldest.moment < window {
-            return "\(Pace.requestsPerWindow + 1) requests in \((now - oldest.moment).text)"
+        let shortest = latest.compactMap(\.lease).min() ?? Self.longestWindow
+        let window = min(Self.longestWindow, shortest, lease ?? Self.longestWindow)
+        if latest.count == Self.most, let oldest = latest.first, now - oldest.moment < window {
+            return "\(Self.most + 1) requests in \((now - oldest.moment).text)"
         }
         return nil
     }

@@ -27,7 +27,7 @@ extension World {
         case .kill: kill(times: Int.random(in: 1...3, using: &generator))
         case .terminate: terminate()
         case .reload: reload()
-        case .logInNow: process?.agent.assumeIsolated { $0.logInNow() }
+        case .logInNow: logInNow()
         case .logInOften: logIn(times: 60, every: generator.share(of: .seconds(2), between: 0.05, and: 1))
         case .disturbSink:
             trouble(until: loop.now + .seconds(1))
@@ -58,9 +58,14 @@ extension World {
         }
     }
 
+    private func logInNow() {
+        process?.ledger.endQuiet()
+        process?.agent.assumeIsolated { $0.logInNow() }
+    }
+
     /// A script that sends the signal again and again.
     private func logIn(times: Int, every pause: Duration) {
-        process?.agent.assumeIsolated { $0.logInNow() }
+        logInNow()
         guard times > 1 else { return }
         _ = loop.schedule(at: loop.now + pause) { [unowned self] in logIn(times: times - 1, every: pause) }
     }
@@ -88,8 +93,7 @@ extension World {
     private func reload() {
         guard let process, !process.isStopping else { return }
         let configuration = configuration(variant: UInt64.random(in: 0...3, using: &generator))
-        // The promise of a pace is one keeper's; a reload that changes the token brings a new one.
-        process.ledger = RequestLedger()
+        process.ledger.endQuiet()
         let agent = process.agent
         Task(executorPreference: loop) {
             do throws(AgentError) {
@@ -114,7 +118,7 @@ extension World {
         shortestLease = min(shortestLease ?? ttl, ttl)
         spell += 1
         let spell = spell
-        process?.agent.assumeIsolated { $0.logInNow() }
+        logInNow()
         _ = loop.schedule(at: loop.now + generator.share(of: min(ttl * 40, .seconds(600)), between: 0.1, and: 1)) {
             [unowned self] in
             vault.role = options.role

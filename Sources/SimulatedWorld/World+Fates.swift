@@ -43,7 +43,13 @@ extension World: SimulatedNetwork {
             if let token = request.text(of: "X-Vault-Token").flatMap({ vault.tokens[$0] }) {
                 process.lease = token.full
             }
-            if let wrong = process.ledger.note(at: loop.now, lease: process.lease) { violate(.neverAStorm, wrong) }
+            let left = disk.token.flatMap { vault.tokens[$0]?.toldExpiry }.map { $0 - loop.now }.flatMap {
+                $0 > .zero ? $0 : nil
+            }
+            let rank = RequestRank(path: request.url)
+            if let wrong = process.ledger.note(rank, at: loop.now, lease: process.lease, left: left) {
+                violate(.neverAStorm, wrong)
+            }
         }
         vault.credentialsExpiry = metadata.keys
         let delay = latency()
@@ -60,7 +66,7 @@ extension World: SimulatedNetwork {
             return answer(vault.answer(request), after: generator.share(of: .seconds(8), between: 0.1, and: 1))
         case .sealed: return answer((503, #"{"errors":["Vault is sealed"]}"#), after: delay)
         case .internalError: return answer((500, #"{"errors":["internal error"]}"#), after: delay)
-        case .throttles: return throttled(after: delay)
+        case .throttles: return throttled(request, after: delay)
         case .garbage: return answer((200, "<html>It works!</html>"), after: delay)
         case .halfAnswers: return failure(.connectionLost, "the connection ended", after: delay)
         case .emptyAnswers: return answer((200, "{}"), after: delay)
@@ -77,12 +83,12 @@ extension World: SimulatedNetwork {
         }
     }
 
-    private func throttled(after delay: Duration) -> RequestFate {
+    private func throttled(_ request: HTTPRequest, after delay: Duration) -> RequestFate {
         let busy = (429, #"{"errors":["rate limit quota exceeded"]}"#)
         guard Int.random(in: 0..<5, using: &generator) > 0 else { return answer(busy, after: delay) }
         let seconds = Int.random(in: 1...120, using: &generator)
         // From the moment that the agent hears of it, which is later than this.
-        process?.ledger.askedForQuiet(until: loop.now + .seconds(seconds))
+        process?.ledger.askedForQuiet(RequestRank(path: request.url), until: loop.now + .seconds(seconds))
         trouble(until: loop.now + .seconds(seconds) * 1.5 + .seconds(1))
         return answer(busy, retryAfter: seconds, after: delay)
     }

@@ -2,6 +2,7 @@
 
 import AgentRuntime
 import Crypto
+import StateDirectory
 import Timekeeping
 import TokenLifecycle
 
@@ -54,7 +55,9 @@ extension World {
 
     /// The number of the token that stands in the sink with a record that tells it is the agent's own; 0: none.
     private var loginOnRecord: UInt64 {
-        guard let token = disk.token, disk.records["app"]?.tokenDigest == SHA256.digest(of: token) else { return 0 }
+        guard let token = disk.token, disk.records["app"]?.entries.first?.token == SHA256.digest(of: token) else {
+            return 0
+        }
         return vault.tokens[token]?.number ?? 0
     }
 }

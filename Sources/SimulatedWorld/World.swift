@@ -7,6 +7,7 @@ import Diagnosis
 import HTTPClient
 import Logging
 import ServiceHealth
+import StateDirectory
 import Timekeeping
 import TokenLifecycle
 import TokenSinks
@@ -141,6 +142,7 @@ package final class World: @unchecked Sendable {
             do throws(AgentError) {
                 try await agent.start(configuration)
             } catch {
+                guard error.code != .cancelled else { return }
                 self.violate(.neverSilent, "the agent did not start: \(error)")
             }
         }

@@ -2,17 +2,6 @@
 
 package import Timekeeping
 
-/// Stands for one token. The runtime keeps the secret under this number; the core never sees it.
-package struct TokenID: Hashable, Sendable, CustomStringConvertible {
-    package let number: UInt64
-
-    package init(number: UInt64) {
-        self.number = number
-    }
-
-    package var description: String { "#\(number)" }
-}
-
 /// What Vault granted at a login, or said of a token that is taken over.
 package struct Grant: Hashable, Sendable {
     package let id: TokenID
@@ -34,6 +23,23 @@ package struct Grant: Hashable, Sendable {
         self.sentAt = sentAt
         self.duration = duration
         self.fullLease = fullLease
+        self.renewable = renewable
+        self.limitedUses = limitedUses
+    }
+}
+
+/// A lease as it was known when a former run wrote it down.
+package struct KnownLease: Hashable, Sendable {
+    /// Nil: never.
+    package let expiry: Instant?
+    /// The longest lease that Vault gave the token at once; nil: never expires.
+    package let full: Duration?
+    package let renewable: Bool
+    package let limitedUses: Bool
+
+    package init(expiry: Instant?, full: Duration?, renewable: Bool, limitedUses: Bool) {
+        self.expiry = expiry
+        self.full = full
         self.renewable = renewable
         self.limitedUses = limitedUses
     }
@@ -62,7 +68,21 @@ struct Lease: Hashable, Sendable {
         plan(using: &generator)
     }
 
-    var canBeRenewed: Bool { renewable && !nearMaximum }
+    init(_ id: TokenID, _ known: KnownLease, using generator: inout SeededGenerator) {
+        self.id = id
+        limitedUses = known.limitedUses
+        renewable = known.renewable
+        expiry = known.expiry
+        full = known.full
+        plan(using: &generator)
+    }
+
+    var known: KnownLease {
+        KnownLease(expiry: expiry, full: full, renewable: canBeRenewed, limitedUses: limitedUses)
+    }
+
+    /// Whether renewing is of use: each request with a token of limited uses would spend one.
+    var canBeRenewed: Bool { renewable && !nearMaximum && !limitedUses }
 
     func remaining(at now: Instant) -> Duration? {
         expiry.map { max(.zero, $0 - now) }

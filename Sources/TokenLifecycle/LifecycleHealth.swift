@@ -1,45 +1,61 @@
-// TokenLifecycle: how the token is, in a form that STATUS, logs and the status file say in words.
+// TokenLifecycle: how one line of tokens is, in a form that STATUS, logs and the status file say in words.
 
 package import Diagnosis
 package import Timekeeping
 
 package struct LifecycleHealth: Hashable, Sendable {
-    package enum Phase: String, Hashable, Sendable {
-        /// No token in the sinks yet, nothing has failed.
+    package enum Phase: String, CaseIterable, Hashable, Sendable {
+        /// No token in the sinks yet.
         case starting
-        /// Every sink holds a valid token, the newest or the one before it, and nothing is wrong.
+        /// Readers of every sink find a valid token, the newest or the one before it, and nothing is wrong.
         case fresh
-        /// The token is valid, but something fails: a renewal, a login, a sink.
+        /// Readers find a valid token, but something fails: a renewal, a login, a sink.
         case struggling
         /// There was a token and it is valid no more.
         case lost
+        /// Not looked after any more.
         case stopped
     }
 
     package struct Trouble: Hashable, Sendable {
         package let error: AgentError
         package let since: Instant
-        /// Failures in a row.
+        /// Failures in a row; 0: something that takes too long.
         package let attempts: Int
     }
 
-    package enum Step: String, Hashable, Sendable {
+    /// What the agent does next of its own accord.
+    package enum Step: String, CaseIterable, Hashable, Sendable {
         case logIn = "log in"
+        case createChild = "make the child token"
         case renew
         case lookUp = "look up"
+        case wrap
         case revoke = "revoke the old token"
+        case write = "write the sinks"
     }
 
-    package let phase: Phase
-    /// Nil with a valid token: it never expires. Nil without: there was none.
-    package let validUntil: Instant?
-    package let trouble: Trouble?
-    package let sinkTrouble: Trouble?
-    /// What comes next and when; nil while a request is under way.
-    package let next: Next?
+    package struct Sink: Hashable, Sendable {
+        package let id: SinkID
+        /// Its readers find a token that is valid.
+        package let delivered: Bool
+        package let trouble: Trouble?
+    }
 
     package struct Next: Hashable, Sendable {
         package let step: Step
         package let at: Instant
     }
+
+    package let line: LineID
+    package let phase: Phase
+    /// When the phase began.
+    package let since: Instant
+    /// Until when what readers find is valid: the earliest of the sinks'. Nil: nothing that expires.
+    package let validUntil: Instant?
+    /// What fails of logins, renewals and lookups.
+    package let trouble: Trouble?
+    package let sinks: [Sink]
+    /// What comes next for these tokens and when; nil while a request is under way, and where nothing is to come.
+    package let next: Next?
 }

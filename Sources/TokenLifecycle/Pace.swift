@@ -88,6 +88,19 @@ package enum Pace {
         troubledFor > .seconds(60) ? .seconds(10) : min(max(fullLease / 20, .seconds(1)), .seconds(10))
     }
 
+    /// What the other side asked for with `Retry-After` is honoured until so long before the end of what readers hold, and
+    /// once more until half of that: time for an attempt, and for a pause after it.
+    static func timeForOneAttempt(fullLease: Duration, maxBackoff: Duration) -> Duration {
+        let attempt = requestLimit(fullLease: fullLease, troubledFor: .zero)
+        return min(attempt + mostDelay(fullLease: fullLease, maxBackoff: maxBackoff), fullLease / 8)
+    }
+
+    /// A wrapping token is replaced when 50 % to 60 % of its time is over: whoever reads the sink has the rest to unwrap it.
+    static let wrappingSpentWhenDue = (least: 0.5, most: 0.6)
+
+    /// A write or withdrawal that is under way for longer is a trouble: a disk that hangs, a network file system that is gone.
+    package static let longestWrite: Duration = .seconds(5)
+
     /// Sinks are local: retried from 250 ms up to 10 s.
     static func deliveryDelay(attempts: Int, using generator: inout SeededGenerator) -> Duration {
         let most = min(Duration.milliseconds(250) * (1 << min(attempts, 6)), .seconds(10))
@@ -100,6 +113,9 @@ package enum Pace {
     /// A revocation is tried so often; after that the token lives out its lease.
     static let revocationAttempts = 3
 
-    /// How long stopping may wait for the revocation of the last token.
-    static let revocationLimitWhenStopping: Duration = .seconds(3)
+    /// How long stopping may wait for the revocation of the last token, and for sinks to be emptied.
+    static let longestStop: Duration = .seconds(3)
+
+    /// The same for a token that a reload drops: nobody waits for it.
+    static let longestDrop: Duration = .seconds(60)
 }

@@ -2,36 +2,85 @@
 
 import Timekeeping
 
+/// How much readers depend on a request; the most urgent is made first.
+enum Urgency: Int, Comparable, CaseIterable, Hashable, Sendable {
+    /// A login or renewal: without it all readers lose their token.
+    case keep
+    case child, wrap, lookUp, revoke
+
+    static func < (left: Urgency, right: Urgency) -> Bool { left.rawValue < right.rawValue }
+
+    /// So many of a window's requests may be this urgent or less: what can wait leaves room for what cannot.
+    fileprivate var most: Int {
+        switch self {
+        case .keep, .child: Pace.requestsPerWindow
+        case .wrap: Pace.requestsPerWindow * 4 / 5
+        case .lookUp: Pace.requestsPerWindow * 3 / 5
+        case .revoke: Pace.requestsPerWindow / 2
+        }
+    }
+}
+
 /// Remembers when requests ended.
 ///
 /// A request reaches Vault somewhere between its start and its end: a login first asks AWS, which may take seconds. So the
 /// window is measured from the ends of earlier requests to the start of the next.
 struct RequestBudget: Hashable, Sendable {
-    /// The latest ends, oldest first; at most ``Pace/requestsPerWindow``.
-    private var ends: [Instant] = []
-
-    mutating func ended(at now: Instant) {
-        if ends.count == Pace.requestsPerWindow { ends.removeFirst() }
-        ends.append(now)
+    private struct Entry: Hashable, Sendable {
+        let end: Instant
+        let urgency: Urgency
     }
 
-    /// The earliest moment for the next request.
-    func earliest(fullLease: Duration) -> Instant {
-        guard let last = ends.last else { return .distantPast }
-        return max(last + Pace.gap(fullLease: fullLease), whenUnspent(fullLease: fullLease))
+    /// The latest, oldest first; at most ``Pace/requestsPerWindow``.
+    private var entries: [Entry] = []
+
+    mutating func ended(_ urgency: Urgency, at now: Instant) {
+        if entries.count == Pace.requestsPerWindow { entries.removeFirst() }
+        entries.append(Entry(end: now, urgency: urgency))
     }
 
-    /// When there is room again for one more within the window.
-    func whenUnspent(fullLease: Duration) -> Instant {
-        guard ends.count == Pace.requestsPerWindow, let oldest = ends.first else { return .distantPast }
-        return oldest + Pace.window(fullLease: fullLease)
+    /// The earliest moment for the next request of that urgency.
+    func earliest(for urgency: Urgency, fullLease: Duration) -> Instant {
+        guard let last = entries.last else { return .distantPast }
+        var earliest = last.end + Pace.gap(fullLease: fullLease)
+        let window = Pace.window(fullLease: fullLease)
+        if entries.count == Pace.requestsPerWindow { earliest = max(earliest, entries[0].end + window) }
+        let alike = entries.filter { $0.urgency >= urgency }
+        if alike.count >= urgency.most { earliest = max(earliest, alike[alike.count - urgency.most].end + window) }
+        return earliest
+    }
+}
+
+/// What the other side has asked for with `Retry-After`.
+struct Quiet: Hashable, Sendable {
+    private struct Said: Hashable, Sendable {
+        let at: Instant
+        let until: Instant
     }
 
-    /// When a quarter of the window's requests is left: what can wait leaves that to what cannot. Lookups and renewals alone
-    /// make a dozen a minute at most.
-    func whenQuarterUnspent(fullLease: Duration) -> Instant {
-        let most = Pace.requestsPerWindow * 3 / 4
-        guard ends.count >= most else { return .distantPast }
-        return ends[ends.count - most] + Pace.window(fullLease: fullLease)
+    /// By the urgency of the request that was answered so.
+    private var said: [Said?] = Urgency.allCases.map { _ in nil }
+
+    mutating func note(_ urgency: Urgency, until moment: Instant, at now: Instant) {
+        let before = said[urgency.rawValue]?.until ?? .distantPast
+        said[urgency.rawValue] = Said(at: now, until: max(before, moment))
+    }
+
+    /// When a request of that urgency may be made: what was said to a less urgent one does not concern it.
+    ///
+    /// `deadline`: when readers lose what they have; nil: they have nothing, or do not depend on this. `attempt`: the time
+    /// before it that one attempt needs. What was asked for is honoured until two attempts are left, then until one is.
+    func end(for urgency: Urgency, deadline: Instant?, attempt: Duration) -> Instant {
+        var end = Instant.distantPast
+        for said in said.prefix(urgency.rawValue + 1) {
+            guard let said else { continue }
+            var until = said.until
+            if let deadline {
+                let chances = [deadline - attempt * 2, deadline - attempt].filter { $0 > said.at }
+                until = min(until, chances.first ?? until)
+            }
+            end = max(end, until)
+        }
+        return end
     }
 }

@@ -4,220 +4,312 @@ import Diagnosis
 import Timekeeping
 
 extension TokenLifecycle {
+    mutating func take(_ answer: LifecycleAnswer, of flight: Flight, at now: Instant) {
+        if case .failed(let error) = answer {
+            failed(error, flight, at: now)
+            return
+        }
+        switch (flight.request, answer) {
+        case (.logIn, .granted(let grant)):
+            granted(grant, parent: nil, line: 0, flight, at: now)
+            loginEnded(nil, at: now)
+        case (.createChild(let line, let parent), .granted(let grant)):
+            guard let index = index(of: line) else { return retire(grant, at: now) }
+            granted(grant, parent: parent, line: index, flight, at: now)
+        case (.renew(let id, _), .renewed(let duration, let renewable, let sentAt)):
+            renewed(id, duration, renewable, sentAt, at: now)
+        case (.lookUp, .alive(let grant)): alive(grant, at: now)
+        case (.wrap(let token, let sink), .wrapped(let id, let duration, let sentAt)):
+            wrapped(id, token, duration, sentAt, for: sink)
+        case (.revoke(let id), .revoked):
+            retired.removeAll { $0.id == id }
+            effects.append(.forget(id))
+        case (_, .granted(let grant)): effects.append(.forget(grant.id))
+        case (_, .wrapped(let id, _, _)): effects.append(.forget(id))
+        default: break
+        }
+    }
+
+    func index(of line: LineID) -> Int? {
+        lines.firstIndex { $0.id == line }
+    }
+
     // MARK: Good news
 
-    /// The answer to a login.
-    mutating func loggedIn(
-        _ grant: Grant, _ flight: Flight, at now: Instant, _ effects: inout [LifecycleEffect]
+    private mutating func granted(
+        _ grant: Grant, parent: TokenID?, line index: Int, _ flight: Flight, at now: Instant
     ) {
+        guard stage == .running else { return retire(grant, at: now) }
         if let duration = grant.duration, grant.sentAt + duration <= now {
             // Dead on arrival: what is in the sinks is no worse.
             effects.append(.forget(grant.id))
             let late = AgentError(
-                .vaultUnavailable, "the login's answer took longer than the lease it brought",
+                .vaultUnavailable, "the answer took longer than the lease it brought",
                 remedy: "Give the role a longer token_ttl, or see why Vault is slow")
-            failed(late, flight, at: now, &effects)
+            record(late, line: index, at: now)
+            retry(flight, line: index, at: now)
             return
         }
-        accept(grant, at: now)
+        let before = lines[index].latest
+        if case .examining(let candidate, _) = lines[index].state { retireUnknown(candidate) }
+        let proves = before?.replacement == .dead || lines[index].lookupsForbidden
+        if let before, lines[index].current != nil { retire(before) }
+        hold(Lease(grant, using: &generator), parent: parent, line: index)
+        let lookup = nextLookup(line: index, first: true, at: now)
+        plan(proves && lookup != .never ? .proving(at: now) : lookup, line: index)
+        if index == 0 { credentialsRefused = false }
     }
 
-    mutating func accept(_ grant: Grant, at now: Instant) {
-        if let before = heldLease {
-            replaced.append(
-                Replaced(id: before.id, expiry: before.expiry, lives: before.isValid(at: now) && replacement != .dead))
+    /// Makes this the line's token. Whatever hindered those before it is over.
+    mutating func hold(_ lease: Lease, parent: TokenID?, line index: Int) {
+        lines[index].fullLease = lease.full ?? Pace.leaseBeforeFirst
+        lines[index].lookupsForbidden = false
+        lines[index].state = .holding(Holding(lease: lease, parent: parent, replacement: nil, lookup: .never))
+        lines[index].succeeded()
+        for sink in sinks.indices where sinks[sink].line == lines[index].id {
+            sinks[sink].wrapping?.retryAt = .distantPast
         }
-        let lease = Lease(grant, using: &generator)
-        pacingLease = lease.full ?? Pace.leaseBeforeFirst
-        proving = replacement == .dead && !lookupsForbidden
-        replacement = nil
-        phase = .holding(lease)
-        succeeded()
-        deliver(lease.id, at: now)
-        lookupAt = proving ? now : nextLookup(at: now, first: true)
+        guard index == 0 else { return }
+        // A child that could not be made of the token before may be made of this one.
+        for child in lines.indices.dropFirst() { lines[child].retryAt = .distantPast }
     }
 
-    mutating func renewed(
-        _ duration: Duration?, _ renewable: Bool, _ sentAt: Instant, _ flight: Flight, at now: Instant
+    private mutating func renewed(
+        _ id: TokenID, _ duration: Duration?, _ renewable: Bool, _ sentAt: Instant, at now: Instant
     ) {
-        guard var lease = heldLease, flight.request == .renew(lease.id, increment: policy.increment) else { return }
-        lease.renew(
+        guard let index = lines.firstIndex(where: { $0.latest?.id == id }), var holding = lines[index].latest else {
+            return
+        }
+        holding.lease.renew(
             duration: duration, renewable: renewable, sentAt: sentAt, increment: policy.increment, using: &generator)
-        pacingLease = lease.full ?? Pace.leaseBeforeFirst
-        if replacement == .dead {
+        lines[index].fullLease = holding.lease.full ?? Pace.leaseBeforeFirst
+        if holding.replacement == .dead {
             // It lives: what refused the lookup was the role, not the token's end.
-            lookupsForbidden = true
-            replacement = nil
+            lines[index].lookupsForbidden = true
+            holding.replacement = nil
         }
-        if case .lacking = phase { deliver(lease.id, at: now) }
         // A renewal moves the expiry, which some sinks tell; the others find all in place.
-        delivery.hasNews = true
-        phase = .holding(lease)
-        succeeded()
-        lookupAt = nextLookup(at: now)
+        holding.edition += 1
+        lines[index].state = .holding(holding)
+        if holding.replacement == nil { lines[index].succeeded() } else { lines[index].failures?.passTurn() }
+        plan(nextLookup(line: index, at: now), line: index)
     }
 
-    mutating func alive(_ grant: Grant, at now: Instant) {
-        switch phase {
-        case .examining(let id) where grant.id == id:
-            accept(grant, at: now)
-        case .holding(var lease) where grant.id == lease.id:
-            lease.learn(remaining: grant.duration, sentAt: grant.sentAt, using: &generator)
-            phase = .holding(lease)
-            proving = false
-            if retryIsForLookup(at: now) { succeeded() }
-            lookupAt = nextLookup(at: now)
-        case .idle, .examining, .holding, .lacking, .stopping, .stopped:
-            break
+    private mutating func alive(_ grant: Grant, at now: Instant) {
+        for index in lines.indices {
+            switch lines[index].state {
+            case .examining(let id, _) where grant.id == id:
+                hold(Lease(grant, using: &generator), parent: nil, line: index)
+            case .holding(var holding) where grant.id == holding.id:
+                holding.lease.learn(remaining: grant.duration, sentAt: grant.sentAt, using: &generator)
+                lines[index].state = .holding(holding)
+                if retryIsForLookup(lines[index], at: now) { lines[index].succeeded() }
+            case .examining, .holding, .lacking: continue
+            }
+            plan(nextLookup(line: index, at: now), line: index)
         }
     }
 
-    mutating func succeeded() {
-        failures = nil
-        credentialsRefused = false
-        retryAt = .distantPast
+    private mutating func wrapped(
+        _ id: TokenID, _ token: TokenID, _ duration: Duration, _ sentAt: Instant, for sink: SinkID
+    ) {
+        guard let index = sinks.firstIndex(where: { $0.id == sink }), var wrapping = sinks[index].wrapping,
+            line(of: sinks[index])?.current?.id == token
+        else {
+            effects.append(.forget(id))
+            return
+        }
+        let spent = Pace.wrappingSpentWhenDue
+        let due = sentAt + generator.share(of: duration, between: spent.least, and: spent.most)
+        if let before = wrapping.newest, before.id != sinks[index].found?.content.wrapping {
+            effects.append(.forget(before.id))
+        }
+        wrapping.newest = .init(id: id, token: token, expiry: sentAt + duration, due: due)
+        (wrapping.failures, wrapping.retryAt) = (nil, .distantPast)
+        sinks[index].wrapping = wrapping
     }
 
-    mutating func nextLookup(at now: Instant, first: Bool = false) -> Instant? {
-        guard let lease = heldLease, !lease.limitedUses, !lookupsForbidden else { return nil }
-        return now + Pace.lookupInterval(fullLease: pacingLease, first: first, using: &generator)
+    private mutating func nextLookup(line index: Int, first: Bool = false, at now: Instant) -> Holding.Lookup {
+        guard let holding = lines[index].current, !holding.lease.limitedUses, !lines[index].lookupsForbidden else {
+            return .never
+        }
+        return .at(now + Pace.lookupInterval(fullLease: lines[index].fullLease, first: first, using: &generator))
+    }
+
+    private mutating func plan(_ lookup: Holding.Lookup, line index: Int) {
+        lines[index].update { $0.lookup = lookup }
     }
 
     // MARK: Bad news
 
-    mutating func failed(
-        _ error: AgentError, _ flight: Flight, at now: Instant, _ effects: inout [LifecycleEffect]
-    ) {
+    private mutating func failed(_ error: AgentError, _ flight: Flight, at now: Instant) {
         if let asked = error.retryAfter {
-            quietUntil = max(quietUntil, now + Pace.afterRetryAfter(asked, using: &generator))
+            quiet.note(flight.urgency, until: now + Pace.afterRetryAfter(asked, using: &generator), at: now)
         }
         switch flight.request {
         case .logIn(let withNewCredentials):
             loginFailed(error, flight, triedNewCredentials: withNewCredentials, at: now)
-        case .renew:
-            renewalFailed(error, flight, at: now)
-        case .lookUp(let id):
-            lookupFailed(error, id, flight, at: now, &effects)
-        case .revoke:
-            break  // dealt with before
+        case .createChild(let line, let parent):
+            guard let index = index(of: line) else { return }
+            record(error, line: index, at: now)
+            retry(flight, line: index, at: now)
+            if error.code == .tokenDead { doubt(parent, at: now) }
+        case .renew(let id, _):
+            guard let index = lines.firstIndex(where: { $0.latest?.id == id }) else { return }
+            renewalFailed(error, flight, line: index, at: now)
+        case .lookUp(let id): lookupFailed(error, id, flight, at: now)
+        case .wrap(let token, let sink):
+            guard let index = sinks.firstIndex(where: { $0.id == sink }), var wrapping = sinks[index].wrapping else {
+                return
+            }
+            wrapping.failures = Failures.record(error, after: wrapping.failures, at: now)
+            wrapping.retryAt = flight.startedAt + delay(wrapping, line(of: sinks[index]) ?? lines[0], at: now)
+            sinks[index].wrapping = wrapping
+            if error.code == .tokenDead { doubt(token, at: now) }
+        case .revoke(let id): revocationFailed(error, id, at: now)
         }
     }
 
-    mutating func loginFailed(
+    /// What was asked with that token was refused as if it were dead: it is asked about now.
+    private mutating func doubt(_ id: TokenID, at now: Instant) {
+        guard let index = lines.firstIndex(where: { $0.current?.id == id }) else { return }
+        lines[index].update { if case .at(let moment) = $0.lookup { $0.lookup = .at(min(moment, now)) } }
+    }
+
+    private mutating func loginFailed(
         _ error: AgentError, _ flight: Flight, triedNewCredentials: Bool, at now: Instant
     ) {
-        if replacement == .requested {
-            // The token that is held is good: back to its own schedule, with the failure on record.
-            replacement = nil
-        }
-        record(error, at: now)
+        record(error, line: 0, at: now)
         // Fetched anew, or signed with the time that the answer told: once at once, then with patience.
         credentialsRefused = error.code == .awsCredentialsRefused || error.code == .clockSkew
         if credentialsRefused, !triedNewCredentials {
-            retryAt = now
-        } else {
-            retry(flight, at: now)
+            lines[0].retryAt = now
+            return
         }
+        // The token that is held is good: back to its own schedule, with the failure on record.
+        lines[0].update { if $0.replacement == .requested { $0.replacement = nil } }
+        if case .examining(let id, _) = lines[0].state { lines[0].state = .examining(id, logsInFirst: false) }
+        retry(flight, line: 0, at: now)
+        loginEnded(error, at: now)
     }
 
-    mutating func renewalFailed(_ error: AgentError, _ flight: Flight, at now: Instant) {
-        guard case .holding(var lease) = phase else {
+    private mutating func renewalFailed(_ error: AgentError, _ flight: Flight, line index: Int, at now: Instant) {
+        guard let holding = lines[index].current else {
             // It expired while Vault was asked: a login is due, and no failure of this request changes when.
-            record(error, at: now)
+            record(error, line: index, at: now)
             return
         }
         switch error.code {
-        case .tokenDead where replacement == nil:
-            replacement = .dead
-            retryAt = now
+        case .tokenDead where holding.replacement == nil || holding.replacement == .requested:
+            lines[index].update { $0.replacement = .dead }
+            lines[index].retryAt = now
         case .tokenAtMaximum, .tokenNotRenewable, .vaultDenied:
-            lease.refuseRenewal()
-            phase = .holding(lease)
-            retryAt = now
+            lines[index].update { $0.lease.refuseRenewal() }
+            lines[index].retryAt = now
         default:
-            record(error, at: now)
-            retry(flight, at: now)
+            record(error, line: index, at: now)
+            retry(flight, line: index, at: now)
         }
     }
 
-    mutating func lookupFailed(
-        _ error: AgentError, _ id: TokenID, _ flight: Flight, at now: Instant, _ effects: inout [LifecycleEffect]
+    private mutating func lookupFailed(_ error: AgentError, _ id: TokenID, _ flight: Flight, at now: Instant) {
+        for index in lines.indices {
+            switch lines[index].state {
+            case .examining(id, _) where !error.code.isPassing:
+                retireUnknown(id)
+                lines[index].state = .lacking(last: nil)
+                lines[index].failures = nil
+                lines[index].retryAt = now
+            case .examining(id, _):
+                record(error, line: index, at: now)
+                retry(flight, line: index, at: now)
+            case .holding(let holding) where holding.id == id:
+                lookupFailed(error, of: holding, flight, line: index, at: now)
+            case .examining, .holding, .lacking: break
+            }
+        }
+    }
+
+    private mutating func lookupFailed(
+        _ error: AgentError, of holding: Holding, _ flight: Flight, line index: Int, at now: Instant
     ) {
-        let examining = phase == .examining(id)
         switch error.code {
-        case let code where examining && !code.isPassing:
-            phase = .lacking(last: nil)
-            effects.append(.forget(id))
-            failures = nil
-            retryAt = now
         // Vault says that it knows the token and its policies do not let it ask.
-        case .vaultDenied where !examining, .tokenDead where proving:
-            proving = false
-            lookupsForbidden = true
-            lookupAt = nil
+        case .vaultDenied,
+            .tokenDead where holding.isProving:
+            lines[index].lookupsForbidden = true
+            plan(.never, line: index)
         case .tokenDead:
-            guard case .holding = phase else { return }
-            replacement = .dead
-            lookupAt = nil
-            retryAt = now
+            lines[index].update { ($0.replacement, $0.lookup) = (.dead, .never) }
+            lines[index].retryAt = now
         default:
-            record(error, at: now)
-            if examining {
-                retry(flight, at: now)
-            } else {
-                lookupAt = flight.startedAt + delay(at: now)
-            }
+            record(error, line: index, at: now)
+            let moment = flight.startedAt + delay(line: index, at: now)
+            plan(holding.isProving ? .proving(at: moment) : .at(moment), line: index)
         }
     }
 
-    mutating func record(_ error: AgentError, at now: Instant) {
-        failures = Failures.record(error, after: failures, at: now)
+    mutating func record(_ error: AgentError, line index: Int, at now: Instant) {
+        lines[index].failures = Failures.record(error, after: lines[index].failures, at: now)
     }
 
-    mutating func retry(_ flight: Flight, at now: Instant) {
-        retryAt = flight.startedAt + delay(at: now)
+    private mutating func retry(_ flight: Flight, line index: Int, at now: Instant) {
+        lines[index].retryAt = flight.startedAt + delay(line: index, at: now)
     }
 
-    mutating func delay(at now: Instant) -> Duration {
-        let remaining: Duration =
-            switch phase {
-            case .holding(let lease): lease.remaining(at: now) ?? pacingLease
-            case .idle, .examining, .lacking, .stopping, .stopped: .zero
-            }
-        return Pace.retryDelay(
-            attempts: failures?.count ?? 1, fullLease: pacingLease, remaining: remaining,
+    private mutating func delay(line index: Int, at now: Instant) -> Duration {
+        let line = lines[index]
+        return delay(line.failures, line, until: line.current.map { validity(of: $0.id) }, at: now)
+    }
+
+    private mutating func delay(_ wrapping: Wrapping, _ line: TokenLine, at now: Instant) -> Duration {
+        delay(wrapping.failures, line, until: wrapping.foundExpiry, at: now)
+    }
+
+    /// `end`: of what readers have; nil: nothing.
+    private mutating func delay(
+        _ failures: Failures?, _ line: TokenLine, until end: Instant?, at now: Instant
+    ) -> Duration {
+        Pace.retryDelay(
+            attempts: failures?.count ?? 1, fullLease: line.fullLease,
+            remaining: end.map { max(.zero, min($0 - now, line.fullLease)) } ?? .zero,
             refused: failures?.error.code.needsPeople ?? false, maxBackoff: policy.maxBackoff, using: &generator)
     }
 
-    /// The token's time is over and nothing better has come.
-    mutating func expire(at now: Instant, _ effects: inout [LifecycleEffect]) {
-        for index in replaced.indices where replaced[index].expiry.map({ $0 <= now }) ?? false {
-            replaced[index].lives = false
-        }
-        if case .holding(let lease) = phase, !lease.isValid(at: now) { lose(lease, at: now) }
-        if policy.expired == .remove { emptySinks(&effects) }
+    /// Whether the failures on record, if any, are those of lookups: no renewal or login is due yet.
+    private func retryIsForLookup(_ line: TokenLine, at now: Instant) -> Bool {
+        guard let holding = line.current, holding.replacement == nil, !isOutdated(holding) else { return false }
+        return holding.lease.due.map { now < $0 } ?? true
     }
 
-    private mutating func lose(_ lease: Lease, at now: Instant) {
-        phase = .lacking(last: lease)
-        replacement = nil
-        lookupAt = nil
-        proving = false
-        if failures == nil {
-            record(
-                AgentError(
-                    .tokenDead, "the token expired before a new one could be had",
-                    remedy: "See the log for what kept the agent from renewing it"), at: now)
-        }
-        // A token that is overdue is not made to wait out a pause that was meant for one with time to spare.
-        retryAt = min(retryAt, now + Pace.mostDelay(fullLease: pacingLease, maxBackoff: policy.maxBackoff))
+    // MARK: Logins that somebody asked for
+
+    mutating func requestLogin(at now: Instant) {
+        // Whoever asks for it knows better than what Vault said before.
+        quiet = Quiet()
+        if case .examining(let id, _) = lines[0].state { lines[0].state = .examining(id, logsInFirst: true) }
+        lines[0].update { $0.replacement = $0.replacement ?? .requested }
+        lines[0].retryAt = now
+        if case .logIn = flight?.request { wish = .anotherLogin } else { wish = .login }
     }
 
-    /// A token that expired before every sink held it has left the one before it in some: that stays for as long as it lives.
-    private mutating func emptySinks(_ effects: inout [LifecycleEffect]) {
-        guard case .lacking = phase, delivery.wanted != nil, !replaced.contains(where: \.lives) else { return }
-        delivery.wanted = nil
-        delivery.done = nil
-        effects.append(.withdraw)
+    private mutating func loginEnded(_ error: AgentError?, at now: Instant) {
+        switch wish {
+        case .none: break
+        case .login:
+            wish = .none
+            effects.append(.requestedLoginEnded(error))
+        case .anotherLogin:
+            wish = .login
+            lines[0].update { $0.replacement = $0.replacement ?? .requested }
+            lines[0].retryAt = now
+        }
+    }
+}
+
+extension Failures {
+    /// A renewal that worked while the login fails: the login's turn is next.
+    fileprivate mutating func passTurn() {
+        self = Failures(error: error, since: since, count: count + 1)
     }
 }

@@ -1,113 +1,151 @@
-// TokenLifecycle: what comes next, and when.
+// TokenLifecycle: the one scheduler: which request comes next, and when.
 
-package import Timekeeping
+import Diagnosis
+import Timekeeping
 
 extension TokenLifecycle {
-    // MARK: What comes next
+    /// A request that is to be made.
+    struct Candidate {
+        let request: LifecycleRequest
+        let urgency: Urgency
+        let at: Instant
+        /// Of the tokens that it is about.
+        let line: LineID
+    }
 
-    var heldLease: Lease? {
-        switch phase {
-        case .holding(let lease): lease
-        case .lacking(let last): last
-        case .idle, .examining, .stopping, .stopped: nil
+    /// The shortest lease in use bounds how many requests may be made.
+    private var shortestLease: Duration {
+        lines.map(\.fullLease).min() ?? Pace.leaseBeforeFirst
+    }
+
+    /// Of those that are due at `now` the most urgent; where none is, the one that is due first.
+    func nextRequest(at now: Instant, for line: LineID? = nil) -> Candidate? {
+        let candidates = candidates.filter { line == nil || $0.line == line }
+        let due = candidates.filter { $0.at <= now }.min { ($0.urgency, $0.at) < ($1.urgency, $1.at) }
+        return due ?? candidates.min { ($0.at, $0.urgency) < ($1.at, $1.urgency) }
+    }
+
+    private var candidates: [Candidate] {
+        switch stage {
+        case .idle, .ended: []
+        case .ending: revocations
+        case .running: lines.flatMap(candidates(of:)) + wraps + revocations
         }
     }
 
-    /// The token that readers find while a newer one is on its way into the sinks.
-    var tokenInSinks: Replaced? {
-        replaced.first { $0.id == delivery.done }
+    private func candidate(
+        _ request: LifecycleRequest, _ urgency: Urgency, at moment: Instant, line: TokenLine, deadline: Instant? = nil
+    ) -> Candidate {
+        let attempt = Pace.timeForOneAttempt(fullLease: line.fullLease, maxBackoff: policy.maxBackoff)
+        let floor = max(
+            budget.earliest(for: urgency, fullLease: shortestLease),
+            quiet.end(for: urgency, deadline: deadline, attempt: attempt))
+        return Candidate(request: request, urgency: urgency, at: max(moment, floor), line: line.id)
     }
 
-    /// Whether the failures on record, if any, are those of lookups: no renewal or login is due yet.
-    func retryIsForLookup(at now: Instant) -> Bool {
-        guard case .holding(let lease) = phase, replacement == nil else { return false }
-        return lease.due.map { now < $0 } ?? true
+    // MARK: Tokens
+
+    private func candidates(of line: TokenLine) -> [Candidate] {
+        var candidates: [Candidate] = []
+        if let (request, moment) = mainStep(line) {
+            let urgency: Urgency =
+                switch request {
+                case .logIn, .renew: .keep
+                case .createChild: .child
+                case .wrap: .wrap
+                case .lookUp: .lookUp
+                case .revoke: .revoke
+                }
+            let deadline = line.current.map { validity(of: $0.id) }
+            candidates.append(candidate(request, urgency, at: moment, line: line, deadline: deadline))
+        }
+        if let holding = line.current, holding.replacement == nil, let moment = lookup(of: holding, line) {
+            candidates.append(candidate(.lookUp(holding.id), .lookUp, at: moment, line: line))
+        }
+        return candidates
     }
 
-    /// The renewal or login to make next, and not before when. Nil: none, ever, unless something happens.
-    func mainStep() -> (request: LifecycleRequest, at: Instant)? {
-        let login = LifecycleRequest.logIn(withNewCredentials: credentialsRefused)
-        switch phase {
-        case .idle, .stopping, .stopped:
-            return nil
-        case .examining(let id):
-            return (.lookUp(id), retryAt)
+    /// The renewal, login or examination to make next, and not before when. Nil: none, ever, unless something happens.
+    private func mainStep(_ line: TokenLine) -> (LifecycleRequest, at: Instant)? {
+        switch line.state {
         case .lacking:
-            return (login, retryAt)
-        case .holding(let lease):
+            return obtaining(line).map { ($0, line.retryAt) }
+        case .examining(let id, let logsInFirst):
+            return (logsInFirst ? .logIn(withNewCredentials: credentialsRefused) : .lookUp(id), line.retryAt)
+        case .holding(let holding):
+            let lease = holding.lease
             let renewal = LifecycleRequest.renew(lease.id, increment: policy.increment)
-            let renews = lease.canBeRenewed && !lease.limitedUses
-            if replacement != nil {
+            if holding.replacement != nil || isOutdated(holding), let obtaining = obtaining(line) {
                 // A refused lookup is no proof. While the login fails and renewal is due, both are tried in turn.
-                let isDue = lease.due.map { retryAt >= $0 } ?? false
-                let triesRenewal = replacement == .dead && renews && isDue && (failures?.count ?? 0) % 2 == 1
-                return (triesRenewal ? renewal : login, retryAt)
+                let isDue = lease.due.map { line.retryAt >= $0 } ?? false
+                let failures = line.failures?.count ?? 0
+                let triesRenewal = holding.replacement != .requested && lease.canBeRenewed && isDue
+                return (triesRenewal && failures % 2 == 1 ? renewal : obtaining, line.retryAt)
             }
-            guard let due = lease.due else { return nil }
-            return (renews ? renewal : login, max(due, retryAt))
+            guard let due = lease.due, let request = lease.canBeRenewed ? renewal : obtaining(line) else { return nil }
+            return (request, max(due, line.retryAt))
         }
     }
 
-    /// The next request and the earliest moment for it.
-    func nextRequest() -> (request: LifecycleRequest, at: Instant)? {
-        guard phase != .stopping, phase != .stopped else { return nil }
-        let floor = max(budget.earliest(fullLease: pacingLease), quietUntil)
-        var next = mainStep()
-        if case .holding(let lease) = phase, replacement == nil, let lookupAt, asks(at: lookupAt, before: lease.due) {
-            next = (.lookUp(lease.id), lookupAt)
-        }
-        if let revocation = revocations.min(by: { $0.at < $1.at }) {
-            // Many at once must not keep a renewal waiting.
-            let moment = max(revocation.at, floor, budget.whenQuarterUnspent(fullLease: pacingLease))
-            if moment < next?.at ?? .distantFuture { next = (.revoke(revocation.id), moment) }
-        }
-        return next.map { ($0.request, max($0.at, floor)) }
+    /// The request that brings another token; nil where there is no parent to make a child of.
+    private func obtaining(_ line: TokenLine) -> LifecycleRequest? {
+        if line.isLogins { return .logIn(withNewCredentials: credentialsRefused) }
+        guard let parent = lines[0].current, parent.replacement != .dead else { return nil }
+        return .createChild(line.id, of: parent.id)
     }
 
-    /// Whether a lookup is worth while: a renewal shows as well that the token lives, and must not wait for a lookup's end.
-    private func asks(at moment: Instant, before due: Instant?) -> Bool {
-        due.map { moment + min(pacingLease / 50, .seconds(5)) < $0 } ?? true
+    /// Whether it is a child of a token that has been replaced, and dies with that.
+    func isOutdated(_ holding: Holding) -> Bool {
+        guard let parent = holding.parent, let newest = lines[0].current else { return false }
+        return parent != newest.id
     }
 
-    /// Begins whatever is due.
-    mutating func proceed(at now: Instant, _ effects: inout [LifecycleEffect]) {
-        if flight == nil, let next = nextRequest(), next.at <= now {
-            let troubledFor = failures.map { now - $0.since } ?? .zero
-            let limit = Pace.requestLimit(fullLease: pacingLease, troubledFor: troubledFor)
-            begin(next.request, limit: limit, at: now, &effects)
+    /// When to ask about it, if that is worth while: a renewal shows as well that the token lives, and must not wait for a
+    /// lookup's end.
+    private func lookup(of holding: Holding, _ line: TokenLine) -> Instant? {
+        let moment: Instant
+        switch holding.lookup {
+        case .never: return nil
+        case .at(let at), .proving(let at): moment = at
         }
-        if let wanted = deliverable, delivery.notBefore <= now {
-            delivery.underWay = wanted
-            delivery.hasNews = false
-            effects.append(.deliver(wanted))
+        guard let due = holding.lease.due else { return moment }
+        return max(moment, settledAt) + min(line.fullLease / 50, .seconds(5)) < due ? moment : nil
+    }
+
+    // MARK: Wrapping tokens and revocations
+
+    private var wraps: [Candidate] {
+        sinks.compactMap { sink in
+            guard let wrapping = sink.wrapping, !sink.isLeaving, let line = line(of: sink), let holding = line.current
+            else { return nil }
+            return candidate(
+                .wrap(holding.id, for: sink.id), .wrap, at: wrapping.due(for: holding.id), line: line,
+                deadline: wrapping.foundExpiry)
         }
     }
 
-    /// The token that is to be written now, or as soon as a pause is over. A dead one is not written any more.
-    private var deliverable: TokenID? {
-        guard case .holding = phase, delivery.underWay == nil, delivery.wanted != delivery.done || delivery.hasNews
-        else { return nil }
-        return delivery.wanted
+    private var revocations: [Candidate] {
+        retired.compactMap { token in
+            token.revocation.map { candidate(.revoke(token.id), .revoke, at: $0.at, line: lines[0]) }
+        }
     }
 
-    mutating func begin(
-        _ request: LifecycleRequest, limit: Duration, at now: Instant, _ effects: inout [LifecycleEffect]
-    ) {
+    func line(of sink: Sink) -> TokenLine? {
+        lines.first { $0.id == sink.line }
+    }
+
+    // MARK: Begin
+
+    mutating func beginRequest(at now: Instant) {
+        guard flight == nil, let next = nextRequest(at: now), next.at <= now else { return }
+        let line = lines.first { $0.id == next.line } ?? lines[0]
+        var limit = Pace.requestLimit(
+            fullLease: line.fullLease, troubledFor: line.failures.map { now - $0.since } ?? .zero)
+        if case .ending(let until, _) = stage { limit = min(limit, until - now) }
         lastRequest += 1
-        let flight = Flight(id: RequestID(number: lastRequest), request: request, startedAt: now)
+        let flight = Flight(
+            id: RequestID(number: lastRequest), request: next.request, urgency: next.urgency, startedAt: now)
         self.flight = flight
-        effects.append(.request(flight.id, request, limit: limit))
-    }
-
-    /// When ``handle(_:at:)`` wants to be called with `timerFired`; nil: not before something else happens.
-    package var wake: Instant? {
-        var moments: [Instant] = []
-        if flight == nil, let next = nextRequest() { moments.append(next.at) }
-        if case .holding(let lease) = phase, let expiry = lease.expiry { moments.append(expiry) }
-        if deliverable != nil { moments.append(delivery.notBefore) }
-        for old in replaced where old.lives {
-            if let expiry = old.expiry { moments.append(expiry) }
-        }
-        return moments.min()
+        effects.append(.request(flight.id, next.request, limit: limit))
     }
 }

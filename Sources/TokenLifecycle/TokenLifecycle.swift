@@ -1,208 +1,202 @@
-// TokenLifecycle: the state machine of one token. Told what happened and when, it says what to do and when to ask again.
+// TokenLifecycle: PURE. One configured token with all that hangs on it, as a state machine: told what happened and when, it
+// says what to do and when to ask again. No clock, no I/O, no Foundation, no secret. This file: its state and its inputs.
 
-import Diagnosis
+package import Diagnosis
 package import Timekeeping
 
-/// One token's life, from the first login to the stop.
+/// One configured token: the line of tokens that come from its logins, the lines of their children, and the sinks of all.
 ///
-/// Pure: the same seed and the same events at the same moments give the same effects. One Vault request at a time; none
-/// before ``RequestBudget`` allows it. Call ``handle(_:at:)`` for every event and again at ``wake``.
-package struct TokenLifecycle: Sendable {
-    enum Phase: Hashable, Sendable {
-        /// Before `started`.
+/// Pure: the same seed and the same inputs at the same moments give the same effects. One Vault request at a time; none
+/// before ``RequestBudget`` allows it. Each input answers what to do, in that order. Call ``momentCame(at:)`` at ``wake``.
+package struct TokenLifecycle: Hashable, Sendable {
+    enum Stage: Hashable, Sendable {
+        /// Before ``start(found:at:)``.
         case idle
-        /// A token of an earlier run is asked about.
-        case examining(TokenID)
-        /// A token that was valid when last heard of.
-        case holding(Lease)
-        /// No valid token; `last` is the one that expired.
-        case lacking(last: Lease?)
-        /// Told to stop; the last token may be under revocation.
-        case stopping
-        case stopped
-    }
-
-    /// Why the token that is held is to be replaced before its time.
-    enum Replacement: Hashable, Sendable {
-        /// Vault does not know it any more, or so it says.
-        case dead
-        /// Somebody asked; dropped when it fails, for the token is good.
-        case requested
+        case running
+        /// Told to end; `emptied`: so are the sinks.
+        case ending(until: Instant, emptied: Bool)
+        case ended
     }
 
     /// A request under way.
     struct Flight: Hashable, Sendable {
         let id: RequestID
         let request: LifecycleRequest
+        let urgency: Urgency
         let startedAt: Instant
     }
 
-    /// Failures in a row, of requests or of sinks.
-    struct Failures: Hashable, Sendable {
-        var error: AgentError
-        let since: Instant
-        var count: Int
-
-        static func record(_ error: AgentError, after before: Failures?, at now: Instant) -> Failures {
-            Failures(error: error, since: before?.since ?? now, count: (before?.count ?? 0) + 1)
-        }
+    /// Whether somebody waits for a login to be made.
+    enum Wish: Hashable, Sendable {
+        case none, login
+        /// A login was under way when it was asked for: that one does not count.
+        case anotherLogin
     }
 
-    /// The sinks: what they should hold, what they hold.
-    struct Delivery: Hashable, Sendable {
-        var wanted: TokenID?
-        var done: TokenID?
-        var underWay: TokenID?
-        /// There is news about the token that the sinks hold: they are asked to take it in.
-        var hasNews = false
-        var notBefore = Instant.distantPast
-        var failures: Failures?
-
-        var isComplete: Bool { wanted == done }
-    }
-
-    /// A token that a newer one has taken the place of. Until the new one is in every sink, readers still find it.
-    struct Replaced: Hashable, Sendable {
-        let id: TokenID
-        /// Nil: never.
-        let expiry: Instant?
-        var lives: Bool
-    }
-
-    struct Revocation: Hashable, Sendable {
-        let id: TokenID
-        var at: Instant
-        var attempts = 0
-    }
-
-    let policy: LifecyclePolicy
+    var policy: LifecyclePolicy
     var generator: SeededGenerator
-    var phase = Phase.idle
-    var replacement: Replacement?
+    var stage = Stage.idle
+    /// That of the login first.
+    var lines: [TokenLine]
+    var sinks: [Sink]
+    var retired: [Retired] = []
     var flight: Flight?
     var lastRequest: UInt64 = 0
     var budget = RequestBudget()
-    var failures: Failures?
-    /// The next renewal or login is not made before.
-    var retryAt = Instant.distantPast
-    /// Vault asked to be left alone until then.
-    var quietUntil = Instant.distantPast
-    var lookupAt: Instant?
-    /// The token of a new login is asked about at once: was the old one really dead, or are lookups forbidden?
-    var proving = false
-    var lookupsForbidden = false
+    var quiet = Quiet()
+    /// The AWS credentials that the last login was made with were refused, or the time was.
     var credentialsRefused = false
-    /// The full lease of the latest token: sets the pace while there is none.
-    var pacingLease = Pace.leaseBeforeFirst
-    var delivery = Delivery()
-    /// Tokens that were replaced: kept until the new one is in every sink.
-    var replaced: [Replaced] = []
-    var revocations: [Revocation] = []
+    var wish = Wish.none
+    /// What the next start was told to remember.
+    var remembered: [HeldInSink] = []
+    /// When everything that was due had been begun.
+    var settledAt = Instant.distantPast
+    var effects: [LifecycleEffect] = []
 
-    package init(policy: LifecyclePolicy, seed: UInt64) {
-        self.policy = policy
+    package init(_ outline: LifecycleOutline, seed: UInt64) {
+        policy = outline.policy
         generator = SeededGenerator(seed: seed)
+        lines = ([.login] + outline.children).map { TokenLine($0) }
+        sinks = outline.sinks.map { Sink($0) }
     }
 
-    // MARK: Events
+    // MARK: Inputs
 
-    /// Takes in what happened and answers what to do, in this order.
-    package mutating func handle(_ event: LifecycleEvent, at now: Instant) -> [LifecycleEffect] {
-        var effects: [LifecycleEffect] = []
-        switch event {
-        case .started(let candidate):
-            start(candidate, at: now)
-        case .answered(let id, let answer):
-            answered(id, answer, at: now, &effects)
-        case .delivered(let id):
-            delivered(id, at: now, &effects)
-        case .deliveryFailed(let id, let error):
-            deliveryFailed(id, error, at: now)
-        case .sinkDisturbed:
-            sinkDisturbed(at: now)
-        case .timerFired:
-            break
-        case .loginRequested:
-            if case .holding = phase, replacement == nil { replacement = .requested }
-            retryAt = now
-        case .stopRequested:
-            stop(at: now, &effects)
+    /// The agent is up. `found`: what earlier runs left in the sinks, the newest first.
+    package mutating func start(found: [FoundToken] = [], at now: Instant) -> [LifecycleEffect] {
+        if stage == .idle {
+            stage = .running
+            for index in lines.indices {
+                (lines[index].retryAt, lines[index].phaseSince) = (now, now)
+                takeOver(found.filter { $0.line == lines[index].id }, line: index, at: now)
+            }
+            let known = Set(lines.map(\.id))
+            for token in found where !known.contains(token.line) { effects.append(.forget(token.id)) }
         }
-        expire(at: now, &effects)
-        proceed(at: now, &effects)
+        return settled(at: now)
+    }
+
+    /// A request of ``LifecycleEffect/request(_:_:limit:)`` has come to its end.
+    package mutating func answered(
+        _ id: RequestID, _ answer: LifecycleAnswer, at now: Instant
+    ) -> [LifecycleEffect] {
+        if let flight, flight.id == id {
+            self.flight = nil
+            budget.ended(flight.urgency, at: now)
+            take(answer, of: flight, at: now)
+        } else if case .granted(let grant) = answer {
+            // A login that a reload has made pointless.
+            retire(grant, at: now)
+        } else if case .wrapped(let id, _, _) = answer {
+            effects.append(.forget(id))
+        }
+        return settled(at: now)
+    }
+
+    /// The sink holds what it was given, durably.
+    package mutating func sinkWrote(_ id: SinkID, at now: Instant) -> [LifecycleEffect] {
+        change(id) { sink, core in core.wrote(&sink, at: now) }
+        return settled(at: now)
+    }
+
+    /// A write or withdrawal has failed.
+    package mutating func sinkFailed(_ id: SinkID, _ error: AgentError, at now: Instant) -> [LifecycleEffect] {
+        change(id) { sink, core in sink.failed(error, at: now, using: &core.generator) }
+        return settled(at: now)
+    }
+
+    package mutating func sinkWithdrew(_ id: SinkID, at now: Instant) -> [LifecycleEffect] {
+        change(id) { sink, core in core.withdrew(&sink) }
+        return settled(at: now)
+    }
+
+    /// The sink does not hold any more what was put there.
+    package mutating func sinkDisturbed(_ id: SinkID, at now: Instant) -> [LifecycleEffect] {
+        change(id) { sink, _ in sink.disturbed(at: now) }
+        return settled(at: now)
+    }
+
+    /// The moment of ``wake`` has come, or any other: nothing is due before its time.
+    package mutating func momentCame(at now: Instant) -> [LifecycleEffect] {
+        settled(at: now)
+    }
+
+    /// Somebody wants a new login now (SIGUSR1). Its outcome is told by ``LifecycleEffect/requestedLoginEnded(_:)``.
+    package mutating func loginRequested(at now: Instant) -> [LifecycleEffect] {
+        if stage == .running { requestLogin(at: now) }
+        return settled(at: now)
+    }
+
+    /// The configuration is another one; or the same, and somebody has had a look at it. `logInFrom`: the server or the login
+    /// are others than those of the token that is held; it is replaced by a login from then on. Sinks that the outline does not have are emptied, but not
+    /// those that somebody else writes to (`taken`).
+    package mutating func reconfigured(
+        _ outline: LifecycleOutline, logInFrom: Instant? = nil, taken: Set<SinkID> = [], at now: Instant
+    ) -> [LifecycleEffect] {
+        if stage == .idle || stage == .running { reconfigure(outline, logInFrom, taken, at: now) }
+        return settled(at: now)
+    }
+
+    /// The process ends, or the configuration names the token no more (`dropped`). ``LifecycleEffect/finished`` follows, at the
+    /// latest after ``Pace/longestStop``; a minute for one that is dropped, for nobody waits for it.
+    package mutating func end(dropped: Bool, taken: Set<SinkID> = [], at now: Instant) -> [LifecycleEffect] {
+        switch stage {
+        case .idle, .running: beginEnd(dropped: dropped, taken, at: now)
+        case .ending where !dropped: stage = .ending(until: now + Pace.longestStop, emptied: isEmptied)
+        case .ending, .ended: break
+        }
+        return settled(at: now)
+    }
+
+    private var isEmptied: Bool {
+        if case .ending(_, let emptied) = stage { emptied } else { false }
+    }
+
+    private mutating func change(_ id: SinkID, _ body: (inout Sink, inout TokenLifecycle) -> Void) {
+        guard let index = sinks.firstIndex(where: { $0.id == id }) else { return }
+        var sink = sinks[index]
+        body(&sink, &self)
+        sinks[index] = sink
+    }
+
+    // MARK: What follows from each
+
+    /// Begins all that is due.
+    private mutating func settled(at now: Instant) -> [LifecycleEffect] {
+        if stage != .idle, stage != .ended {
+            expire(at: now)
+            settleSinks(at: now)
+            announceTokens()
+            settleRetired(at: now)
+            beginRequest(at: now)
+            endIfDone(at: now)
+        }
+        settledAt = max(settledAt, now)
+        notePhases(at: now)
+        if stage == .running, memory != remembered {
+            remembered = memory
+            effects.append(.remember)
+        }
+        defer { effects = [] }
         return effects
     }
 
-    mutating func start(_ candidate: TokenID?, at now: Instant) {
-        guard phase == .idle else { return }
-        phase = candidate.map { .examining($0) } ?? .lacking(last: nil)
-        retryAt = now
-    }
-
-    mutating func answered(
-        _ id: RequestID, _ answer: LifecycleAnswer, at now: Instant, _ effects: inout [LifecycleEffect]
-    ) {
-        guard let flight, flight.id == id else { return }
-        self.flight = nil
-        budget.ended(at: now)
-        if phase == .stopping {
-            finish(&effects)
-            return
+    /// When ``momentCame(at:)`` is to be called next; nil: not before something else happens. Never in the past.
+    package var wake: Instant? {
+        var moments: [Instant] = []
+        switch stage {
+        case .idle, .ended: return nil
+        case .ending(let until, _): moments.append(until)
+        case .running: break
         }
-        if case .revoke(let token) = flight.request {
-            revocationEnded(token, answer, at: now, &effects)
-            return
+        if flight == nil, let next = nextRequest(at: settledAt) { moments.append(next.at) }
+        moments += lines.compactMap { $0.current.map { validity(of: $0.id) } }
+        moments += retired.map { validity(of: $0.id) }
+        for sink in sinks {
+            moments += sink.moments
+            if let moment = sink.begins(aim(of: sink, at: settledAt)) { moments.append(moment) }
+            if let found = sink.found { moments.append(validity(of: found.content.token)) }
         }
-        switch answer {
-        case .loggedIn(let grant): loggedIn(grant, flight, at: now, &effects)
-        case .renewed(let duration, let renewable, let sentAt):
-            renewed(duration, renewable, sentAt, flight, at: now)
-        case .alive(let grant): alive(grant, at: now)
-        case .failed(let error): failed(error, flight, at: now, &effects)
-        case .revoked: break  // the answer to `revoke` alone, which is dealt with above
-        }
-    }
-
-    // MARK: Health
-
-    /// How the token is at `now`.
-    package func health(at now: Instant) -> LifecycleHealth {
-        let lease = heldLease
-        let valid = lease?.isValid(at: now) ?? false
-        let phase: LifecycleHealth.Phase =
-            switch self.phase {
-            case .stopping, .stopped: .stopped
-            case .idle: .starting
-            case .examining, .lacking(last: nil): .starting
-            case .lacking: .lost
-            case .holding where !valid: .lost
-            case .holding where failures != nil || delivery.failures != nil: .struggling
-            // While the new token is on its way into the sinks, the old one there may still be good.
-            case .holding: delivery.isComplete || tokenInSinks?.lives == true ? .fresh : .starting
-            }
-        var next: LifecycleHealth.Next?
-        if flight == nil, let request = nextRequest() {
-            next = LifecycleHealth.Next(step: request.request.step, at: request.at)
-        }
-        return LifecycleHealth(
-            phase: phase, validUntil: lease?.expiry, trouble: failures.map(\.asTrouble),
-            sinkTrouble: delivery.failures.map(\.asTrouble), next: next)
-    }
-}
-
-extension TokenLifecycle.Failures {
-    var asTrouble: LifecycleHealth.Trouble {
-        LifecycleHealth.Trouble(error: error, since: since, attempts: count)
-    }
-}
-
-extension LifecycleRequest {
-    var step: LifecycleHealth.Step {
-        switch self {
-        case .logIn: .logIn
-        case .renew: .renew
-        case .lookUp: .lookUp
-        case .revoke: .revoke
-        }
+        return moments.filter { $0 > settledAt && $0 < .distantFuture }.min()
     }
 }

@@ -44,6 +44,8 @@ package final class FileSink: TokenSink {
         record(report)
     }
 
+    package func open() async throws(AgentError) {}
+
     @discardableResult
     package func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
         let (writer, envelope) = (writer, envelope)

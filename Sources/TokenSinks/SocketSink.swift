@@ -39,14 +39,17 @@ package final class SocketSink: TokenSink {
         server = SocketServer(loop: loop, log: log)
     }
 
-    /// Also begins to listen, so that those who need the token can come and wait for it.
     package func check() async throws(AgentError) {
         let (listener, place) = (listener, place)
-        let socket = try await queue.run { () throws(AgentError) in
+        try await queue.run { () throws(AgentError) in
             try listener.check()
             _ = try AdmittedPeers(place)
-            return try listener.open()
         }
+    }
+
+    package func open() async throws(AgentError) {
+        let listener = listener
+        let socket = try await queue.run { () throws(AgentError) in try listener.open() }
         do throws(SystemFault) {
             if let socket { try await server.listen(on: socket) }
         } catch {

@@ -8,12 +8,15 @@ package protocol TokenSink: AnyObject {
     /// The kind and the path: `file /run/app/token`.
     var name: String { get }
 
-    /// Tries at start, with a harmless name and content, all that delivering will need, and removes what a killed
-    /// predecessor left behind.
+    /// Tries, under a name that nobody reads and with a harmless content, all that delivering will need, and removes what a
+    /// killed predecessor left behind. Readers notice nothing of it.
     ///
     /// Throws `configurationInvalid` for what only a person can mend (no such directory, read-only, unknown owner,
     /// missing privilege), `sinkFull` for what may pass.
     func check() async throws(AgentError)
+
+    /// Lets readers come and wait for the first token, where they can.
+    func open() async throws(AgentError)
 
     /// Puts the token there; durable when it returns. Given what is there already it changes nothing, so it may be called
     /// as often as one likes: it is also what repairs a disturbed sink.

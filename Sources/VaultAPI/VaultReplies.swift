@@ -46,16 +46,19 @@ struct ReplyReader {
                     + "`vault list identity/mfa/login-enforcement`")
         }
         let lease = try seconds("lease_duration", of: auth)
-        var metadata: [String: String] = [:]
-        for (name, value) in auth["metadata"]?.object ?? [:] where name != "nonce" {
-            metadata[name] = value.string?.text
-        }
         return TokenGrant(
             token: try token("client_token", of: auth), accessor: try text("accessor", of: auth),
-            policies: try texts("policies", of: auth), metadata: metadata,
+            policies: try texts("policies", of: auth), metadata: metadata("metadata", of: auth),
             leaseDuration: lease == .zero ? nil : lease, renewable: try flag("renewable", of: auth),
             kind: try kind(of: auth["token_type"]), numUses: try integer("num_uses", of: auth),
             entityID: try text("entity_id", of: auth), orphan: try flag("orphan", of: auth), sentAt: sentAt)
+    }
+
+    /// What the auth method says of the principal; never the ec2 nonce.
+    private func metadata(_ key: String, of section: JSONValue) -> [String: String] {
+        var metadata: [String: String] = [:]
+        for (name, value) in section[key]?.object ?? [:] where name != "nonce" { metadata[name] = value.string?.text }
+        return metadata
     }
 
     func renewal() throws(AgentError) -> Renewal {
@@ -81,7 +84,8 @@ struct ReplyReader {
             explicitMaxTTL: maximum == .zero ? nil : maximum, period: period == .zero ? nil : period,
             renewable: try flag("renewable", of: data), kind: try kind(of: data["type"]),
             numUses: try integer("num_uses", of: data), accessor: try text("accessor", of: data),
-            policies: try texts("policies", of: data), path: try text("path", of: data),
+            policies: try texts("policies", of: data), metadata: metadata("meta", of: data),
+            path: try text("path", of: data),
             namespace: namespace.hasSuffix("/") ? String(namespace.dropLast()) : namespace,
             orphan: try flag("orphan", of: data),
             createdAt: WallTime(secondsSince1970: try integer("creation_time", of: data)), sentAt: sentAt)

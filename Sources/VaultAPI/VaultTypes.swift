@@ -87,6 +87,8 @@ package struct TokenFacts: Hashable, Sendable {
     package let numUses: Int64
     package let accessor: String
     package let policies: [String]
+    /// What the auth method said of the principal; empty for child tokens.
+    package let metadata: [String: String]
     /// Where it was made: `auth/aws/login`.
     package let path: String
     /// Without slashes at the ends; empty for the root namespace, and where Vault does not say.

@@ -20,6 +20,10 @@ import Timekeeping
             FleetCommand.main(CommandLine.arguments.dropFirst(2))
             return
         }
+        if CommandLine.arguments.dropFirst().first == "explore" {
+            ExploreCommand.main(CommandLine.arguments.dropFirst(2))
+            return
+        }
         var seeds: UInt64 = 1_000
         var only: UInt64?
         var first: UInt64 = 1
@@ -41,6 +45,7 @@ import Timekeeping
             """
             usage: simulation [--seeds COUNT] [--first SEED]
                    simulation --seed SEED
+                   simulation explore [--depth EVENTS] [--situations COUNT]
                    simulation fleet [--agents COUNT] [--figure FILE]
             """)
         exit(64)

@@ -21,11 +21,10 @@ struct RunCommand: ParsableCommand {
         let (path, overrides, environment) = (options.config, options.overrides, processEnvironment)
         try AgentProcess.run(
             loaded, environment: environment, version: VaultTokenAgent.version,
-            log: logOutput.logger(label: "vault-token-agent")
-        ) { () throws(AgentError) in
-            let loaded = try ConfigurationLoader.load(path: path, environment: environment, overrides: overrides)
-            logOutput.adopt(loaded.configuration.health)
-            return loaded
-        }
+            log: logOutput.logger(label: "vault-token-agent"),
+            reload: { () throws(AgentError) in
+                try ConfigurationLoader.load(path: path, environment: environment, overrides: overrides)
+            },
+            adopt: { logOutput.adopt($0) })
     }
 }

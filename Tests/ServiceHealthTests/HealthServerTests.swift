@@ -5,6 +5,7 @@ import Glibc
 import ServiceHealth
 import Testing
 import Timekeeping
+import TokenLifecycle
 
 @Suite struct ListenAddressTests {
     @Test func `loopback and unix addresses are understood`() throws {

@@ -3,6 +3,7 @@ import Glibc
 import ServiceHealth
 import Testing
 import Timekeeping
+import TokenLifecycle
 
 /// What a shell command printed, and its exit status.
 func run(_ command: String) -> (output: String, status: Int32) {

@@ -3,6 +3,7 @@ import Glibc
 import ServiceHealth
 import Testing
 import Timekeeping
+import TokenLifecycle
 
 /// A directory of its own, removed with everything in it.
 final class TestDirectory {

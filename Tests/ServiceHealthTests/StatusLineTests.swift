@@ -2,6 +2,7 @@ import Diagnosis
 import ServiceHealth
 import Testing
 import Timekeeping
+import TokenLifecycle
 
 /// 2026-11-21T09:58:11Z.
 let noon = WallTime(secondsSince1970: 1_795_255_091)

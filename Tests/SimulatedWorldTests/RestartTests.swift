@@ -14,7 +14,7 @@ import Testing
     /// What may be lost: the login of a process that is killed before the token's record is on the disk.
     @Test func onlyALoginThatIsNotYetOnRecordIsMadeAgain() {
         var lost: UInt64 = 0
-        for seed in 1...100 {
+        for seed in 1...300 {
             let world = World(.calm(seed: UInt64(seed)))
             let outcome = world.crashLoop(starts: 10)
             lost += outcome.lost

@@ -56,40 +56,38 @@ MUTATIONS = [
         "retries take a hundred times as long",
         "fresh",
         "TokenLifecycle/TokenLifecycle+Answers.swift",
-        "        retryAt = flight.startedAt + delay(at: now)\n",
-        "        retryAt = flight.startedAt + delay(at: now) * 100\n",
+        "        lines[index].retryAt = flight.startedAt + delay(line: index, at: now)\n",
+        "        lines[index].retryAt = flight.startedAt + delay(line: index, at: now) * 100\n",
     ),
     Mutation(
         "a failure empties the sinks",
         "never worse",
-        "TokenLifecycle/TokenLifecycle.swift",
-        "failed(error, flight, at: now, &effects)\n",
-        "effects.append(.withdraw)\nfailed(error, flight, at: now, &effects)\n",
+        "TokenLifecycle/TokenLifecycle+Answers.swift",
+        "            failed(error, flight, at: now)\n",
+        "            effects += sinks.map { .withdraw($0.id) }\n            failed(error, flight, at: now)\n",
     ),
     Mutation(
         "the token before comes after the new one",
         "never worse",
         "TokenLifecycle/TokenLifecycle+Sinks.swift",
-        "        replaced = []\n",
-        "        if let old = replaced.first, old.lives {\n"
-        "            effects.removeAll { $0 == .forget(old.id) }\n"
-        "            deliver(old.id, at: now)\n"
-        "        }\n"
-        "        replaced = []\n",
+        "            if let effect = sinks[index].begin(aim, at: now) { effects.append(effect) }\n",
+        "            let old = retired.last.map { SinkContent(token: $0.id, wrapping: nil, edition: 0) }\n"
+        "            let worse = sinks[index].found != nil ? old.map { Sink.Aim.hold($0) } : nil\n"
+        "            if let effect = sinks[index].begin(worse ?? aim, at: now) { effects.append(effect) }\n",
     ),
     Mutation(
         "Retry-After is not heeded",
         "never a storm",
         "TokenLifecycle/TokenLifecycle+Schedule.swift",
-        "max(budget.earliest(fullLease: pacingLease), quietUntil)",
-        "budget.earliest(fullLease: pacingLease)",
+        "quiet.end(for: urgency, deadline: deadline, attempt: attempt)",
+        "Instant.distantPast",
     ),
     Mutation(
         "no window bounds the requests",
         "never a storm",
         "TokenLifecycle/RequestBudget.swift",
-        "oldest + Pace.window(fullLease: fullLease)",
-        ".distantPast",
+        "entries[0].end + window",
+        "Instant.distantPast",
     ),
     Mutation(
         "nothing is reported",
@@ -101,25 +99,34 @@ MUTATIONS = [
     Mutation(
         "a token that is lost is said to be fresh",
         "never silent",
-        "TokenLifecycle/TokenLifecycle.swift",
+        "TokenLifecycle/TokenLifecycle+Health.swift",
         ".lost",
         ".fresh",
-        after="case .lacking: ",
+        after="line.latest == nil ? .starting : ",
     ),
     Mutation(
         "a lease counts from the answer",
         "never late",
-        "AgentRuntime/TokenKeeper.swift",
+        "AgentRuntime/TokenKeeper+Requests.swift",
         "grant.sentAt",
         "timekeeper.now",
-        after="id: keep(HeldToken(grant)), sentAt: ",
+        after="origin: origin)), sentAt: ",
     ),
     Mutation(
         "nothing wakes at the expiry",
         "never late",
-        "TokenLifecycle/TokenLifecycle+Schedule.swift",
-        "        if case .holding(let lease) = phase, let expiry = lease.expiry { moments.append(expiry) }\n",
-        "",
+        "TokenLifecycle/TokenLifecycle.swift",
+        "        moments += lines.compactMap { $0.current.map { validity(of: $0.id) } }\n"
+        "        moments += retired.map { validity(of: $0.id) }\n"
+        "        for sink in sinks {\n"
+        "            moments += sink.moments\n"
+        "            if let moment = sink.begins(aim(of: sink, at: settledAt)) { moments.append(moment) }\n"
+        "            if let found = sink.found { moments.append(validity(of: found.content.token)) }\n"
+        "        }\n",
+        "        for sink in sinks {\n"
+        "            moments += sink.moments\n"
+        "            if let moment = sink.begins(aim(of: sink, at: settledAt)) { moments.append(moment) }\n"
+        "        }\n",
     ),
 ]
 

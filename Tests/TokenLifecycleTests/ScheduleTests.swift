@@ -16,7 +16,7 @@ import TokenLifecycle
         for seed in 0..<(lease > .seconds(3_600) ? 2 : 50) {
             let vault = HealthyVault(ttl: lease)
             var stage = Stage(seed: UInt64(seed), vault: vault.answer)
-            stage.send(.started(candidate: nil))
+            stage.start()
             stage.run(until: lease * 10)
             #expect(stage.times(of: .login).count == 1)
             var last = Duration.zero
@@ -32,7 +32,7 @@ import TokenLifecycle
     @Test func theFirstRenewalDoesNotFollowTheLogin() {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(10))
         #expect(stage.times(of: .login).count == 1)
         #expect(stage.times(of: .renewal).isEmpty)
@@ -44,19 +44,19 @@ import TokenLifecycle
             let maximum = lease * (3 + Double(seed % 7) / 7)
             let vault = HealthyVault(ttl: lease, maximum: maximum)
             var stage = Stage(seed: UInt64(seed), vault: vault.answer)
-            stage.send(.started(candidate: nil))
+            stage.start()
             stage.run(until: maximum * 1.5)
             let second = try #require(stage.times(of: .login).dropFirst().first)
             let left = (maximum - second) / lease
             #expect(left >= 1.0 / 3 - 0.01 && left <= 0.46, "logged in anew with \(left) of a lease left")
-            #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+            #expect(stage.health.phase == .fresh)
         }
     }
 
     @Test func aTokenThatCannotBeRenewedIsReplacedWithAThirdLeft() throws {
         let vault = HealthyVault(ttl: .seconds(600), renewable: false)
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(500))
         #expect(stage.times(of: .renewal).isEmpty)
         let second = try #require(stage.times(of: .login).dropFirst().first)
@@ -71,18 +71,18 @@ import TokenLifecycle
             }
             return vault.answer(request, sentAt, id)
         }
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(86_400))
         #expect(stage.times(of: .login).count == 1)
         #expect(stage.times(of: .renewal).isEmpty)
         #expect((288...321).contains(stage.times(of: .lookup).count), "every 270 s to 300 s for a day")
-        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        #expect(stage.health.phase == .fresh)
     }
 
     @Test func aTokenOfLimitedUsesIsNeverSpentByTheAgent() {
         let vault = HealthyVault(ttl: .seconds(60), limitedUses: true)
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(600))
         #expect(stage.times(of: .renewal).isEmpty)
         #expect(stage.times(of: .lookup).isEmpty)
@@ -104,13 +104,13 @@ import TokenLifecycle
                 return Reply(answer: .renewed(duration: lease, renewable: true, sentAt: sentAt))
             case .lookUp(let id):
                 return Reply(answer: .alive(Grant(id: id, sentAt: sentAt, duration: expiry - sentAt, renewable: true)))
-            case .logIn, .revoke:
+            case .logIn, .revoke, .createChild, .wrap:
                 expiry = sentAt + .seconds(480)
                 return Reply(
-                    answer: .loggedIn(Grant(id: id, sentAt: sentAt, duration: .seconds(480), renewable: true)))
+                    answer: .granted(Grant(id: id, sentAt: sentAt, duration: .seconds(480), renewable: true)))
             }
         }
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(3_600))
         #expect(stage.times(of: .login).count == 1, "a cap that stays the same is no maximum")
         #expect(leases.count >= 10)
@@ -120,7 +120,7 @@ import TokenLifecycle
     func asksWhetherTheTokenLivesEveryTenthOfTheLease(lease: Int, least: Double, most: Double) throws {
         let vault = HealthyVault(ttl: .seconds(lease))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(lease) / 2)
         let lookups = stage.times(of: .lookup).map(\.inSeconds)
         let first = try #require(lookups.first)
@@ -135,7 +135,7 @@ import TokenLifecycle
         for seed in 0..<200 {
             let vault = HealthyVault(ttl: .seconds(36_000))
             var stage = Stage(seed: UInt64(seed), vault: vault.answer)
-            stage.send(.started(candidate: nil))
+            stage.start()
             stage.run(until: .seconds(301))
             firsts += stage.times(of: .lookup).map(\.inSeconds).prefix(1)
         }
@@ -149,7 +149,7 @@ import TokenLifecycle
     @Test func aRevokedTokenIsReplacedOnceItIsAskedAbout() throws {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(1))
         vault.revoke(TokenID(number: 1))
         stage.run(until: .seconds(7))
@@ -165,20 +165,20 @@ import TokenLifecycle
             if case .lookUp = request { return Reply(answer: .failed(AgentError(.tokenDead, "permission denied"))) }
             return vault.answer(request, sentAt, id)
         }
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(1_000))
         #expect(stage.times(of: .lookup).count == 2)
         #expect(stage.times(of: .login).count == 2)
-        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        #expect(stage.health.phase == .fresh)
     }
 
     @Test func theLeaseCountsFromWhenTheRequestWasSent() {
         let vault = HealthyVault(ttl: .seconds(20))
         vault.latency = .milliseconds(900)
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(2))
-        #expect(stage.lifecycle.health(at: stage.now).validUntil == stage.begin + .seconds(20))
+        #expect(stage.health.validUntil == stage.begin + .seconds(20))
     }
 
     @Test func vaultsWordThatLessIsLeftIsBelieved() {
@@ -189,7 +189,7 @@ import TokenLifecycle
             }
             return vault.answer(request, sentAt, id)
         }
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(110))
         #expect(
             stage.times(of: .renewal).count == 1, "due at once: 100 s of 1,000 s is less than what renewal is due at")
@@ -204,19 +204,19 @@ import TokenLifecycle
             }
             return vault.answer(request, sentAt, id)
         }
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(900))
         #expect(stage.times(of: .renewal).isEmpty)
-        #expect(stage.lifecycle.health(at: stage.now).validUntil.map { $0 > stage.begin + .seconds(1_700) } ?? false)
+        #expect(stage.health.validUntil.map { $0 > stage.begin + .seconds(1_700) } ?? false)
     }
 
     @Test func aTokenThatIsDeadOnArrivalIsNotWritten() {
         let vault = HealthyVault(ttl: .seconds(1))
         vault.latency = .seconds(2)
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(30))
-        #expect(!stage.effects.contains { if case .deliver = $0 { true } else { false } })
-        #expect(stage.lifecycle.health(at: stage.now).trouble != nil)
+        #expect(!stage.effects.contains { if case .write = $0 { true } else { false } })
+        #expect(stage.health.trouble != nil)
     }
 }

@@ -7,6 +7,8 @@ import TokenLifecycle
 
 @Suite struct SinkAndEndTests {
     private let earlier = TokenID(number: 4_711)
+    /// Of which nothing is known.
+    private var found: FoundToken { FoundToken(id: earlier, line: .login, lease: nil, sinks: [.first]) }
 
     @Test func aTokenOfAnEarlierRunThatLivesIsTakenOver() {
         var stage = Stage { request, sentAt, id in
@@ -20,17 +22,17 @@ import TokenLifecycle
                         id: token, sentAt: sentAt, duration: .seconds(2_000), fullLease: .seconds(3_600),
                         renewable: true)))
         }
-        stage.send(.started(candidate: earlier))
+        stage.start(found: [found])
         stage.run(until: .seconds(60))
         #expect(stage.asked.map(\.request) == [.lookUp(earlier)])
-        #expect(stage.effects.contains(.deliver(earlier)))
-        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        #expect(stage.writes(of: 4_711) == 1)
+        #expect(stage.health.phase == .fresh)
     }
 
     @Test func aTokenOfAnEarlierRunThatIsDeadIsForgottenAndALoginMade() {
         let vault = HealthyVault(ttl: .seconds(3_600))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: earlier))
+        stage.start(found: [found])
         stage.run(until: .seconds(2))
         #expect(stage.asked.map(\.request) == [.lookUp(earlier), .logIn(withNewCredentials: false)])
         #expect(stage.effects.contains(.forget(earlier)))
@@ -40,76 +42,76 @@ import TokenLifecycle
         let vault = HealthyVault(ttl: .seconds(3_600))
         vault.failure = AgentError(.vaultUnreachable, "connection refused")
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: earlier))
+        stage.start(found: [found])
         stage.run(until: .seconds(120))
         #expect(stage.times(of: .login).isEmpty)
-        #expect(!stage.effects.contains(.withdraw))
-        #expect(stage.lifecycle.health(at: stage.now).phase == .starting)
+        #expect(stage.withdrawals == 0)
+        #expect(stage.health.phase == .starting)
     }
 
     @Test func freshOnlyOnceEverySinkHoldsTheToken() {
         let vault = HealthyVault(ttl: .seconds(60))
         var stage = Stage(vault: vault.answer)
         var full = true
-        stage.disk = { _ in full ? AgentError(.sinkFull, "no space left") : nil }
-        stage.send(.started(candidate: nil))
+        stage.disk = { _, _ in full ? .failed(AgentError(.sinkFull, "no space left")) : .done }
+        stage.start()
         stage.run(until: .seconds(5))
-        #expect(stage.lifecycle.health(at: stage.now).phase == .struggling)
-        #expect(stage.lifecycle.health(at: stage.now).sinkTrouble?.error.code == .sinkFull)
+        #expect(stage.health.phase == .struggling)
+        #expect(stage.health.sinks.first?.trouble?.error.code == .sinkFull)
         full = false
         stage.run(until: .seconds(16))
-        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        #expect(stage.health.phase == .fresh)
     }
 
     @Test func aDisturbedSinkIsWrittenAgainAtOnceButNotInALoop() {
         let vault = HealthyVault(ttl: .seconds(3_600))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(10))
-        let before = stage.effects.count
-        stage.send(.sinkDisturbed)
-        #expect(stage.effects.dropFirst(before).contains(.deliver(TokenID(number: 1))))
+        let before = stage.writes(of: 1)
+        stage.tell { $0.sinkDisturbed(.first, at: $1) }
+        #expect(stage.writes(of: 1) == before + 1)
         for tenth in 101...200 {
             stage.run(until: .milliseconds(tenth * 100))
-            stage.send(.sinkDisturbed)
+            stage.tell { $0.sinkDisturbed(.first, at: $1) }
         }
-        let writes = stage.effects.filter { $0 == .deliver(TokenID(number: 1)) }.count
+        let writes = stage.writes(of: 1)
         #expect((20...45).contains(writes), "10 s of constant disturbance: a write each 250 ms or so, not \(writes)")
     }
 
     @Test func aSinkDisturbedWhileItIsWrittenIsWrittenOnceMore() {
         var stage = Stage(vault: HealthyVault(ttl: .seconds(3_600)).answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(10))
-        let before = stage.effects.count
-        stage.send(.sinkDisturbed)
-        stage.send(.sinkDisturbed)
+        let before = stage.writes(of: 1)
+        stage.tell { $0.sinkDisturbed(.first, at: $1) }
+        stage.tell { $0.sinkDisturbed(.first, at: $1) }
         stage.run(until: .seconds(20))
-        #expect(stage.effects.dropFirst(before).filter { $0 == .deliver(TokenID(number: 1)) }.count == 2)
+        #expect(stage.writes(of: 1) == before + 2)
     }
 
     @Test func aRenewalIsToldToTheSinksAndTheTokenStaysFreshMeanwhile() {
         let vault = HealthyVault(ttl: .seconds(60))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(3_600))
         let renewals = stage.times(of: .renewal).count
         #expect(renewals > 50)
-        #expect(stage.effects.filter { $0 == .deliver(TokenID(number: 1)) }.count == renewals + 1)
+        #expect(stage.writes(of: 1) == renewals + 1)
 
         var careful = Stage(vault: vault.answer)
-        careful.send(.started(candidate: nil))
+        careful.start()
         careful.run(until: .seconds(10))
         for tick in 10_000..<45_000 where tick.isMultiple(of: 3) {
             careful.run(until: .milliseconds(tick))
-            #expect(careful.lifecycle.health(at: careful.now).phase == .fresh)
+            #expect(careful.health.phase == .fresh)
         }
     }
 
     @Test func theOldTokenLivesOutItsLeaseByDefault() {
         let vault = HealthyVault(ttl: .seconds(20), maximum: .seconds(60))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(80))
         #expect(stage.times(of: .revocation).isEmpty)
         #expect(stage.effects.contains(.forget(TokenID(number: 1))))
@@ -120,7 +122,7 @@ import TokenLifecycle
         policy.replaced = .revoke(after: .seconds(5))
         let vault = HealthyVault(ttl: .seconds(60), maximum: .seconds(180))
         var stage = Stage(policy: policy, vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(180))
         let login = try #require(stage.times(of: .login).dropFirst().first)
         let revocation = try #require(stage.times(of: .revocation).first)
@@ -137,17 +139,15 @@ import TokenLifecycle
             guard case .revoke = request else { return vault.answer(request, sentAt, id) }
             return Reply(answer: .failed(AgentError(.vaultThrottled, "429", retryAfter: .seconds(60))))
         }
-        stage.send(.started(candidate: nil))
+        stage.start()
         for _ in 0..<3 {
             stage.run(until: stage.elapsed + .milliseconds(500))
-            stage.send(.loginRequested)
+            stage.tell { $0.loginRequested(at: $1) }
         }
         stage.run(until: .seconds(1_200))
         #expect(stage.times(of: .revocation).count == 9, "three tokens, three attempts each")
-        for (before, after) in zip(stage.asked, stage.asked.dropFirst()) {
-            guard case .revoke = before.request else { continue }
-            #expect(after.at - before.at >= .seconds(60))
-        }
+        let moments = stage.times(of: .revocation)
+        for (before, after) in zip(moments, moments.dropFirst()) { #expect(after - before >= .seconds(60)) }
     }
 
     @Test(arguments: LifecyclePolicy.Expired.allCases)
@@ -156,15 +156,15 @@ import TokenLifecycle
         policy.expired = choice
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(policy: policy, vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(5))
         vault.failure = AgentError(.vaultUnreachable, "connection refused")
         stage.run(until: .seconds(60))
-        #expect(stage.effects.contains(.withdraw) == (choice == .remove))
-        #expect(stage.lifecycle.health(at: stage.now).phase == .lost)
+        #expect((stage.withdrawals == 1) == (choice == .remove))
+        #expect(stage.health.phase == .lost)
         vault.failure = nil
         stage.run(until: .seconds(63))
-        #expect(stage.lifecycle.health(at: stage.now).phase == .fresh)
+        #expect(stage.health.phase == .fresh)
     }
 
     @Test func manyRevocationsDoNotKeepTheRenewalWaiting() throws {
@@ -173,11 +173,11 @@ import TokenLifecycle
         policy.replaced = .revoke(after: .seconds(5))
         var stage = Stage(policy: policy, vault: vault.answer)
         var full = true
-        stage.disk = { _ in full ? AgentError(.sinkFull, "no space left") : nil }
-        stage.send(.started(candidate: nil))
+        stage.disk = { _, _ in full ? .failed(AgentError(.sinkFull, "no space left")) : .done }
+        stage.start()
         for second in 1...120 {
             stage.run(until: .seconds(second))
-            stage.send(.loginRequested)
+            stage.tell { $0.loginRequested(at: $1) }
         }
         full = false
         stage.run(until: .seconds(400))
@@ -199,38 +199,42 @@ import TokenLifecycle
             logins += 1
             first = first ?? id
             let lease: Duration = logins == 1 ? .seconds(3_600) : .seconds(20)
-            return Reply(answer: .loggedIn(Grant(id: id, sentAt: sentAt, duration: lease, renewable: true)))
+            return Reply(answer: .granted(Grant(id: id, sentAt: sentAt, duration: lease, renewable: true)))
         }
-        stage.disk = { id in id == first ? nil : AgentError(.sinkFull, "no space left") }
-        stage.send(.started(candidate: nil))
+        stage.disk = { _, content in
+            content == nil || content?.token == first ? .done : .failed(AgentError(.sinkFull, "no space left"))
+        }
+        stage.start()
         stage.run(until: .seconds(10))
-        stage.send(.loginRequested)
+        stage.tell { $0.loginRequested(at: $1) }
         stage.run(until: .seconds(3_599))
         #expect(logins == 2)
-        #expect(stage.lifecycle.health(at: stage.now).phase == .lost)
-        #expect(!stage.effects.contains(.withdraw))
+        #expect(stage.health.phase == .struggling, "the token before it is still good, and it is what readers find")
+        #expect(stage.health.validUntil.map { $0 > stage.now } ?? false)
+        #expect(stage.withdrawals == 0)
         stage.run(until: .seconds(3_601))
-        #expect(stage.effects.filter { $0 == .withdraw }.count == 1)
+        #expect(stage.health.phase == .lost)
+        #expect(stage.withdrawals == 1)
     }
 
     @Test func stoppingLeavesTheTokenUnlessToldToRevoke() {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(2))
-        stage.send(.stopRequested)
+        stage.tell { $0.end(dropped: false, at: $1) }
         #expect(stage.effects.last == .finished)
-        #expect(!stage.effects.contains(.withdraw))
+        #expect(stage.withdrawals == 0)
         #expect(stage.lifecycle.wake == nil)
 
         var policy = LifecyclePolicy()
         policy.revokeOnStop = true
         var revoking = Stage(policy: policy, vault: HealthyVault(ttl: .seconds(20)).answer)
-        revoking.send(.started(candidate: nil))
+        revoking.start()
         revoking.run(until: .seconds(2))
-        revoking.send(.stopRequested)
+        revoking.tell { $0.end(dropped: false, at: $1) }
         revoking.run(until: .seconds(6))
-        #expect(revoking.effects.contains(.withdraw))
+        #expect(revoking.withdrawals == 1)
         #expect(revoking.asked.last?.request == .revoke(TokenID(number: 1)))
         #expect(revoking.effects.last == .finished)
     }
@@ -238,10 +242,10 @@ import TokenLifecycle
     @Test func anAnswerToAnotherRequestChangesNothing() {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)
-        stage.send(.started(candidate: nil))
+        stage.start()
         stage.run(until: .seconds(2))
-        let before = stage.lifecycle.health(at: stage.now)
-        stage.send(.answered(RequestID(number: 999), .failed(AgentError(.tokenDead, "late"))))
-        #expect(stage.lifecycle.health(at: stage.now) == before)
+        let before = stage.health
+        stage.tell { $0.answered(RequestID(number: 999), .failed(AgentError(.tokenDead, "late")), at: $1) }
+        #expect(stage.health == before)
     }
 }

@@ -91,6 +91,8 @@ struct SocketSinkTests {
         try await onLoop { loop in
             let sink = try sink(path, on: loop)
             try await sink.check()
+            #expect(Client(path) == nil, "to try it is not to be seen")
+            try await sink.open()
             let early = try #require(Client(path))
             await loop.sleep(for: .milliseconds(50))
             #expect(early.isWaiting)

@@ -118,6 +118,7 @@ private final class MemorySink: TokenSink {
     }
 
     func check() async throws(AgentError) {}
+    func open() async throws(AgentError) {}
 
     func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
         if held == content.token { return .unchanged }

@@ -1,0 +1,60 @@
+// AgentRuntime: the server and the login that a token's settings name. A reload that changes them makes another.
+
+import AWSIdentity
+import Configuration
+import Crypto
+import Diagnosis
+import HTTPClient
+import Logging
+import ServiceHealth
+import Timekeeping
+import VaultAPI
+
+/// Where tokens come from, and the server that they belong to.
+struct LoginPoint {
+    let origin: LoginOrigin
+    let vault: VaultClient
+    /// Tells this login from every other: a token of one is never taken for a token of another.
+    let digest: [UInt8]
+    /// For those who read a sink.
+    let address: String
+    let namespace: String
+
+    /// Throws `configurationInvalid` for an ec2 login that has no place for its nonce.
+    init(
+        _ settings: TokenSettings, chain: CredentialChain, stateDirectory: String?, environment: [String: String],
+        transport: any HTTPTransport, metrics: Metrics, timekeeper: any Timekeeper, log: Logger
+    ) throws(AgentError) {
+        vault = VaultClient(
+            server: settings.vault, login: settings.login, transport: transport, timekeeper: timekeeper,
+            environment: environment, log: log)
+        origin = try LoginOrigin(
+            login: settings.login, tokenName: settings.name, stateDirectory: stateDirectory, chain: chain, vault: vault,
+            metrics: metrics, timekeeper: timekeeper)
+        digest = settings.loginDigest
+        (address, namespace) = (settings.vault.addresses[0], settings.vault.namespace)
+    }
+
+    init(_ settings: TokenSettings, in surroundings: AgentSurroundings, log: Logger) throws(AgentError) {
+        try self.init(
+            settings, chain: surroundings.chains.chain(settings.aws, surroundings),
+            stateDirectory: surroundings.stateDirectory, environment: surroundings.environment,
+            transport: surroundings.transport, metrics: surroundings.metrics, timekeeper: surroundings.loop, log: log)
+    }
+
+    /// The same for a child with these policies; nil: the login's own.
+    func digest(ofChild policies: [String]?) -> [UInt8] {
+        guard let policies else { return digest }
+        return SHA256.digest(of: digest.map { "\($0) " }.joined() + policies.sorted().joined(separator: "\n"))
+    }
+}
+
+extension TokenSettings {
+    fileprivate var loginDigest: [UInt8] {
+        let parts = [
+            vault.addresses.joined(separator: " "), vault.namespace, login.namespace ?? "", login.mountPath,
+            login.role ?? "", "\(login.method)", "\(aws.source.rawValue)", aws.profile ?? "", aws.region ?? "",
+        ]
+        return SHA256.digest(of: parts.map { "\($0.utf8.count):\($0)" }.joined())
+    }
+}

@@ -1,0 +1,158 @@
+// StateDirectory: take-over records in the state directory, one small file for each token.
+
+private import Crypto
+private import Glibc
+package import Logging
+private import SystemCalls
+private import Timekeeping
+
+/// `takeover-NAME` in the state directory, mode 0600: a line that names the format, then a line for each sink: digests in
+/// hexadecimal, the lease, whose token it is.
+///
+/// A record that cannot be read counts as none; one that cannot be written costs the next start a login and is warned about
+/// once.
+package final class FileTakeoverStore: TakeoverStore {
+    private let directory: String
+    private let log: Logger
+    private var warned = false
+    /// What was written last, by token.
+    private var kept: [String: TakeoverRecord] = [:]
+
+    /// `directory` is absolute and exists.
+    package init(directory: String, log: Logger) {
+        self.directory = directory
+        self.log = log
+    }
+
+    package func record(for tokenName: String) -> TakeoverRecord? {
+        let path = path(of: tokenName)
+        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+        guard let file = try? Descriptor(unsafe open(path, flags), "open", path) else { return nil }
+        var bytes = [UInt8](repeating: 0, count: TakeoverRecord.largestText + 1)
+        // SAFETY: the kernel writes at most as many bytes as the array has.
+        let count = unsafe read(file.number, &bytes, bytes.count)
+        guard count > 0, count <= TakeoverRecord.largestText else { return nil }
+        return TakeoverRecord(text: String(decoding: bytes[..<count], as: UTF8.self))
+    }
+
+    package func keep(_ record: TakeoverRecord?, for tokenName: String) {
+        let path = path(of: tokenName)
+        guard let record else {
+            kept[tokenName] = nil
+            unsafe unlink(path)
+            return
+        }
+        guard record != kept[tokenName] else { return }
+        do throws(SystemFault) {
+            try replace(path, with: record.text)
+            kept[tokenName] = record
+        } catch {
+            warn(error)
+        }
+    }
+
+    private func replace(_ path: String, with text: String) throws(SystemFault) {
+        let temporary = "\(path).new"
+        unsafe unlink(temporary)
+        do throws(SystemFault) {
+            let file = try Descriptor(
+                unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600), "create", temporary
+            )
+            let count = unsafe write(file.number, text, text.utf8.count)
+            guard count == text.utf8.count else {
+                throw SystemFault("write", temporary, number: count < 0 ? errno : ENOSPC)
+            }
+            guard unsafe rename(temporary, path) == 0 else { throw SystemFault("rename", path) }
+        } catch {
+            unsafe unlink(temporary)
+            throw error
+        }
+    }
+
+    private func warn(_ fault: SystemFault) {
+        guard !warned else { return }
+        warned = true
+        log.warning(
+            "Token cannot be taken over by the next start",
+            metadata: [
+                "reason": "\(fault.observed)", "remedy": "Make the state directory writable for the agent",
+            ])
+    }
+
+    private func path(of tokenName: String) -> String {
+        "\(directory)/takeover-\(tokenName)"
+    }
+}
+
+// MARK: The text
+
+extension TakeoverRecord {
+    /// In bytes: some hundred sinks.
+    static let largestText = 64 << 10
+    private static let heading = "takeover 2"
+
+    /// `sink token origin parent expiry full flags principal`, `-` for what is absent; `?` for a lease that is not known.
+    var text: String {
+        let lines = entries.map { entry in
+            let lease = entry.lease.map {
+                [
+                    $0.expiry.map { "\($0.nanosecondsSince1970)" } ?? "-", $0.full.map { "\($0.nanoseconds)" } ?? "-",
+                    ($0.renewable ? "r" : "") + ($0.limitedUses ? "l" : "") + ".",
+                ]
+            }
+            let digests = [entry.sink, entry.token, entry.origin, entry.parent].map { $0?.hexadecimal ?? "-" }
+            let principal = entry.principal.filter { !$0.isNewline && $0 != " " }
+            return (digests + (lease ?? ["?", "?", "?"]) + [principal]).joined(separator: " ")
+        }
+        return ([Self.heading] + lines).joined(separator: "\n") + "\n"
+    }
+
+    /// Reads the format before this as well: two digests, of login and token, a line each.
+    init?(text: String) {
+        var lines = text.split(separator: "\n").map(String.init)
+        guard let first = lines.first else { return nil }
+        if first == Self.heading {
+            lines.removeFirst()
+            let entries = lines.map(Entry.init(line:))
+            guard entries.allSatisfy({ $0 != nil }) else { return nil }
+            self.init(entries: entries.compactMap(\.self))
+            return
+        }
+        guard lines.count == 2, let origin = [UInt8](hexadecimal: lines[0]), let token = [UInt8](hexadecimal: lines[1])
+        else { return nil }
+        self.init(entries: [Entry(token: token, origin: origin)])
+    }
+}
+
+extension TakeoverRecord.Entry {
+    fileprivate init?(line: String) {
+        let words = line.split(separator: " ", maxSplits: 7, omittingEmptySubsequences: false).map(String.init)
+        guard words.count == 8, let token = [UInt8](hexadecimal: words[1]), let origin = [UInt8](hexadecimal: words[2])
+        else { return nil }
+        self.init(
+            sink: [UInt8](hexadecimal: words[0]), token: token, origin: origin, parent: [UInt8](hexadecimal: words[3]),
+            principal: words[7])
+        guard words[4] != "?" else { return }
+        let (expiry, full) = (Int64(words[4]), Int64(words[5]))
+        guard expiry != nil || words[4] == "-", full != nil || words[5] == "-" else { return nil }
+        lease = TakeoverRecord.Lease(
+            expiry: expiry.map { WallTime(nanosecondsSince1970: $0) }, full: full.map { .nanoseconds($0) },
+            renewable: words[6].contains("r"), limitedUses: words[6].contains("l"))
+    }
+}
+
+extension [UInt8] {
+    /// Nil unless it is the hexadecimal form of a SHA-256.
+    fileprivate init?(hexadecimal text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count == 2 * SHA256.length else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else {
+                return nil
+            }
+            bytes.append(byte)
+        }
+        self = bytes
+    }
+}

@@ -1,0 +1,150 @@
+// TokenLifecycle: what a start finds, what a reload keeps, and what is remembered for the next start.
+
+import Timekeeping
+
+/// A token that readers of a sink find, with what the next start needs to go on with it.
+package struct HeldInSink: Hashable, Sendable {
+    package let sink: SinkID
+    package let token: TokenID
+    package let line: LineID
+    package let parent: TokenID?
+    package let lease: KnownLease
+}
+
+extension TokenLifecycle {
+    // MARK: Start
+
+    /// Of several the newest that is valid is the line's token. One of which nothing is known is asked about first.
+    mutating func takeOver(_ found: [FoundToken], line index: Int, at now: Instant) {
+        for token in found {
+            for sink in sinks.indices where token.sinks.contains(sinks[sink].id) {
+                // Of no edition: whatever the sink holds, it is written once, and so looked at.
+                let content = SinkContent(token: token.id, wrapping: nil, edition: -1)
+                sinks[sink].found = Sink.Found(content: content, damagedSince: nil)
+            }
+            if let full = token.lease?.full { lines[index].fullLease = full }
+            guard case .lacking(last: nil) = lines[index].state else {
+                takeBack(token, at: now)
+                continue
+            }
+            guard let lease = token.lease else {
+                lines[index].state = .examining(token.id, logsInFirst: false)
+                continue
+            }
+            guard lease.expiry.map({ now < $0 }) ?? true, isParentKnown(token, at: now) else {
+                effects.append(.forget(token.id))
+                continue
+            }
+            hold(Lease(token.id, lease, using: &generator), parent: token.parent, line: index)
+            lines[index].announced = token.id
+            lines[index].update { $0.lookup = lease.limitedUses ? .never : .at(now) }
+        }
+    }
+
+    private func isParentKnown(_ token: FoundToken, at now: Instant) -> Bool {
+        token.parent.map { validity(of: $0) > now } ?? true
+    }
+
+    /// An older token that stands in a sink that the newest has not reached.
+    private mutating func takeBack(_ token: FoundToken, at now: Instant) {
+        guard let lease = token.lease, lease.expiry.map({ now < $0 }) ?? true else {
+            effects.append(.forget(token.id))
+            return
+        }
+        retired.append(Retired(id: token.id, parent: token.parent, lease: lease))
+    }
+
+    /// What is known of the tokens that readers find now, by sink.
+    package var memory: [HeldInSink] {
+        sinks.compactMap { sink in
+            guard let found = sink.found, found.damagedSince == nil, sink.wrapTTL == nil else { return nil }
+            let id = found.content.token
+            for line in lines {
+                guard let holding = line.latest, holding.id == id else { continue }
+                return HeldInSink(
+                    sink: sink.id, token: id, line: sink.line, parent: holding.parent, lease: holding.lease.known)
+            }
+            return retired.first { $0.id == id }.map {
+                HeldInSink(sink: sink.id, token: id, line: sink.line, parent: $0.parent, lease: $0.lease)
+            }
+        }
+    }
+
+    // MARK: Reload
+
+    mutating func reconfigure(
+        _ outline: LifecycleOutline, _ logInFrom: Instant?, _ taken: Set<SinkID>, at now: Instant
+    ) {
+        policy = outline.policy
+        // Somebody is at work on it: what failed before may be mended.
+        quiet = Quiet()
+        for index in lines.indices where lines[index].failures != nil {
+            lines[index].retryAt = min(lines[index].retryAt, now)
+        }
+        if let logInFrom { leaveLogin(logInFrom, at: now) } else { keepLogin() }
+        reconfigureLines(outline.children, at: now)
+        reconfigureSinks(outline.sinks, taken)
+    }
+
+    /// The token stays in its sinks until the new login brings another.
+    private mutating func leaveLogin(_ logInFrom: Instant, at now: Instant) {
+        if case .examining(let id, _) = lines[0].state {
+            retireUnknown(id)
+            lines[0].state = .lacking(last: nil)
+        }
+        lines[0].update { ($0.replacement, $0.lookup) = (.unconfigured, .never) }
+        (lines[0].failures, lines[0].retryAt) = (nil, logInFrom)
+        guard let flight, case .logIn = flight.request else { return }
+        budget.ended(flight.urgency, at: now)
+        self.flight = nil
+    }
+
+    private mutating func keepLogin() {
+        lines[0].update { if $0.replacement == .unconfigured { $0.replacement = nil } }
+    }
+
+    private mutating func reconfigureLines(_ children: [LineID], at now: Instant) {
+        for line in lines.dropFirst() where !children.contains(line.id) {
+            if let holding = line.current { retire(holding) }
+        }
+        let former = lines
+        lines = [lines[0]]
+        for id in children {
+            if let known = former.first(where: { $0.id == id }) {
+                lines.append(known)
+            } else {
+                var line = TokenLine(id)
+                (line.retryAt, line.phaseSince) = (now, now)
+                lines.append(line)
+            }
+        }
+    }
+
+    private mutating func reconfigureSinks(_ outlines: [LifecycleOutline.Sink], _ taken: Set<SinkID>) {
+        let former = sinks
+        let kept = Set(outlines.flatMap { [$0.id, $0.successorOf].compactMap(\.self) })
+        sinks = outlines.map { outline in
+            if let known = former.first(where: { $0.id == outline.id }) { return known }
+            var sink = Sink(outline)
+            guard let before = former.first(where: { $0.id == outline.successorOf }) else { return sink }
+            // Readers find what they found before, until the new sink is written.
+            sink.found = before.found.map {
+                let content = SinkContent(
+                    token: $0.content.token, wrapping: $0.content.wrapping, edition: -1)
+                return Sink.Found(content: content, damagedSince: $0.damagedSince)
+            }
+            if sink.wrapping != nil, before.line == sink.line, let wrapping = before.wrapping {
+                sink.wrapping = wrapping
+            }
+            return sink
+        }
+        for var sink in former where !kept.contains(sink.id) {
+            if taken.contains(sink.id) {
+                effects.append(.release(sink.id))
+            } else {
+                sink.isLeaving = true
+                sinks.append(sink)
+            }
+        }
+    }
+}
