@@ -202,7 +202,8 @@ extension TokenLifecycle {
         // Children end with their parents.
         retired.removeAll { $0.parent != nil }
         for index in retired.indices { retired[index].revocation = Retired.Revocation(at: now) }
-        if case .some = flight { flight = nil }
+        if let flight { budget.ended(flight.urgency, at: now) }
+        flight = nil
     }
 
     mutating func endIfDone(at now: Instant) {

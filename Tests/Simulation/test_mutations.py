@@ -171,8 +171,9 @@ def simulation() -> Path:
     write_changed(mutated_sources())
     for name in ("Package.swift", "Package.resolved"):
         shutil.copy2(PROJECT / name, WORKSHOP / name)
-    if not (WORKSHOP / "Tests").exists():
-        (WORKSHOP / "Tests").symlink_to(PROJECT / "Tests")
+    for name in ("Tests", ".libraries"):
+        if not (WORKSHOP / name).exists():
+            (WORKSHOP / name).symlink_to(PROJECT / name)
     for name in ("checkouts", "repositories"):
         if not (scratch / name).exists():
             shutil.copytree(PROJECT / ".build" / name, scratch / name, symlinks=True)
