@@ -34,7 +34,7 @@ package actor Agent {
     private var posts: [KeeperID: Post] = [:]
     /// Of the tokens that the configuration names, as it orders them.
     private var order: [KeeperID] = []
-    private var inForce: [TokenSettings] = []
+    private var inForce: [TokenFingerprint] = []
     private var lastID: UInt64 = 0
     private var turns = Turns()
     private var configurationTrouble: AgentError?
@@ -65,7 +65,7 @@ package actor Agent {
     package func reload(_ configuration: AgentConfiguration) async throws(AgentError) -> ReloadPlan {
         await turns.take()
         defer { turns.pass() }
-        let plan = ReloadPlan(from: inForce, to: configuration.tokens)
+        let plan = ReloadPlan(from: inForce, to: configuration.tokens.map { TokenFingerprint($0) })
         do {
             try await put(inForce: configuration)
         } catch {
@@ -150,7 +150,7 @@ package actor Agent {
             begin(work, for: id, post)
         }
         order = prepared.map(\.id)
-        inForce = configuration.tokens
+        inForce = configuration.tokens.map { TokenFingerprint($0) }
         oneByOne(new[...]) { keeper in keeper.begin() }
         report()
     }

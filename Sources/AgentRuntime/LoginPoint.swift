@@ -16,6 +16,8 @@ struct LoginPoint {
     let vault: VaultClient
     /// Tells this login from every other: a token of one is never taken for a token of another.
     let digest: [UInt8]
+    /// The same, told by every setting of it: where that differs, a reload has the agent log in anew.
+    let identity: [String?]
     /// For those who read a sink.
     let address: String
     let namespace: String
@@ -32,6 +34,7 @@ struct LoginPoint {
             login: settings.login, tokenName: settings.name, stateDirectory: stateDirectory, chain: chain, vault: vault,
             metrics: metrics, timekeeper: timekeeper)
         digest = settings.loginDigest
+        identity = TokenFingerprint(settings).login
         (address, namespace) = (settings.vault.addresses[0], settings.vault.namespace)
     }
 

@@ -28,6 +28,7 @@ actor ServiceSession {
     private var stateDirectory: String?
     private var healthServer: (address: String, server: HealthServer)?
     private var signals: SignalListener?
+    private var locks: [AgentLock] = []
     private var isReloading = false
     private var reloadAgain = false
 
@@ -56,8 +57,14 @@ actor ServiceSession {
             )
             return
         }
-        warn(of: loaded)
         let configuration = loaded.configuration
+        do throws(AgentError) {
+            try lock(configuration)
+        } catch {
+            end.set(.failure(error))
+            return
+        }
+        warn(of: loaded)
         stateDirectory = configuration.stateDirectory
         let manager = ServiceManager()
         let interval = manager.beatInterval
@@ -76,6 +83,26 @@ actor ServiceSession {
             } catch {
                 self.end.set(.failure(error))
             }
+        }
+    }
+
+    /// Refuses to be the second agent at the same state or status file.
+    private func lock(_ configuration: AgentConfiguration) throws(AgentError) {
+        let paths = [
+            configuration.stateDirectory.map { $0 + "/lock" }, configuration.health.statusFile.map(AgentLock.path),
+        ]
+        for path in paths.compactMap(\.self) {
+            if let lock = try AgentLock(path: path) { locks.append(lock) }
+        }
+    }
+
+    /// The status file is another one by a reload.
+    private func moveLock(to statusFile: String?) {
+        guard let path = statusFile.map(AgentLock.path), !locks.contains(where: { $0.path == path }) else { return }
+        do throws(AgentError) {
+            if let lock = try AgentLock(path: path) { locks.append(lock) }
+        } catch {
+            log.error("The new status file is another agent's too", error: error)
         }
     }
 
@@ -141,6 +168,7 @@ actor ServiceSession {
         do throws(AgentError) {
             let plan = try await agent.reload(loaded.configuration)
             adopt(loaded.configuration.health)
+            moveLock(to: loaded.configuration.health.statusFile)
             serveHealth(at: loaded.configuration.health.metricsListen, of: agent)
             if loaded.configuration.stateDirectory != stateDirectory {
                 log.warning("The new state_directory counts from the next restart on; until then the old one is used")

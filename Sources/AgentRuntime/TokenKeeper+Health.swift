@@ -1,5 +1,6 @@
 // AgentRuntime: how a token and its children are, in the words of the status file.
 
+import Configuration
 import ServiceHealth
 import Timekeeping
 import TokenLifecycle
@@ -21,6 +22,9 @@ extension TokenKeeper {
                 sinks.first { $0.id == each.id }.map {
                     SinkHealth(name: $0.name, delivered: each.delivered, trouble: each.trouble.map(trouble))
                 }
+            }
+            if line.policies == nil {
+                health.configuration = inForce.map { TokenFingerprint($0.settings).parts } ?? [:]
             }
             health.counters = line.journal.counters
             health.counters.sinkWrites = sinks.reduce(0) { $0 + $1.writes }

@@ -179,8 +179,8 @@ extension TokenKeeper {
                 settings: preparation.settings, login: login, lines: preparation.lines, sinks: preparation.sinks,
                 onChange: onChange)
             // The same login by other means: its tokens are asked about by these from now on.
-            for (id, token) in held where token.login.digest == login.digest { held[id]?.login = login }
-            let fits = newest.map { $0.login.digest == login.digest } ?? (before.login.digest == login.digest)
+            for (id, token) in held where token.login.identity == login.identity { held[id]?.login = login }
+            let fits = (newest?.login ?? before.login).identity == login.identity
             work = carryOut(
                 lifecycle.reconfigured(
                     outline, logInFrom: fits ? nil : logInFrom, taken: takenSinks, at: timekeeper.now))

@@ -22,5 +22,19 @@ static inline int vta_reserve(int descriptor, int64_t size) {
     return (int)syscall(SYS_fallocate, descriptor, 1 /* FALLOC_FL_KEEP_SIZE */, (int64_t)0, size);
 }
 
+// A lock for the whole file that belongs to the open description: it goes when that is closed, and when the process ends.
+// 0, or -1 with EAGAIN where another description has it. For reading and writing descriptors only.
+static inline int vta_lock(int descriptor) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(descriptor, 37 /* F_OFD_SETLK */, &lock);
+}
+
+// 1: another description has that lock; 0: none has; -1: errno says why it cannot be known. Takes nothing.
+static inline int vta_is_locked(int descriptor) {
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    if (fcntl(descriptor, 36 /* F_OFD_GETLK */, &lock) != 0) return -1;
+    return lock.l_type != F_UNLCK;
+}
+
 // UTIME_OMIT, whose macro Swift does not import: leave this one of the two times as it is.
 static const long vta_utime_omit = UTIME_OMIT;

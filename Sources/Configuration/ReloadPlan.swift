@@ -1,8 +1,37 @@
 // Configuration: what a new configuration changes: token by token, before anything is done.
 
+private import Crypto
 package import ServiceHealth
 package import Timekeeping
-import VaultAPI
+private import VaultAPI
+
+/// The parts of one token's configuration, each as a digest: enough to tell what differs, and no more.
+package struct TokenFingerprint: Hashable, Sendable {
+    package let name: String
+    /// By the names of ``ReloadPlan/Change``: 16 hexadecimal digits each.
+    package let parts: [String: String]
+
+    /// Where one of these differs, the login is another.
+    package static let partsOfLogin = ["vault", "auth", "aws"]
+
+    /// Its login's parts.
+    package var login: [String?] { Self.partsOfLogin.map { parts[$0] } }
+
+    package init(name: String, parts: [String: String]) {
+        self.name = name
+        self.parts = parts
+    }
+
+    package init(_ settings: TokenSettings) {
+        name = settings.name
+        let vault = settings.vault
+        parts = [
+            "vault": "\(vault.addresses) \(vault.namespace)", "auth": "\(settings.login)", "aws": "\(settings.aws)",
+            "connection": "\(vault.tls) \(vault.connectTimeout) \(vault.requestTimeout)",
+            "renewal": "\(settings.policy)", "sinks": "\(settings.sinks)", "on_change": "\(settings.onChange as Any)",
+        ].mapValues { text in String(SHA256.digest(of: text).hexadecimal.prefix(16)) }
+    }
+}
 
 /// The difference between the configuration in force and another one.
 package struct ReloadPlan: Hashable, Sendable {
@@ -24,31 +53,18 @@ package struct ReloadPlan: Hashable, Sendable {
     /// In the new configuration's order, those that are dropped last.
     package let entries: [Entry]
 
-    package init(from old: [TokenSettings], to new: [TokenSettings]) {
+    package init(from old: [TokenFingerprint], to new: [TokenFingerprint]) {
         let names = Set(new.map(\.name))
         entries =
-            new.map { settings in
-                let before = old.first { $0.name == settings.name }
-                return Entry(token: settings.name, change: before.map { Self.change(from: $0, to: settings) } ?? .add)
+            new.map { token in
+                let before = old.first { $0.name == token.name }
+                return Entry(token: token.name, change: before.map { Self.change(from: $0, to: token) } ?? .add)
             } + old.filter { !names.contains($0.name) }.map { Entry(token: $0.name, change: .drop) }
     }
 
-    private static func change(from old: TokenSettings, to new: TokenSettings) -> Change {
-        var login: [String] = []
-        if old.vault.addresses != new.vault.addresses || old.vault.namespace != new.vault.namespace {
-            login.append("vault")
-        }
-        if old.login != new.login { login.append("auth") }
-        if old.aws != new.aws { login.append("aws") }
-        var other: [String] = []
-        if old.vault.tls != new.vault.tls || old.vault.connectTimeout != new.vault.connectTimeout
-            || old.vault.requestTimeout != new.vault.requestTimeout
-        {
-            other.append("connection")
-        }
-        if old.policy != new.policy { other.append("renewal") }
-        if old.sinks != new.sinks { other.append("sinks") }
-        if old.onChange != new.onChange { other.append("on_change") }
+    private static func change(from old: TokenFingerprint, to new: TokenFingerprint) -> Change {
+        let login = TokenFingerprint.partsOfLogin.filter { old.parts[$0] != new.parts[$0] }
+        let other = ["connection", "renewal", "sinks", "on_change"].filter { old.parts[$0] != new.parts[$0] }
         if !login.isEmpty { return .logInAnew(login + other) }
         return other.isEmpty ? .keep : .change(other)
     }

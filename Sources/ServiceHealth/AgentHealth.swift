@@ -68,6 +68,8 @@ package struct TokenHealth: Hashable, Sendable {
     package var trouble: Trouble?
     package var sinks: [SinkHealth]
     package var counters = TokenCounters()
+    /// A digest for each part of the configuration in force, by which a reload's plan is told; empty for children.
+    package var configuration: [String: String] = [:]
 
     package init(name: String, phase: Phase, since: WallTime, sinks: [SinkHealth] = []) {
         self.name = name

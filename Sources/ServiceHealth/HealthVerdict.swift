@@ -13,6 +13,7 @@ extension StatusReading {
     package func reasonsAgainstLiveness(at now: WallTime) -> [String] {
         let age = now - heartbeat
         if document.stopping { return ["the agent was told to stop at \(document.writtenAt)"] }
+        if isHeld == false { return ["the agent is gone: process \(document.pid) has ended without a word"] }
         if age > Self.staleAfter { return ["no heartbeat for \(age.text), the agent is stuck or gone"] }
         if age < .zero - Self.staleAfter {
             return ["the heartbeat lies \((.zero - age).text) ahead, the clock was set back"]

@@ -48,6 +48,20 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         }
     }
 
+    /// How the latest reload ended.
+    package struct Reload: Codable, Hashable, Sendable {
+        package struct Token: Codable, Hashable, Sendable {
+            package var token: String
+            package var change: String
+        }
+
+        /// Counts those of this process, refused ones too.
+        package var number: Int
+        package var at: String
+        package var tokens: [Token]
+        package var refused: Failure?
+    }
+
     package struct Token: Codable, Hashable, Sendable {
         package var name: String
         /// ``TokenHealth/Phase``.
@@ -63,9 +77,11 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         package var trouble: Failure?
         package var sinks: [Sink]
         package var counters: Counters
+        /// A digest for each part of the configuration in force; absent for children.
+        package var configuration: [String: String]?
 
         private enum CodingKeys: String, CodingKey {
-            case name, phase, since, served, trouble, sinks, counters
+            case name, phase, since, served, trouble, sinks, counters, configuration
             case validUntil = "valid_until"
             case neverExpires = "never_expires"
             case nextStep = "next_step"
@@ -82,6 +98,7 @@ package struct StatusDocument: Codable, Hashable, Sendable {
     package var ready: Bool
     package var stopping: Bool
     package var configurationTrouble: Failure?
+    package var lastReload: Reload?
     package var tokens: [Token]
 
     private enum CodingKeys: String, CodingKey {
@@ -89,6 +106,7 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         case startedAt = "started_at"
         case writtenAt = "written_at"
         case configurationTrouble = "configuration_trouble"
+        case lastReload = "last_reload"
     }
 
     package init(_ health: AgentHealth, at now: WallTime) {
@@ -100,6 +118,7 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         ready = health.ready
         stopping = health.stopping
         configurationTrouble = health.configurationTrouble.map { Failure($0) }
+        lastReload = health.lastReload.map { Reload($0) }
         tokens = health.tokens.map { Token($0) }
     }
 
@@ -119,6 +138,15 @@ extension StatusDocument.Failure {
         self.init(trouble.error)
         since = trouble.since.rfc3339
         attempts = trouble.attempts
+    }
+}
+
+extension StatusDocument.Reload {
+    fileprivate init(_ report: ReloadReport) {
+        number = report.number
+        at = report.at.rfc3339
+        tokens = report.tokens.map { .init(token: $0.token, change: $0.change) }
+        refused = report.refused.map { StatusDocument.Failure($0) }
     }
 }
 
@@ -143,6 +171,7 @@ extension StatusDocument.Token {
             logins: counts.logins, renewals: counts.renewals, lookups: counts.lookups, sinkWrites: counts.sinkWrites,
             sinkRepairs: counts.sinkRepairs,
             failures: Dictionary(uniqueKeysWithValues: counts.failures.map { ($0.rawValue, $1) }))
+        configuration = health.configuration.isEmpty ? nil : health.configuration
     }
 }
 
@@ -190,6 +219,8 @@ extension StatusDocument {
 /// The status file as it was found.
 package struct StatusReading: Hashable, Sendable {
     package var document: StatusDocument
+    /// Whether a running agent holds the lock beside the file; nil where that cannot be told.
+    package var isHeld: Bool?
     /// When the agent last made progress: the file's time of last change.
     package var heartbeat: WallTime
 
@@ -220,6 +251,7 @@ package struct StatusReading: Hashable, Sendable {
         // SAFETY: the kernel writes at most `bytes.count` bytes into the array.
         let count = unsafe read(file.number, &bytes, bytes.count)
         document = try StatusDocument(json: Array(bytes.prefix(max(0, count))), from: path)
+        isHeld = AgentLock.isHeld(path: AgentLock.path(besides: path))
         heartbeat =
             WallTime(secondsSince1970: Int64(status.st_mtim.tv_sec)) + .nanoseconds(Int64(status.st_mtim.tv_nsec))
     }

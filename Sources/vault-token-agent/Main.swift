@@ -39,6 +39,7 @@ struct VaultTokenAgent: ParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, LoginCommand.self, CredentialsCommand.self, StatusCommand.self, HealthcheckCommand.self,
+            ReloadCommand.self,
             DoctorCommand.self,
             ConfigCommand.self,
             VersionCommand.self,

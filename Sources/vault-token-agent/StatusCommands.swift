@@ -2,7 +2,7 @@
 
 internal import ArgumentParser
 private import Configuration
-private import Diagnosis
+internal import Diagnosis
 private import Glibc
 private import ServiceHealth
 private import Timekeeping
@@ -19,7 +19,7 @@ struct StatusFileOptions: ParsableArguments {
     var config: String?
 
     /// Throws where the configuration cannot be read or has no status file.
-    fileprivate func path() throws(AgentError) -> String {
+    func path() throws(AgentError) -> String {
         if let statusFile { return statusFile }
         let hasDefault = unsafe access(ConfigurationOptions.defaultPath, R_OK) == 0
         let config = config ?? (hasDefault ? ConfigurationOptions.defaultPath : nil)

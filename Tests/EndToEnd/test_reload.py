@@ -229,3 +229,59 @@ def test_whatever_is_reloaded_readers_always_find_a_valid_token(lab, tmp_path, r
     assert run.log.count("New configuration refused") > RELOADS / 20
     assert run.child.running
     run.stop()
+
+
+# The command, and who holds the state
+
+
+def test_the_reload_command_tells_what_changed_and_fails_where_it_was_refused(lab, tmp_path, roles):
+    configuration = with_socket(lab, tmp_path)
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    token = run.wait_for_token(10)
+    wait(lambda: run.status_file.get("ready"), 5, lambda: run.log)
+
+    def command(*more: str):
+        return run_once(["reload", "--config", run.configuration, *more], {}, seconds=60)
+
+    configuration["tokens"][0]["sinks"][0]["mode"] = "0600"
+    configuration["tokens"].append(json.loads(json.dumps(configuration["tokens"][0])) | {"name": "new"})
+    configuration["tokens"][1]["sinks"] = [{"type": "file", "path": str(tmp_path / "new")}]
+    run.configuration.write_text(json.dumps(configuration))
+    told = "app: changed: sinks\nnew: added\n"
+    assert (command("--dry-run").output, "Reading the configuration" in run.log) == (told, False)
+    done = command()
+    assert (done.status, done.output) == (0, told), done.log
+    wait(lambda: stat.S_IMODE(run.sink.stat().st_mode) == 0o600, 5, lambda: run.log)
+    configuration["tokens"].pop()
+    run.configuration.write_text(json.dumps(configuration))
+    assert command().output == "app: kept\nnew: dropped\n"
+    configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(tmp_path / "nowhere" / "token")})
+    run.configuration.write_text(json.dumps(configuration))
+    refused = command()
+    assert refused.status == 78 and "refused" in refused.log and "nowhere" in refused.log
+    assert run.token() == token
+    run.stop()
+    assert command().status == 66
+
+
+def test_a_killed_agent_is_seen_at_once(lab, tmp_path, roles):
+    run = lab.agent(folder=tmp_path, configuration=lab.configuration(tmp_path, role="long"))
+    run.wait_for_token(10)
+    wait(lambda: healthcheck(run) == 0, 5, lambda: run.log)
+    run.kill()
+    for arguments in (["healthcheck"], ["healthcheck", "--liveness"]):
+        done = run_once([*arguments, "--config", run.configuration], {})
+        assert done.status == 1 and "is gone" in done.output
+    assert "is gone" in run_once(["status", "--config", run.configuration], {}).output
+
+
+def test_a_second_agent_on_the_same_state_is_refused_and_leaves_the_first_alone(lab, tmp_path, roles):
+    configuration = lab.configuration(tmp_path, role="long") | {"state_directory": str(tmp_path)}
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    token = run.wait_for_token(10)
+    for shared in ("state_directory", "status_file"):
+        other = lab.configuration(tmp_path / shared, role="long") | {shared: configuration[shared]}
+        second = lab.agent(folder=tmp_path / shared, configuration=other).finish(20)
+        assert second.status == 78 and "another agent runs here" in second.log
+    assert run.token() == token and healthcheck(run) == 0
+    run.stop()

@@ -198,7 +198,7 @@ def test_secrets_of_the_configuration_come_from_the_credential_store(
     )
     service.start()
     assert service.is_valid(service.token())
-    # The second ExecReload= reads the configuration in a process of its own: it must find the credentials too.
+    # ExecReload= is a process of its own: it must find the agent by the same configuration.
     reloaded = service.machine.systemctl("reload", service.machine.unit)
     assert reloaded.ok, service.machine.journal()
 

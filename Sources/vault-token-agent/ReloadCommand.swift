@@ -1,0 +1,105 @@
+// The command line: `reload`: has the running agent read its configuration anew, and tells what came of it.
+
+internal import ArgumentParser
+private import CLinux
+private import Configuration
+private import Diagnosis
+private import Glibc
+private import ServiceHealth
+private import SystemCalls
+private import Timekeeping
+
+struct ReloadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reload", abstract: "Have the running agent read its configuration anew, and say what came of it.",
+        discussion: """
+            Sends SIGHUP and waits for the outcome: a line for each token (kept, changed, logs in anew, added, dropped). A \
+            configuration that cannot work is refused and changes nothing; the exit status is then 78. The agent is found \
+            by its status file, which tells its process.
+            """)
+
+    @OptionGroup var options: StatusFileOptions
+
+    @Option(
+        help: ArgumentHelp("The agent's process, where its status file tells another namespace's.", valueName: "pid"))
+    var pid: Int32?
+
+    @Option(
+        help: ArgumentHelp("How long to wait for the outcome: 30s, 2m.", valueName: "duration"),
+        transform: { text in
+            guard let duration = Duration(text: text), duration > .zero else {
+                throw ValidationError("\"\(text)\" is no duration such as 30s or 2m.")
+            }
+            return duration
+        })
+    var timeout: Duration = .seconds(60)
+
+    @Flag(help: "Only tell what would change; the agent hears nothing of it.")
+    var dryRun = false
+
+    func run() throws {
+        let path = try options.path()
+        let before = try StatusReading(path: path)
+        guard before.isHeld != false else {
+            throw AgentError(
+                .fileUnreadable, "no agent runs: process \(before.document.pid), which wrote \(path), is gone",
+                remedy: "Start it")
+        }
+        if dryRun {
+            try tellPlan(before.document)
+            return
+        }
+        try signal(pid ?? Int32(clamping: before.document.pid))
+        try tell(try outcome(after: before.document, at: path))
+    }
+
+    private func signal(_ process: Int32) throws(AgentError) {
+        do throws(SystemFault) {
+            // The descriptor stands for the process, even if its number is used again.
+            let handle = try Descriptor(vta_pidfd_open(process), "opening process", "\(process)")
+            guard vta_pidfd_send_signal(handle.number, SIGHUP) == 0 else {
+                throw SystemFault("signalling process", "\(process)")
+            }
+        } catch {
+            throw AgentError(
+                .commandFailed, error.observed,
+                remedy: error.number == EPERM
+                    ? "Do it as the agent's user or as root"
+                    : "The agent may be in another container: there it has another number, which --pid takes")
+        }
+    }
+
+    /// The first reload that ends after this state of the agent.
+    private func outcome(after before: StatusDocument, at path: String) throws(AgentError) -> StatusDocument.Reload {
+        let deadline = wallTime + timeout
+        while wallTime < deadline {
+            usleep(50_000)
+            guard let now = try? StatusReading(path: path) else { continue }
+            if now.document.pid != before.pid || now.document.startedAt != before.startedAt || now.isHeld == false {
+                throw AgentError(.commandFailed, "the agent ended meanwhile", remedy: "See its log")
+            }
+            if let reload = now.document.lastReload, reload.number > before.lastReload?.number ?? 0 { return reload }
+        }
+        throw AgentError(.commandFailed, "no outcome within \(timeout.text)", remedy: "See the agent's log")
+    }
+
+    private func tell(_ reload: StatusDocument.Reload) throws(AgentError) {
+        if let refused = reload.refused {
+            throw AgentError(
+                .configurationInvalid, "refused, the configuration before it is in force: \(refused.observed)",
+                remedy: refused.remedy)
+        }
+        for token in reload.tokens { output("\(token.token): \(token.change)\n") }
+    }
+
+    private func tellPlan(_ document: StatusDocument) throws(AgentError) {
+        let path = options.config ?? ConfigurationOptions.defaultPath
+        let loaded = try ConfigurationLoader.load(
+            path: path, environment: processEnvironment, overrides: ConfigurationOverrides())
+        let inForce = document.tokens.compactMap { token in
+            token.configuration.map { TokenFingerprint(name: token.name, parts: $0) }
+        }
+        let plan = ReloadPlan(from: inForce, to: loaded.configuration.tokens.map { TokenFingerprint($0) })
+        for entry in plan.entries { output("\(entry.token): \(entry.change.words)\n") }
+    }
+}
