@@ -84,7 +84,7 @@ struct HostileInputTests {
         let start = clock.now
         let examination = ConfigurationLoader.examine(SourceText(path: "c", bytes: bytes), environment: [:])
         #expect(!examination.complaints.isEmpty)
-        #expect(clock.now - start < .seconds(20))
+        #expect(clock.now - start < .seconds(80), "a few seconds, on a machine four times slower, beside others")
     }
 
     @Test("Sixty thousand unknown keys give 20 lines")
@@ -102,6 +102,6 @@ struct HostileInputTests {
         let start = clock.now
         let loaded = try examine(#"{ "vault": { "address": "https://v" }, "tokens": [\#(tokens)] }"#).usable
         #expect(loaded.configuration.tokens.count == 3_000)
-        #expect(clock.now - start < .seconds(20))
+        #expect(clock.now - start < .seconds(80), "a few seconds, on a machine four times slower, beside others")
     }
 }

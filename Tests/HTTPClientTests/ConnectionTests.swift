@@ -51,7 +51,8 @@ struct ConnectionTests {
             _ = peer.request()
         }
         let stage = try Stage()
-        for _ in 0..<3 { #expect(try await stage.send(HTTPRequest(.get, server.url)).get().status == 200) }
+        let request = HTTPRequest(.get, server.url, totalTimeout: .seconds(300))
+        for _ in 0..<3 { #expect(try await stage.send(request).get().status == 200) }
         #expect(server.connections == 3)
     }
 
@@ -60,7 +61,7 @@ struct ConnectionTests {
         let server = try SocketServer(answering: { peer, _ in peer.reply("") })
         let stage = try Stage(idleTime: .milliseconds(100))
         _ = try await stage.send(HTTPRequest(.get, server.url)).get()
-        let deadline = stage.loop.now + .seconds(5)
+        let deadline = stage.loop.now + .seconds(60)
         while server.open > 0, stage.loop.now < deadline { try await Task.sleep(for: .milliseconds(10)) }
         #expect(server.open == 0)
         #expect(try await stage.send(HTTPRequest(.get, server.url)).get().status == 200)
@@ -74,7 +75,7 @@ struct ConnectionTests {
             let stage = try Stage()
             _ = try await stage.send(HTTPRequest(.get, server.url)).get()
         }
-        for _ in 0..<500 where server.open > 0 { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<6_000 where server.open > 0 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(server.open == 0)
     }
 

@@ -10,7 +10,8 @@ actor Stage {
     nonisolated let loop: EventLoop
     nonisolated let transport: CurlTransport
 
-    init(idleTime: Duration = .seconds(30)) throws {
+    /// - Parameter idleTime: by default longer than any test, so that no connection ends because a machine is slow.
+    init(idleTime: Duration = .seconds(3_600)) throws {
         loop = try EventLoop(label: "test")
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         transport = CurlTransport(loop: loop, log: log, idleTime: idleTime)

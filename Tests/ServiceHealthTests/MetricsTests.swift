@@ -5,9 +5,11 @@ import Testing
 import Timekeeping
 import TokenLifecycle
 
-/// What a shell command printed, and its exit status.
+/// What a shell command printed, and its exit status. Finds what the set-up has put into `.venv/bin` too.
 func run(_ command: String) -> (output: String, status: Int32) {
-    guard let stream = unsafe popen("\(command) 2>&1", "r") else { return ("", -1) }
+    let project = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let path = "PATH=\"$PATH:/\(project)/.venv/bin\"; export PATH"
+    guard let stream = unsafe popen("\(path); \(command) 2>&1", "r") else { return ("", -1) }
     var output: [UInt8] = []
     while case let byte = unsafe fgetc(stream), byte != EOF { output.append(UInt8(truncatingIfNeeded: byte)) }
     return (String(decoding: output, as: UTF8.self), unsafe pclose(stream) >> 8)

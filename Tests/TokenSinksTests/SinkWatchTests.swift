@@ -16,12 +16,15 @@ struct SinkWatchTests {
             directoryDeleted,
             directoryMoved, directoryReplaced
 
-        var kind: SinkDisturbance.Kind {
+        /// As what it may be seen.
+        var kinds: Set<SinkDisturbance.Kind> {
             switch self {
-            case .deleted, .directoryReplaced: .removed
-            case .emptied, .truncatedByPath, .overwritten, .sameLength, .appended, .replaced, .link: .altered
-            case .mode: .permissions
-            case .directoryDeleted, .directoryMoved: .directory
+            case .deleted, .directoryReplaced: [.removed]
+            case .emptied, .truncatedByPath, .overwritten, .sameLength, .appended, .replaced, .link: [.altered]
+            case .mode: [.permissions]
+            // The file goes first: who looks in between sees no more.
+            case .directoryDeleted: [.directory, .removed]
+            case .directoryMoved: [.directory]
             }
         }
 
@@ -69,9 +72,9 @@ struct SinkWatchTests {
                 quickest = min(quickest, await strike(damage, inner, caretaker, loop))
             }
             // The others may have waited for a busy machine, but for nothing else.
-            #expect(quickest < .seconds(1))
+            #expect(quickest < .seconds(4), "a second, and four for a machine four times slower")
             let disturbances = await caretaker.disturbances
-            #expect(disturbances.contains { $0.kind == damage.kind && $0.observed.contains(inner) })
+            #expect(disturbances.contains { damage.kinds.contains($0.kind) && $0.observed.contains(inner) })
             #expect(disturbances.allSatisfy { !$0.observed.contains("hvs.") })
             await caretaker.end()
         }
@@ -85,7 +88,7 @@ struct SinkWatchTests {
         let failures = await caretaker.failures
         var start = loop.now
         damage.strike(path, in: directory)
-        if damage.kind == .directory {
+        if damage.kinds.contains(.directory) {
             // Without its directory the sink fails; it is put right as soon as there is one.
             let hasFailed = await eventually(loop) { await caretaker.failures > failures }
             #expect(hasFailed)
@@ -99,6 +102,13 @@ struct SinkWatchTests {
         let duration = loop.now - start
         for old in [directory + ".moved", directory + ".old"] { clear(old) }
         return duration
+    }
+
+    /// In one step, and without emptying it first: there is no moment at which it holds anything else.
+    private func writeAgain(_ text: String, to path: String) {
+        let descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
+        _ = unsafe Glibc.write(descriptor, text, text.utf8.count)
+        close(descriptor)
     }
 
     private func clear(_ directory: String) {
@@ -134,7 +144,7 @@ struct SinkWatchTests {
             try await caretaker.begin([(path, content("hvs.first"))])
             await loop.sleep(for: .milliseconds(60))
             let before = Status(path)
-            write("hvs.first", to: path)
+            writeAgain("hvs.first", to: path)
             await loop.sleep(for: .milliseconds(100))
             #expect(Status(path)?.inode == before?.inode)
             try await caretaker.withdraw()

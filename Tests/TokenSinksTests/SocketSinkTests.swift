@@ -185,7 +185,7 @@ struct SocketSinkTests {
             let start = loop.now
             if removes { remove(path) } else { _ = unsafe chmod(path, 0o777) }
             #expect(await eventually(loop) { Status(path)?.mode == 0o660 })
-            #expect(loop.now - start < .seconds(3), "a second, and two for a busy machine")
+            #expect(loop.now - start < .seconds(4), "a second, and four for a machine four times slower")
             #expect(await Client(path)?.everything(loop) == "hvs.first")
             #expect(await caretaker.disturbances.map(\.kind) == [removes ? .removed : .permissions])
             await caretaker.end()

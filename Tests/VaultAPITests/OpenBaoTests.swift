@@ -103,15 +103,15 @@ struct OpenBaoTests {
     @Test("a renewal near the maximum is shorter, with one warning however often; then the token is dead")
     func maximum() async throws {
         let stage = try await OpenBaoServer.shared().stage
-        let token = try await stage.makeToken(#"{"policies":["default"],"ttl":"20s","explicit_max_ttl":"3s"}"#)
+        let token = try await stage.makeToken(#"{"policies":["default"],"ttl":"20s","explicit_max_ttl":"6s"}"#)
         for _ in 0..<2 {
             let renewal = try await stage.with { try await $0.renewSelf(token, increment: .seconds(20), within: limit) }
-            #expect(renewal.leaseDuration <= .seconds(3))
+            #expect(renewal.leaseDuration <= .seconds(6))
         }
         #expect(stage.log.lines.count { $0.contains("max_ttl") } == 1)
         let facts = try await stage.with { try await $0.lookUpSelf(token, within: limit) }
-        #expect(facts.explicitMaxTTL == .seconds(3))
-        try await stage.with { _ in try? await Task.sleep(for: .milliseconds(3_300)) }
+        #expect(facts.explicitMaxTTL == .seconds(6))
+        try await stage.with { _ in try? await Task.sleep(for: .milliseconds(6_300)) }
         let error = try await failure(stage) { try await $0.renewSelf(token, increment: nil, within: limit) }
         #expect(error?.code == .tokenDead)
     }

@@ -1,0 +1,142 @@
+// What of the agent's health reaches the status file, the metrics and the log, and when. What systemd hears is tested with a
+// real systemd.
+
+import Diagnosis
+import Glibc
+import Logging
+import ServiceHealth
+import Synchronization
+import Testing
+import Timekeeping
+
+@testable import AgentRuntime
+
+/// A log that is kept.
+private final class Notebook: Sendable {
+    private let lines = Mutex<[String]>([])
+
+    var all: [String] { lines.withLock { $0 } }
+
+    var logger: Logger {
+        Logger(label: "test") { _ in Pen(notebook: self) }
+    }
+
+    private struct Pen: LogHandler {
+        let notebook: Notebook
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.trace
+
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) {
+            let attempts = event.metadata?["attempts"].map { " attempts=\($0)" } ?? ""
+            notebook.lines.withLock { $0.append("\(event.level) \(event.message)\(attempts)") }
+        }
+    }
+}
+
+@Suite("The reporter of the service")
+struct ServiceReporterTests {
+    private let directory = TemporaryDirectory()
+    private let notebook = Notebook()
+    private let noon = WallTime(secondsSince1970: 1_795_255_091)
+
+    private func settings(status: String? = nil, metrics: String? = nil) -> HealthSettings {
+        var settings = HealthSettings()
+        settings.statusFile = status.map(directory.file)
+        settings.metricsTextfile = metrics.map(directory.file)
+        return settings
+    }
+
+    private func reporter(status: String? = nil, metrics: String? = nil) -> ServiceReporter {
+        ServiceReporter(
+            manager: ServiceManager(), settings: settings(status: status, metrics: metrics), log: notebook.logger)
+    }
+
+    private func health(_ phase: TokenHealth.Phase) -> AgentHealth {
+        let sink = SinkHealth(name: "file /run/app/token", delivered: phase == .fresh)
+        let token = TokenHealth(name: "app", phase: phase, since: noon, sinks: [sink])
+        return AgentHealth(version: "test", startedAt: noon, tokens: [token])
+    }
+
+    /// Which file it is, and when it was written: nanoseconds on the file system's clock.
+    private func stamp(_ name: String) -> [Int]? {
+        var found = stat()
+        guard unsafe stat(directory.file(name), &found) == 0 else { return nil }
+        return [Int(found.st_ino), Int(found.st_mtim.tv_sec), Int(found.st_mtim.tv_nsec)]
+    }
+
+    @Test("says that it is ready once, however often it becomes so")
+    func ready() {
+        let reporter = reporter()
+        for phase in [TokenHealth.Phase.starting, .fresh, .lost, .fresh] {
+            reporter.report(health(phase), at: noon, beat: false)
+        }
+        #expect(notebook.all == ["notice Ready: every sink holds a valid token"])
+    }
+
+    @Test("writes the status file when something has changed; a beat alone only renews its time")
+    func statusFile() throws {
+        let reporter = reporter(status: "status.json")
+        reporter.report(health(.starting), at: noon, beat: false)
+        let first = try #require(stamp("status.json"))
+        #expect(try StatusReading(path: directory.file("status.json")).document.tokens.map(\.phase) == ["starting"])
+        reporter.report(health(.starting), at: noon + .seconds(1), beat: false)
+        #expect(stamp("status.json") == first)
+        reporter.report(health(.starting), at: noon + .seconds(2), beat: true)
+        let beaten = try #require(stamp("status.json"))
+        #expect(beaten[0] == first[0] && beaten != first)
+        reporter.report(health(.fresh), at: noon + .seconds(3), beat: false)
+        #expect(stamp("status.json")?[0] != first[0])
+        #expect(try StatusReading(path: directory.file("status.json")).document.tokens.map(\.phase) == ["fresh"])
+    }
+
+    @Test("tells of a status file that cannot be written at doubling intervals, and writes it when it can")
+    func unwritable() {
+        let reporter = reporter(status: "later/status.json")
+        for _ in 0..<8 { reporter.report(health(.starting), at: noon, beat: true) }
+        let complaints = [1, 2, 4, 8].map { "error Status file could not be written attempts=\($0)" }
+        #expect(notebook.all == complaints)
+        unsafe mkdir(directory.file("later"), 0o755)
+        reporter.report(health(.starting), at: noon, beat: false)
+        #expect(stamp("later/status.json") != nil)
+        unsafe unlink(directory.file("later/status.json"))
+        unsafe rmdir(directory.file("later"))
+        reporter.report(health(.fresh), at: noon, beat: false)
+        #expect(notebook.all.filter { $0.hasPrefix("error") } == complaints + [complaints[0]], "it counts anew")
+    }
+
+    @Test("writes where a new configuration wants it, at once and whole, and leaves the old file")
+    func moved() throws {
+        let reporter = reporter(status: "old.json", metrics: "old.prom")
+        let (health, metrics) = (health(.fresh), Metrics())
+        reporter.report(health, at: noon, beat: false)
+        reporter.publish(metrics, of: health, at: noon, beat: false)
+        reporter.adopt(settings(status: "new.json", metrics: "new.prom"))
+        reporter.report(health, at: noon, beat: false)
+        reporter.publish(metrics, of: health, at: noon, beat: false)
+        #expect(directory.names.sorted() == ["new.json", "new.prom", "old.json", "old.prom"])
+        #expect(try StatusReading(path: directory.file("new.json")).document == StatusDocument(health, at: noon))
+        reporter.adopt(settings())
+        reporter.report(self.health(.lost), at: noon, beat: true)
+        #expect(try StatusReading(path: directory.file("new.json")).document == StatusDocument(health, at: noon))
+    }
+
+    @Test("writes the metrics with a change or a beat, not otherwise")
+    func metricsFile() throws {
+        let reporter = reporter(metrics: "agent.prom")
+        let (health, metrics) = (health(.fresh), Metrics())
+        reporter.publish(metrics, of: health, at: noon, beat: false)
+        let first = try #require(stamp("agent.prom"))
+        reporter.publish(metrics, of: health, at: noon, beat: false)
+        #expect(stamp("agent.prom") == first)
+        reporter.publish(metrics, of: health, at: noon, beat: true)
+        let beaten = try #require(stamp("agent.prom"))
+        #expect(beaten != first)
+        reporter.publish(metrics, of: self.health(.lost), at: noon, beat: false)
+        #expect(stamp("agent.prom") != beaten)
+    }
+}
