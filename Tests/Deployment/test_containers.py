@@ -60,7 +60,7 @@ def commands() -> dict[str, list[str]]:
 def test_the_agent_knows_the_command(place: str, arguments: list[str]):
     words = [word for word in arguments if re.fullmatch(r"[a-z]+", word)]
     flags = [word for word in arguments if word.startswith("--")]
-    done = subprocess.run([agent_binary(), *words, "--help"], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([agent_binary(), *words, "--help"], capture_output=True, text=True, timeout=80, check=False)
     assert done.returncode == 0, done.stderr
     assert f"vault-token-agent {' '.join(words)}" in done.stdout
     for flag in flags:
@@ -73,7 +73,7 @@ def test_the_agent_accepts_the_configuration(source: str, tmp_path: Path):
     file = tmp_path / "config.json"
     file.write_text(text)
     done = subprocess.run(
-        [agent_binary(), "config", "check", "--config", file], capture_output=True, text=True, timeout=20, check=False
+        [agent_binary(), "config", "check", "--config", file], capture_output=True, text=True, timeout=80, check=False
     )
     # The directory that the file sink writes to is the container's.
     complaints = [line for line in done.stderr.splitlines() if "/run/vault-token-agent" not in line]
@@ -87,12 +87,12 @@ def test_the_image_runs_the_agent_as_nobody_else_and_with_everything_it_links():
     assert ("ENTRYPOINT", f'["{PROGRAM}"]') in steps
     final = steps[[name for name, _ in steps].index("FROM", 1) :]
     installed = set(re.search(r"no-install-recommends\s+(.*?)\s+&&", final[1][1]).group(1).split())
-    linked = subprocess.run(["ldd", agent_binary()], capture_output=True, text=True, timeout=20, check=True).stdout
+    linked = subprocess.run(["ldd", agent_binary()], capture_output=True, text=True, timeout=80, check=True).stdout
     libraries = {Path(path).resolve() for path in re.findall(r"=> (/\S+)", linked)}
     # Swift's own are linked statically in the image's build.
     for library in {path for path in libraries if "swift" not in str(path)}:
         owner = subprocess.run(
-            ["dpkg", "-S", f"*/{library.name}"], capture_output=True, text=True, timeout=20, check=False
+            ["dpkg", "-S", f"*/{library.name}"], capture_output=True, text=True, timeout=80, check=False
         )
         package = owner.stdout.split(":")[0]
         direct = re.search(r"lib(curl|crypto|ssl|expat|systemd|stdc\+\+|gcc_s)\b", library.name)

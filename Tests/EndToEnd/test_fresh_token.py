@@ -2,7 +2,11 @@
 
 import time
 
+import pytest
+
 from laboratory.agent import Reader
+
+pytestmark = pytest.mark.long(95)
 
 SECONDS = 90
 TTL = 20

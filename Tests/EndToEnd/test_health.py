@@ -14,6 +14,7 @@ import pytest
 from laboratory.agent import AgentRun, run_once
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
+from laboratory.processes import SLOWER
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -49,9 +50,9 @@ def start(lab: Laboratory, folder: Path, metrics: dict, address: str | None = No
 
 
 def wait_until(true, what: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOWER
     while not true():
-        assert time.monotonic() < deadline, f"not {what} within {seconds:g} s"
+        assert time.monotonic() < deadline, f"not {what} within {seconds * SLOWER:g} s"
         time.sleep(0.1)
 
 
@@ -129,10 +130,16 @@ def test_the_heartbeat_goes_on_and_its_end_is_noticed(lab: Laboratory, tmp_path:
     status_file = tmp_path / "status.json"
     check = ["healthcheck", "--status-file", status_file]
     wait_until(lambda: run_once(check, {}).status == 0, "healthy", 10)
-    # As if the agent had stood still for two minutes; its next beat is due within 30 s.
-    long_ago = time.time() - 120
-    os.utime(status_file, (long_ago, long_ago))
-    checked = run_once(check, {})
+    # It stands still, as if for two minutes. Its next beat is due within 30 s of going on.
+    run.child.signal(signal.SIGSTOP)
+    try:
+        stat = Path(f"/proc/{run.child.pid}/stat")
+        wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", "standing still", 5)
+        long_ago = time.time() - 120
+        os.utime(status_file, (long_ago, long_ago))
+        checked = run_once(check, {})
+    finally:
+        run.child.signal(signal.SIGCONT)
     assert checked.status == 1
     assert "no heartbeat for 2m" in checked.output
     wait_until(lambda: run_once(check, {}).status == 0, "alive again", 35)

@@ -35,7 +35,7 @@ if INSIDE not in os.environ:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=480,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert " passed" in done.stdout

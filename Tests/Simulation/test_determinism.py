@@ -8,7 +8,7 @@ SIMULATION = Path(__file__).resolve().parents[2] / ".build" / "debug" / "simulat
 
 def trace(seed: int) -> str:
     return subprocess.run(
-        [SIMULATION, "--seed", str(seed)], capture_output=True, text=True, timeout=120, check=True
+        [SIMULATION, "--seed", str(seed)], capture_output=True, text=True, timeout=480, check=True
     ).stdout
 
 

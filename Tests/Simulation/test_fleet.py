@@ -18,7 +18,7 @@ def fleet(tmp_path_factory):
         [SIMULATION, "fleet", "--agents", str(AGENTS), "--figure", figure],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=True,
     ).stdout
     rows = {}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long(170)
+
 PROJECT = Path(__file__).resolve().parents[2]
 # Kept between runs: what has not changed is not compiled again.
 WORKSHOP = PROJECT / ".build" / "mutations"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from laboratory.processes import SLOWER
+
 HERE = Path(__file__).resolve().parent
 UNITS = HERE.parents[1] / "deploy" / "systemd"
 # run-systemd.sh's word for: not on this machine.
@@ -42,7 +44,7 @@ class PrivateSystemd:
         dropins: Iterable[Path] = (),
         bind: Iterable[Path] = (),
         at: str | None = None,
-        limit: int = 300,
+        limit: int = 900,
     ):
         """`at`: where the binary goes, if not where the unit says."""
         command: list[str | Path] = [HERE / "run-systemd.sh", "--timeout", str(limit)]
@@ -66,7 +68,7 @@ class PrivateSystemd:
         )
         lines = [self._process.stdout.readline().strip() for _ in range(3)]
         if not all(lines):
-            status = self._process.wait(30)
+            status = self._process.wait(30 * SLOWER)
             self._log.seek(0)
             said = self._log.read().decode(errors="replace")
             raise NotPossibleHere(said) if status == IMPOSSIBLE else AssertionError(f"status {status}: {said}")
@@ -82,7 +84,7 @@ class PrivateSystemd:
     def end(self) -> None:
         self._process.stdin.close()
         try:
-            self._process.wait(30)
+            self._process.wait(30 * SLOWER)
         except subprocess.TimeoutExpired:
             self._process.terminate()
             self._process.wait(30)
@@ -97,7 +99,7 @@ class PrivateSystemd:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=seconds,
+            timeout=seconds * SLOWER,
             check=False,
         )
         return Outcome(done.returncode, done.stdout)
@@ -121,12 +123,12 @@ class PrivateSystemd:
         return self.run("journalctl", "--no-pager", f"--unit={self.unit}", *(arguments or ("--output=cat",))).output
 
     def wait_until(self, true: Callable[[], bool], what: str, seconds: float) -> float:
-        """How long it took until `true`; fails with status and journal after `seconds`."""
+        """How long it took until `true`; fails with status and journal after `seconds`, times `SLOWER`."""
         began = time.monotonic()
         while not true():
-            if time.monotonic() - began > seconds:
+            if time.monotonic() - began > seconds * SLOWER:
                 state = self.systemctl("status", "--full", "--lines=0", self.unit).output
-                raise AssertionError(f"not {what} within {seconds:g} s\n{state}\n{self.journal()}")
+                raise AssertionError(f"not {what} within {seconds * SLOWER:g} s\n{state}\n{self.journal()}")
             time.sleep(0.1)
         return time.monotonic() - began
 
@@ -173,6 +175,6 @@ class Background(threading.Thread):
         self.outcome = Outcome(done.returncode, done.stdout + done.stderr)
 
     def wait(self, seconds: float) -> Outcome:
-        self.join(seconds)
-        assert self.outcome is not None, f"{self._command} not done after {seconds:g} s"
+        self.join(seconds * SLOWER)
+        assert self.outcome is not None, f"{self._command} not done after {seconds * SLOWER:g} s"
         return self.outcome

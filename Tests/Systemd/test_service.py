@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 import stat
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from private_systemd import UNITS
 
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
+from laboratory.processes import SLOWER
 
 
 def test_start_ends_when_the_token_is_in_the_file(calm: Service):
@@ -137,7 +137,7 @@ def test_stop_takes_less_than_five_seconds(services: Services, lab: Laboratory, 
         time.sleep(1)
     began = time.monotonic()
     assert machine.systemctl("stop", machine.unit).ok
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 * SLOWER
     assert "Deactivated successfully" in machine.journal()
 
 
@@ -275,8 +275,6 @@ def test_every_lock_is_on_while_it_works(calm: Service):
 
 
 def test_systemd_verifies_the_unit_where_it_is_installed(calm: Service):
-    if shutil.which("man") is None:
-        pytest.skip("no man to look the documentation up")
     verified = calm.machine.run("systemd-analyze", "verify", "--man=no", f"/etc/systemd/system/{calm.machine.unit}")
     assert verified.ok, verified.output
     assert verified.output == ""

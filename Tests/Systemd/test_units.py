@@ -13,7 +13,7 @@ HIGHEST_EXPOSURE = 15
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def settings(unit: str, section: str = "Service") -> list[tuple[str, str]]:

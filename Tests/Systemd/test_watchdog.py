@@ -3,7 +3,10 @@
 import os
 import signal
 
+import pytest
 from conftest import Service
+
+pytestmark = pytest.mark.long(75)
 
 
 def test_a_queue_that_stands_still_is_killed_and_its_token_taken_over(calm: Service):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import Child, LaboratoryError
+from .processes import SLOWER, Child, LaboratoryError
 from .secret_search import secrets_in
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -92,7 +92,8 @@ class AgentRun:
             return None
 
     def wait_for_token(self, seconds: float, other_than: str | None = None) -> str:
-        deadline = time.monotonic() + seconds
+        """The token in the sink. Gives up after `seconds`, times `SLOWER`."""
+        deadline = time.monotonic() + seconds * SLOWER
         while time.monotonic() < deadline:
             token = self.token()
             if token is not None and token != other_than:
@@ -100,17 +101,18 @@ class AgentRun:
             if not self.child.running:
                 raise AssertionError(f"the agent ended with {self.child.wait(1)}:\n{self.log}")
             time.sleep(0.02)
-        raise AssertionError(f"no {'new ' if other_than else ''}token within {seconds:g} s; the log:\n{self.log}")
+        kind = "new token" if other_than else "token"
+        raise AssertionError(f"no {kind} within {seconds * SLOWER:g} s; the log:\n{self.log}")
 
     def wait_for_log(self, pattern: str, seconds: float) -> str:
-        """The first line of the log that matches."""
-        deadline = time.monotonic() + seconds
+        """The first line of the log that matches. Gives up after `seconds`, times `SLOWER`."""
+        deadline = time.monotonic() + seconds * SLOWER
         while True:
             found = re.search(rf"^.*(?:{pattern}).*$", self.log, re.MULTILINE)
             if found:
                 return found.group(0)
             if time.monotonic() > deadline:
-                raise AssertionError(f"nothing like {pattern!r} in the log within {seconds:g} s:\n{self.log}")
+                raise AssertionError(f"nothing like {pattern!r} in the log within {seconds * SLOWER:g} s:\n{self.log}")
             time.sleep(0.05)
 
     def finish(self, seconds: float = 20) -> Finished:
@@ -132,7 +134,9 @@ class AgentRun:
             except LaboratoryError:
                 self.child.stop(0.1)
                 self.search()
-                raise AssertionError(f"the agent did not stop within {seconds:g} s of SIGTERM:\n{self.log}") from None
+                raise AssertionError(
+                    f"the agent did not stop within {seconds * SLOWER:g} s of SIGTERM:\n{self.log}"
+                ) from None
         return self.finish(1)
 
     def kill(self) -> None:
@@ -196,7 +200,7 @@ class Reader(threading.Thread):
 
     def end(self) -> list[Poll]:
         self._ended.set()
-        self.join(15)
+        self.join(15 * SLOWER)
         if self.failure is not None:
             raise self.failure
         return self.polls
@@ -214,6 +218,6 @@ def run_once(arguments: list[str | Path], environment: dict[str, str], seconds: 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=seconds * SLOWER,
     )
     return Finished(done.returncode, done.stdout, done.stderr)

@@ -133,7 +133,7 @@ class AWS:
         request = urllib.request.Request(
             f"{self._endpoint}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=5):
+        with urllib.request.urlopen(request, timeout=20):
             pass
 
     def _make_user(self, iam, name: str, policy: str) -> Credentials:
@@ -181,7 +181,7 @@ class AWS:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
-        upstream = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        upstream = http.client.HTTPConnection("127.0.0.1", self._port, timeout=80)
         try:
             upstream.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
             headers = dict(request.headers.items())

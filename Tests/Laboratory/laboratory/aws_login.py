@@ -178,7 +178,7 @@ class AwsLogins:
         own = urllib.parse.urlsplit(self._aws.sts_url)
         # Vault joins endpoint and path with a slash of its own; STS takes "//" for "/", moto does not.
         target = "/" + (url.path or "/").lstrip("/")
-        connection = http.client.HTTPConnection(own.hostname or "", own.port, timeout=20)
+        connection = http.client.HTTPConnection(own.hostname or "", own.port, timeout=80)
         try:
             if not self.sts_reachable:
                 raise OSError("dial tcp: connect: connection refused")
@@ -262,7 +262,7 @@ class AwsLogins:
                         *("-certfile", self._identity.certificate, "-nointern", "-noverify"),
                     ],
                     capture_output=True,
-                    timeout=10,
+                    timeout=40,
                 )
                 if answer.returncode != 0:
                     raise Refused("failed to verify the signature", 500)
@@ -273,14 +273,14 @@ class AwsLogins:
                 ["openssl", "x509", "-in", self._identity.certificate, "-noout", "-pubkey"],
                 capture_output=True,
                 check=True,
-                timeout=10,
+                timeout=40,
             )
             (folder / "public.pem").write_bytes(public.stdout)
             answer = subprocess.run(
                 ["openssl", "dgst", "-sha256", "-verify", folder / "public.pem", "-signature", folder / "signature"],
                 input=document,
                 capture_output=True,
-                timeout=10,
+                timeout=40,
             )
             if answer.returncode != 0:
                 raise Refused("instance identity verification using SHA256 RSA is unsuccessful", 500)

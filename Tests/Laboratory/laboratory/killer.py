@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 MOMENTS = ("start", "trial", "login", "write", "idle")
-PATIENCE = 30.0
+PATIENCE = 120.0
 CREATED, DELETED, MOVED = 0x100, 0x200, 0x80  # inotify
 
 

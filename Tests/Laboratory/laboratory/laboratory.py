@@ -13,6 +13,7 @@ from .faults import FaultProxy
 from .front_door import FrontDoor, Mount
 from .metadata import InstanceMetadata
 from .openbao import OpenBao
+from .processes import SLOWER
 from .web import Reply, WebServer
 
 SERVER_ID = "vault.example.com"
@@ -136,6 +137,8 @@ class Laboratory:
         """What the agent's environment says: where AWS is. No credentials: those come from IMDS."""
         return {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": (imds or self.imds).url,
+            # AWS's own second is short for a busy machine.
+            "AWS_METADATA_SERVICE_TIMEOUT": str(SLOWER),
             "AWS_ENDPOINT_URL_STS": self.aws.sts_url,
             "AWS_CONFIG_FILE": "/nonexistent/config",
             "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials",

@@ -208,7 +208,7 @@ class InstanceMetadata:
     @staticmethod
     def _openssl(data: bytes, arguments: list) -> bytes:
         return subprocess.run(
-            ["openssl", *map(str, arguments)], input=data, capture_output=True, check=True, timeout=10
+            ["openssl", *map(str, arguments)], input=data, capture_output=True, check=True, timeout=40
         ).stdout
 
     def stop(self) -> None:

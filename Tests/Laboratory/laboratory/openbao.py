@@ -141,10 +141,10 @@ api_addr = "{self.url}"
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._certificates is None:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=80)
         context = ssl.create_default_context(cafile=str(self._certificates.authority))
         context.load_cert_chain(self._certificates.client.certificate, self._certificates.client.key)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=context)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=80, context=context)
 
     def expect(self, method: str, path: str, body: object = None, **options: object) -> dict:
         """As `call`, for requests of the laboratory itself, which must succeed."""

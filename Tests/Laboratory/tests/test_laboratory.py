@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from laboratory.openbao import OpenBao
-from laboratory.processes import LaboratoryError
+from laboratory.processes import SLOWER, LaboratoryError
 from laboratory.secret_search import secrets_in
 
 SECRET = "s.AbCdEf/0123+456789=xyz"
@@ -57,7 +57,7 @@ def test_everything_stops_when_the_laboratory_ends_however_it_ends(end):
     children = _children(run.pid)
     assert len(children) == 2 and folder.exists()
     run.send_signal(end)
-    run.wait(15)
+    run.wait(15 * SLOWER)
     run.stdout.close()
     deadline = time.monotonic() + 5
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
