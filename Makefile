@@ -4,7 +4,7 @@ export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 # The backtracer prints memory on a crash, secrets with it.
 export SWIFT_BACKTRACE := enable=no
 
-PYTHON_SOURCES := Tests
+PYTHON_SOURCES := Tests tools
 SWIFT_SOURCES  := Sources Tests Package.swift
 # Checks that no source imports a room which Package.swift does not name among its dependencies.
 BUILD_FLAGS    := --explicit-target-dependency-import-check error
@@ -13,10 +13,15 @@ BUILD_FLAGS    := --explicit-target-dependency-import-check error
 RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker -s \
 	-Xlinker -z -Xlinker pack-relative-relocs -Xlinker --no-export-dynamic -Xlinker $(CURDIR)/tools/no-unwind-tables.ld
 # Parallel end-to-end tests: they wait more than they work.
-WORKERS        ?= 4
+WORKERS        ?= 8
+# So many Swift tests at a time, all in one process: all at once, each would get a sliver of the machine, and what waits
+# for a real server would wait for all the others. A Swift without this variable runs them all at once.
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH ?= 6
+# Where a part of the tests writes its report in JUnit's form; none by default.
+REPORT         ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test swift-test python-test sim fleet demo bench deb lint format reference
+.PHONY: help setup build release test test-again swift-test swift-run python-test python-run sim sim-build sim-run fleet demo bench deb lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,25 +36,27 @@ release: setup ## release build: Swift linked statically, stripped; prints where
 	swift build $(RELEASE_FLAGS) --product vault-token-agent
 	@ls -l "$$(swift build $(RELEASE_FLAGS) --show-bin-path)/vault-token-agent"
 
-test: lint swift-test python-test sim ## set-up, build, lint, every test, and 1,000 seeds of the simulation
+# Built before anything runs, then run side by side: much of a test is waiting.
+test: lint build sim-build ## set-up, build, lint, every test, and 1,000 seeds of the simulation
+	@echo "Swift tests, end-to-end tests and simulation run side by side; each tells when it is done"
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target swift-run python-run sim-run
 
-# Suites that wait for sockets, clocks and children, and have limits on how long; beside suites that compute, or too many
-# of their own kind, they would wait for a thread instead. So these run first, a group at a time, then all others.
-WAITING_SUITES := EventLoopTests|HTTPClientTests|ChildProcessTests
-SERVING_SUITES := AgentRuntimeTests|ServiceHealthTests
-SWIFT_TEST     := swift test --skip-build --enable-swift-testing --disable-xctest
+test-again: build sim-build ## all tests N=10 times, half of them on a busy machine: what was ever red; PART=swift, python or sim
+	@tools/test-again.py $(or $(N),10) $(PART)
 
-swift-test: build
-	$(SWIFT_TEST) --filter '$(WAITING_SUITES)'
-	$(SWIFT_TEST) --filter '$(SERVING_SUITES)'
-	$(SWIFT_TEST) --skip '$(WAITING_SUITES)|$(SERVING_SUITES)'
+swift-test: build swift-run ## the Swift tests
+swift-run:
+	swift test --skip-build --enable-swift-testing --disable-xctest $(if $(REPORT),--xunit-output $(REPORT))
 
-python-test: build
-	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(TESTS)
+python-test: build python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
+python-run:
+	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(if $(REPORT),--junitxml=$(REPORT)) $(TESTS)
 
-sim: setup ## the agent through SEEDS=1000 simulated weeks of faults; SEED=n replays one with a readable trace
+sim: sim-build sim-run ## the agent through SEEDS=1000 simulated weeks of faults; SEED=n replays one with a readable trace
+sim-build: setup
 	swift build $(RELEASE_FLAGS) --product simulation
-	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+sim-run:
+	@.build/release/simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
 fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 5 to 10 minutes
 	swift build $(RELEASE_FLAGS) --product simulation
