@@ -8,6 +8,7 @@ import ServiceHealth
 import Synchronization
 import Testing
 import Timekeeping
+import TokenLifecycle
 
 @testable import AgentRuntime
 

@@ -14,7 +14,7 @@ import pytest
 from laboratory.agent import AgentRun, run_once
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
-from laboratory.processes import SLOWER
+from laboratory.processes import SLOWER, free_port
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -36,12 +36,6 @@ def get(place: int | Path, page: str) -> tuple[int, str]:
     connection.request("GET", page)
     reply = connection.getresponse()
     return reply.status, reply.read().decode()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(lab: Laboratory, folder: Path, metrics: dict, address: str | None = None) -> AgentRun:

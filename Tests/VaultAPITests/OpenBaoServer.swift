@@ -223,21 +223,36 @@ private func spawn(_ words: [String], input: Int32) throws -> pid_t {
     return child
 }
 
+/// A loopback port that is free, below the range that the kernel hands out to outgoing connections. While this process lives
+/// no other of the tests is given it, for a server may take its time to listen there: a name in the abstract namespace says
+/// whose it is, the same as the laboratory's.
 private func freePort() throws -> UInt16 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let result = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-            // SAFETY: both calls are given the size of the address that is lent to them.
-            unsafe bind(descriptor, address, length) == 0 ? getsockname(descriptor, address, &length) : -1
+    for _ in 0..<200 {
+        let port = UInt16.random(in: 20_000..<32_000)
+        let claim = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        defer { close(probe) }
+        var name = [UInt8](repeating: 0, count: MemoryLayout<sa_family_t>.size + 1)
+        unsafe name.withUnsafeMutableBytes { unsafe $0.storeBytes(of: sa_family_t(AF_UNIX), as: sa_family_t.self) }
+        name += "vault-token-agent-tests-port-\(port)".utf8
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        if unsafe name.withUnsafeBytes({ unsafe isBound(claim, to: $0) }),
+            unsafe withUnsafeBytes(of: &address, { unsafe isBound(probe, to: $0) })
+        {
+            return port
         }
+        close(claim)
     }
-    guard result == 0 else { throw ServerMissing(description: "no free port: errno \(errno)") }
-    return UInt16(bigEndian: address.sin_port)
+    throw ServerMissing(description: "no free port between 20000 and 32000 in 200 tries")
+}
+
+private func isBound(_ descriptor: Int32, to address: UnsafeRawBufferPointer) -> Bool {
+    // SAFETY: bind reads the address's own bytes, of which it is told how many.
+    unsafe bind(
+        descriptor, address.baseAddress?.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count)) == 0
 }
 
 private func monotonicSeconds() -> Int {

@@ -18,16 +18,26 @@ class LaboratoryError(Exception):
     """Something in the laboratory itself failed: not a finding about the agent."""
 
 
+# Names that say which ports this process has given out. They go with the process.
+_given: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A TCP port free at this moment, below the range that the kernel hands out to outgoing connections."""
+    """A free TCP port, below the range that the kernel hands out to outgoing connections. While this process lives no
+    other of the tests is given it: a server may take its time to listen there.
+    """
     for _ in range(200):
         port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0vault-token-agent-tests-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            claim.close()
+            continue
+        _given.append(claim)
+        return port
     raise LaboratoryError("no free port between 20000 and 32000 in 200 tries")
 
 
