@@ -18,10 +18,6 @@ package struct AWSSettings: Hashable, Sendable {
     package var profile: String?
     /// Allow version 1 of the instance metadata service where version 2 is not offered.
     package var allowIMDSv1 = false
-    /// Region of STS for signing; nil: environment, profile, IMDS.
-    package var region: String?
-    /// STS's URL, in place of the one that the region implies.
-    package var stsEndpoint: String?
 
     package init() {}
 }

@@ -27,15 +27,18 @@ package struct AWSSurroundings {
     package var files: any FileReading
     /// Runs a `credential_process`.
     package var processes: any ProcessRunning
+    /// Shared by all identities of one agent.
+    package var signingTime: SigningTime
 
     /// - Parameters:
     ///   - environment: The process's own, as a dictionary.
     ///   - log: Receives warnings about clocks, files and outages; never a secret.
+    ///   - signingTime: Nil: a new one, which nothing has corrected.
     package init(
         environment: [String: String], transport: any HTTPTransport, timekeeper: any Timekeeper, log: Logger,
         processes: any ProcessRunning,
         jitterSeed: UInt64 = .random(in: 0 ... .max), homeDirectory: String? = AWSSurroundings.homeFromPasswd(),
-        files: any FileReading = LocalFiles()
+        files: any FileReading = LocalFiles(), signingTime: SigningTime? = nil
     ) {
         self.environment = environment
         self.transport = transport
@@ -45,6 +48,7 @@ package struct AWSSurroundings {
         self.homeDirectory = homeDirectory
         self.files = files
         self.processes = processes
+        self.signingTime = signingTime ?? SigningTime(timekeeper: timekeeper, log: log)
     }
 
     /// A variable's value; nil where it is not set or empty.

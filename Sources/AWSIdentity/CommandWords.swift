@@ -7,6 +7,43 @@ enum CommandWords {
         let complaint: String
     }
 
+    /// Whether only a shell understands the line: a pipe, a redirection, a second command, an expansion, a variable set before
+    /// the command. Between single quotes nothing is a sign; between double quotes only `$` and the backquote are.
+    static func needsShell(_ line: String) -> Bool {
+        var quote: Character?
+        var escaped = false
+        var previous: Character = " "
+        for character in line {
+            defer { previous = character }
+            if escaped {
+                escaped = false
+            } else if character == "\\", quote != "'" {
+                escaped = true
+            } else if character == quote {
+                quote = nil
+            } else if quote == "'" {
+                continue
+            } else if "$`".contains(character) {
+                return true
+            } else if quote != nil {
+                continue
+            } else if character == "'" || character == "\"" {
+                quote = character
+            } else if "|&;<>()*?[\n".contains(character) || "~#".contains(character) && previous.isWhitespace {
+                return true
+            }
+        }
+        return setsVariable(line)
+    }
+
+    /// `NAME=value command`.
+    private static func setsVariable(_ line: String) -> Bool {
+        let name = line.drop { $0 == " " || $0 == "\t" }.prefix {
+            $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_")
+        }
+        return name.first.map { !$0.isNumber } == true && line[name.endIndex...].hasPrefix("=")
+    }
+
     static func split(_ line: String) throws(Fault) -> [String] {
         var words: [String] = []
         var word = ""

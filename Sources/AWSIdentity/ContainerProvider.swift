@@ -9,6 +9,7 @@ internal import Timekeeping
 /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`, with an authorization token where there is one.
 struct ContainerProvider {
     let surroundings: AWSSurroundings
+    let memory: IdentityMemory
 
     private static let relativeVariable = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
     private static let fullVariable = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
@@ -21,7 +22,8 @@ struct ContainerProvider {
     /// For each request, and how often: as the AWS CLI has them.
     private static let timeout: Duration = .seconds(2)
     private static let attempts = 3
-    private static let pause: Duration = .seconds(1)
+    /// Longest pause that the endpoint can ask for: an hour. More is a mistake.
+    private static let longestPause: Duration = .seconds(3_600)
     private static let replyLimit = 65_536
     /// Longest authorization token taken. EKS's have about 1.5 KiB.
     private static let tokenLimit = 16_384
@@ -90,13 +92,21 @@ struct ContainerProvider {
     }
 
     private func body(of request: HTTPRequest, _ sender: String) async throws(AgentError) -> Secret {
+        if let pause = memory.containerPause {
+            let left = pause.until - surroundings.timekeeper.now
+            if left > .zero {
+                let refusal = pause.refusal
+                throw AgentError(refusal.code, refusal.observed, remedy: refusal.remedy, retryAfter: left)
+            }
+            memory.containerPause = nil
+        }
         var attempt = 1
         while true {
             let fault: AgentError
             do {
                 let reply = try await surroundings.transport.send(request)
                 if reply.status == 200 { return reply.body }
-                fault = Self.refusal(reply, sender)
+                fault = refusal(reply, sender)
             } catch {
                 if error.kind == .cancelled {
                     throw AgentError(.cancelled, "the request to \(sender) was called off")
@@ -105,19 +115,39 @@ struct ContainerProvider {
                     .awsMetadataUnavailable, "\(sender) gave no answer: \(error.observed)",
                     remedy: "Check that the ECS or EKS Pod Identity agent runs and that its address is routed")
             }
+            if let pause = fault.retryAfter {
+                memory.containerPause = (surroundings.timekeeper.now + pause, fault)
+                throw fault
+            }
             if attempt >= Self.attempts { throw fault }
-            await surroundings.timekeeper.sleep(for: Self.pause)
+            await surroundings.timekeeper.sleep(for: memory.jitter.spread(.seconds(1)))
             if Task.isCancelled { throw fault }
             attempt += 1
         }
     }
 
-    private static func refusal(_ reply: HTTPReply, _ sender: String) -> AgentError {
+    private func refusal(_ reply: HTTPReply, _ sender: String) -> AgentError {
         let message = (try? JSONValue(reading: reply.body))?["message"]?.string?.text ?? ""
+        let pause = [429, 503].contains(reply.status) ? self.pause(askedBy: reply) : nil
         return AgentError(
             .awsMetadataUnavailable, "\(sender) answered \(reply.status) \(printable(message))",
             remedy: [400, 401, 403].contains(reply.status)
-                ? "Check the task's or pod's role, and the authorization token" : "")
+                ? "Check the task's or pod's role, and the authorization token"
+                : pause.map { "It asks to be left alone for \($0.text), and is" } ?? "", retryAfter: pause)
+    }
+
+    /// `Retry-After`, in seconds or as a date, with up to a tenth more: many agents were told the same.
+    private func pause(askedBy reply: HTTPReply) -> Duration? {
+        guard let field = reply.header("retry-after") else { return nil }
+        let asked: Duration
+        if let seconds = Int64(field), seconds >= 0 {
+            asked = .seconds(min(seconds, Self.longestPause.components.seconds))
+        } else if let date = WallTime(httpDate: field) {
+            asked = min(max(date - surroundings.timekeeper.wallTime, .zero), Self.longestPause)
+        } else {
+            return nil
+        }
+        return asked + .milliseconds(Int64(memory.jitter.fraction() * asked.inSeconds * 100))
     }
 }
 

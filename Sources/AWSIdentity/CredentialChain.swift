@@ -1,25 +1,14 @@
 // AWSIdentity: the chain as the agent uses it: keeps what it was given while that is fresh, and signs with it.
 
-internal import Crypto
 package import Diagnosis
-package import HTTPClient
+internal import HTTPClient
 internal import Logging
-package import Timekeeping
+internal import Timekeeping
 
 /// A region, and who named it: "AWS_REGION", "region of profile dev", "IMDS".
 package struct AWSRegion: Hashable, Sendable {
     package let name: String
     package let origin: String
-}
-
-/// A signed request that another party may send.
-package struct SignedRequest: Sendable {
-    package let method: HTTPMethod
-    /// Without a query string.
-    package let url: String
-    /// All that was signed but `Host`, which is the URL's, and the signature.
-    package let headers: [HTTPHeader]
-    package let body: String
 }
 
 /// One identity's way to AWS. Not Sendable: it lives on the agent's queue.
@@ -29,42 +18,48 @@ package final class CredentialChain {
     /// Credentials are renewed so long before they expire, or when half their life is over, whichever is later.
     private static let margin: Duration = .seconds(300)
 
+    /// For so long what a `credential_process` gave without an end is not asked for again: many tokens begin at once.
+    private static let endlessFor: Duration = .seconds(10)
+
     private struct Kept {
         let credentials: AWSCredentials
         let step: ChainStep
-        let expiration: WallTime
-        let freshUntil: Instant
+        var freshUntil: Instant
     }
 
     private let settings: AWSSettings
-    private let surroundings: AWSSurroundings
-    private let memory: ChainMemory
+    let surroundings: AWSSurroundings
+    private let memory: IdentityMemory
     private var kept: Kept?
+    private let flight = Flight()
 
     package init(settings: AWSSettings, surroundings: AWSSurroundings) {
         self.settings = settings
         self.surroundings = surroundings
-        memory = ChainMemory(surroundings: surroundings)
+        memory = IdentityMemory(surroundings: surroundings)
     }
 
     // MARK: Credentials
 
     /// Credentials that are not expired. Those that do expire are kept until 5 minutes before; the others are looked up each
-    /// time, so that a file that was replaced counts at once.
+    /// time, so that a file that was replaced counts at once. Who asks while a look-up is under way gets what it gives.
     package func credentials() async throws(AgentError) -> AWSCredentials {
         if let kept, surroundings.timekeeper.now < kept.freshUntil { return kept.credentials }
-        do {
-            let (step, credentials) = try await resolve()
-            keep(credentials, of: step)
-            return credentials
-        } catch {
-            return try standIn(for: error)
+        return try await flight.share { () throws(AgentError) in
+            do throws(AgentError) {
+                let (step, credentials) = try await self.resolve()
+                self.keep(credentials, of: step)
+                return credentials
+            } catch {
+                return try self.standIn(for: error)
+            }
         }
     }
 
-    /// Has the next ``credentials()`` ask the sources again: after AWS or Vault refused what it was given.
-    package func forgetCachedCredentials() {
-        kept = nil
+    /// Has the next ``credentials()`` ask the sources again: after AWS or Vault refused these. Others that have taken their
+    /// place meanwhile stay.
+    package func forget(_ refused: AWSCredentials) {
+        if kept?.credentials.accessKeyID == refused.accessKeyID { kept = nil }
     }
 
     private func resolve() async throws(AgentError) -> (ChainStep, AWSCredentials) {
@@ -84,34 +79,46 @@ package final class CredentialChain {
     }
 
     private func keep(_ credentials: AWSCredentials, of step: ChainStep) {
+        let now = surroundings.timekeeper.now
         guard let expiration = credentials.expiration else {
-            kept = nil
+            kept =
+                step == .credentialProcess
+                ? Kept(credentials: credentials, step: step, freshUntil: now + Self.endlessFor) : nil
             return
         }
-        let life = expiration - memory.clock.now
-        kept = Kept(
-            credentials: credentials, step: step, expiration: expiration,
-            freshUntil: surroundings.timekeeper.now + (life - min(Self.margin, life / 2)))
+        let life = expiration - surroundings.signingTime.now
+        kept = Kept(credentials: credentials, step: step, freshUntil: now + (life - min(Self.margin, life / 2)))
     }
 
-    /// What was kept, where the sources cannot be asked just now: for as long as it has not expired, and an instance role's
-    /// even then, since AWS honours those for longer when it cannot renew them.
+    /// What was kept, where its source fails: for as long as it has not expired, whatever the failure; and an instance role's
+    /// even then, while IMDS cannot be asked, since AWS honours those for longer when it cannot renew them.
     private func standIn(for error: AgentError) throws(AgentError) -> AWSCredentials {
-        guard let kept, [.awsMetadataUnavailable, .awsSTSUnavailable].contains(error.code) else { throw error }
-        if kept.expiration > memory.clock.now {
+        guard var kept, let expiration = kept.credentials.expiration, error.code != .cancelled else { throw error }
+        let left = expiration - surroundings.signingTime.now
+        if left > .zero {
+            // Not asked again at once: whoever fails under load is not helped by haste.
+            let pause = Self.pause(memory.jitter, error.retryAfter)
+            kept.freshUntil = surroundings.timekeeper.now + min(pause, left)
+            self.kept = kept
             surroundings.log.warning(
                 "AWS credentials cannot be renewed just now; going on with those at hand",
                 metadata: [
-                    "origin": "\(kept.credentials.origin)", "expire_at": "\(kept.expiration.rfc3339)",
-                    "reason": "\(error)",
+                    "origin": "\(kept.credentials.origin)", "expire_at": "\(expiration.rfc3339)", "reason": "\(error)",
                 ])
             return kept.credentials
         }
-        guard kept.step == .instance else { throw error }
-        let extended = kept.credentials.extended(
-            surroundings: surroundings, clock: memory.clock, jitter: memory.jitter)
+        guard kept.step == .instance, [.awsMetadataUnavailable, .awsSTSUnavailable].contains(error.code) else {
+            throw error
+        }
+        let extended = kept.credentials.extended(surroundings: surroundings, jitter: memory.jitter)
         keep(extended, of: .instance)
         return extended
+    }
+
+    /// 30 to 60 s, or as long as was asked for.
+    private static func pause(_ jitter: Jitter, _ asked: Duration?) -> Duration {
+        let usual = Duration.seconds(30) + .milliseconds(Int64(jitter.fraction() * 30_000))
+        return max(usual, asked ?? .zero)
     }
 
     private func walk() throws(AgentError) -> CredentialWalk {
@@ -120,37 +127,71 @@ package final class CredentialChain {
 
     // MARK: Region, identity, signature
 
-    /// Takes note of the `Date` of an answer.
-    package func noteServerDate(_ date: WallTime, from source: DateSource) {
-        memory.clock.note(date, from: source)
-    }
-
-    /// The region whose STS is asked and for which requests are signed.
+    /// The region whose STS this machine asks.
     package func region() async throws(AgentError) -> AWSRegion {
-        try await walk().region()
+        try await walk().route.region()
     }
 
-    /// A `GetCallerIdentity` for Vault to send to STS in this identity's name.
-    /// - Parameter serverID: Value of `X-Vault-AWS-IAM-Server-ID`, which is then signed; nil: no such header.
-    package func signedIdentityRequest(serverID: String?) async throws(AgentError) -> SignedRequest {
-        let credentials = try await credentials()
-        let endpoint = try await walk().endpoint()
-        let body = "Action=GetCallerIdentity&Version=2011-06-15"
-        var headers = [HTTPHeader("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")]
-        if let serverID { headers.append(HTTPHeader("X-Vault-AWS-IAM-Server-ID", serverID)) }
-        let request = UnsignedRequest(method: .post, url: endpoint.url, headers: headers, body: Secret(text: body))
-        let signed = SignatureV4(region: endpoint.signingRegion, service: "sts")
-            .sign(request, with: credentials, at: memory.clock.now)
-        return SignedRequest(method: .post, url: endpoint.url.text, headers: signed, body: body)
+    /// The region that the environment, the profile or the instance names; nil where none does.
+    func machineRegion() async throws(AgentError) -> AWSRegion? {
+        try await walk().route.machineRegion()
+    }
+
+    /// By what is at hand: a region's name, a role's; IMDS is asked only where it gave the credentials.
+    func isOfCommercialPartition(_ credentials: AWSCredentials) async throws(AgentError) -> Bool {
+        let route = try walk().route
+        if let named = route.namedRegion { return STSEndpoint.isCommercial(named.name) }
+        guard kept?.step == .instance, let region = try await route.machineRegion() else { return true }
+        return STSEndpoint.isCommercial(region.name)
+    }
+
+    /// Begins a login: a `GetCallerIdentity` for Vault to send to STS in this identity's name, signed as often as it takes.
+    /// - Parameters:
+    ///   - server: Tells one Vault's mount from another in `regions`.
+    ///   - regions: Where it is remembered which region worked.
+    package func beginLogin(
+        for audience: LoginAudience, at server: String, regions: any RegionMemory
+    ) -> LoginCourse {
+        LoginCourse(audience: audience, server: server, chain: self, regions: regions)
+    }
+
+    // MARK: Whose they are
+
+    /// Refuses credentials that are not those of an expected identity. STS, or of an instance IMDS, is asked only where the
+    /// source of the credentials tells too little.
+    package func check(_ credentials: AWSCredentials, by policy: IdentityPolicy) async throws(AgentError) {
+        var principal = credentials.principal
+        if policy.allows(principal) == nil { principal = try await completed(credentials) }
+        guard policy.allows(principal) == true else { throw policy.refusal(of: principal, from: credentials.origin) }
+    }
+
+    /// Whose the credentials are, with account and name as the instance or else STS tells them.
+    package func completed(_ credentials: AWSCredentials) async throws(AgentError) -> Principal {
+        let principal = credentials.principal
+        if let known = memory.completed[credentials.accessKeyID] { return principal.completed(by: known) }
+        let more: Principal
+        if kept?.step == .instance, principal.name != nil, let account = try await walk().instance().account() {
+            more = Principal(account: account)
+        } else {
+            let caller = try await callerIdentity(of: credentials)
+            more = Principal(arn: caller.arn) ?? Principal(account: caller.account)
+        }
+        // A few keys at a time are in use; those of long ago are forgotten.
+        if memory.completed.count >= 16 { memory.completed = [:] }
+        memory.completed[credentials.accessKeyID] = more
+        return principal.completed(by: more)
     }
 
     /// Asks STS who these credentials are.
     package func callerIdentity() async throws(AgentError) -> CallerIdentity {
-        let credentials = try await credentials()
+        try await callerIdentity(of: try await credentials())
+    }
+
+    private func callerIdentity(of credentials: AWSCredentials) async throws(AgentError) -> CallerIdentity {
         do {
-            return try await walk().sts().callerIdentity(of: credentials)
+            return try await walk().route.client().callerIdentity(of: credentials)
         } catch {
-            if error.code == .awsCredentialsRefused { forgetCachedCredentials() }
+            if error.code == .awsCredentialsRefused { forget(credentials) }
             throw error
         }
     }
@@ -188,8 +229,8 @@ package final class CredentialChain {
             rows.append(row(step, finding))
         }
         return ChainReport(
-            rows: rows, region: await result { () throws(AgentError) in try await walk.region() },
-            stsEndpoint: await result { () throws(AgentError) in try await walk.endpoint().url.text })
+            rows: rows, region: await result { () throws(AgentError) in try await walk.route.region() },
+            stsEndpoint: await result { () throws(AgentError) in try await walk.route.endpoint().url.text })
     }
 
     private func finding(of step: ChainStep, _ walk: CredentialWalk) async -> ChainReport.Finding {

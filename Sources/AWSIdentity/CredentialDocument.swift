@@ -31,9 +31,9 @@ struct CredentialDocument {
             return
         }
         let text = try Self.text(json, "Expiration", sender).text
-        guard let expiration = WallTime(rfc3339: text) else {
+        guard let expiration = WallTime(loose: text) else {
             throw AgentError(
-                .awsCredentialsBroken, "\(sender) answered an Expiration that is no RFC 3339 time",
+                .awsCredentialsBroken, "\(sender) answered an Expiration that is no time with a zone",
                 remedy: "Expected something like 2026-11-21T09:10:00Z")
         }
         self.expiration = expiration

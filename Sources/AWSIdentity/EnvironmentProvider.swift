@@ -30,9 +30,9 @@ struct EnvironmentProvider {
 
     private func expiration() throws(AgentError) -> WallTime? {
         guard let text = surroundings.variable("AWS_CREDENTIAL_EXPIRATION") else { return nil }
-        guard let expiration = WallTime(rfc3339: text) else {
+        guard let expiration = WallTime(loose: text) else {
             throw AgentError(
-                .awsCredentialsBroken, "AWS_CREDENTIAL_EXPIRATION is not an RFC 3339 time: '\(text.prefix(40))'",
+                .awsCredentialsBroken, "AWS_CREDENTIAL_EXPIRATION is not a time with a zone: '\(text.prefix(40))'",
                 remedy: "Expected something like 2026-11-21T09:10:00Z, or no such variable")
         }
         return expiration

@@ -5,26 +5,6 @@ internal import Diagnosis
 internal import HTTPClient
 internal import Timekeeping
 
-/// Where the service is and how patient to be.
-struct MetadataOptions: Hashable, Sendable {
-    /// The service's own address for IPv4.
-    static let defaultEndpoint = "http://169.254.169.254"
-    /// Its address for IPv6, on instances of the Nitro system.
-    static let defaultEndpointIPv6 = "http://[fd00:ec2::254]"
-
-    var endpoint: WebAddress
-    /// Somebody named the endpoint: that nothing answers there is then a failure, not the sign of a machine outside EC2.
-    var endpointIsConfigured = false
-    /// Why the service must not be asked: "AWS_EC2_METADATA_DISABLED is true".
-    var disabled: String?
-    /// Ask without a session where version 2 is not to be had.
-    var allowVersion1 = false
-    /// For each request; the AWS CLI's default.
-    var timeout: Duration = .seconds(1)
-    /// Requests before giving up on a read; the AWS CLI's default.
-    var attempts = 1
-}
-
 /// Why the service gave nothing.
 enum MetadataFault: Error {
     /// There is no such service here.
@@ -44,15 +24,18 @@ final class InstanceMetadata {
     /// Longest reply taken: an identity document with its certificate chain has about 6 KiB.
     private static let replyLimit = 65_536
 
+    /// Requests before giving up on a session, as SDKs have it: every read depends on it.
+    private static let sessionAttempts = 3
+    /// Between these, with half of it more or less.
+    private static let sessionPause: Duration = .milliseconds(200)
+
     private let surroundings: AWSSurroundings
-    private let clock: ReferenceClock
     private let jitter: Jitter
     /// Without a token where the service offers version 1 only.
     private var session: (token: Secret?, endpoint: WebAddress, until: Instant)?
 
-    init(surroundings: AWSSurroundings, clock: ReferenceClock, jitter: Jitter) {
+    init(surroundings: AWSSurroundings, jitter: Jitter) {
         self.surroundings = surroundings
-        self.clock = clock
         self.jitter = jitter
     }
 
@@ -65,7 +48,18 @@ final class InstanceMetadata {
         } catch .failed(let error) where error.code == .awsCredentialsRefused {
             // The session ended before its time, as it does when the instance was stopped or the address moved.
             session = nil
-            return try await read(path, token: try await sessionToken(options), options)
+            do {
+                return try await read(path, token: try await sessionToken(options), options)
+            } catch .failed(let error) where error.code == .awsCredentialsRefused {
+                session = nil
+                throw .failed(
+                    AgentError(
+                        .awsMetadataRefused,
+                        "IMDS refused a session that it had granted a moment before: 401 to GET \(path)",
+                        remedy:
+                            "Does a proxy or an agent of a container network answer in IMDS's place, or two of them in turn?"
+                    ))
+            }
         }
     }
 
@@ -146,22 +140,28 @@ final class InstanceMetadata {
 
     /// Sends, and sends again after failures that pass, up to the number of attempts.
     private func exchange(_ request: HTTPRequest, _ options: MetadataOptions) async throws(MetadataFault) -> HTTPReply {
+        let attempts = request.method == .put ? max(Self.sessionAttempts, options.attempts) : options.attempts
         var attempt = 1
         while true {
             let fault: MetadataFault
             do {
                 let reply = try await surroundings.transport.send(request)
-                if let date = reply.header("date").flatMap({ WallTime(httpDate: $0) }) { clock.note(date, from: .imds) }
-                if reply.status < 500 || attempt >= options.attempts { return reply }
+                if reply.status < 500 || attempt >= attempts { return reply }
                 fault = .failed(unusable(request.method.rawValue, "status \(reply.status)"))
             } catch {
                 if error.kind == .cancelled {
                     throw .failed(AgentError(.cancelled, "the request to IMDS was called off"))
                 }
-                if attempt >= options.attempts { throw await meaning(of: error, request, options) }
+                // Where nobody listens nobody will in a moment: that is no machine of EC2's.
+                let passes = [.connectTimedOut, .replyTimedOut, .connectionLost].contains(error.kind)
+                if attempt >= attempts || !passes && attempt >= options.attempts {
+                    throw await meaning(of: error, request, options)
+                }
                 fault = .failed(unusable(request.method.rawValue, error.observed))
             }
-            await surroundings.timekeeper.sleep(for: jitter.backOff(after: attempt))
+            let isSession = request.method == .put && attempt >= options.attempts
+            await surroundings.timekeeper.sleep(
+                for: isSession ? jitter.spread(Self.sessionPause) : jitter.backOff(after: attempt))
             if Task.isCancelled { throw fault }
             attempt += 1
         }

@@ -27,10 +27,8 @@ package enum InstanceIdentity: Sendable {
 /// Reads from IMDS on behalf of the chain.
 struct InstanceProvider {
     let surroundings: AWSSurroundings
-    let metadata: InstanceMetadata
+    let memory: IdentityMemory
     let options: MetadataOptions
-    let clock: ReferenceClock
-    let jitter: Jitter
 
     private static let rolePath = "/latest/meta-data/iam/security-credentials/"
 
@@ -47,17 +45,31 @@ struct InstanceProvider {
     }
 
     private func credentials() async throws(MetadataFault) -> AWSCredentials {
-        let list = try await metadata.read(Self.rolePath, options).text
-        let role = list.prefix { !$0.isNewline }
-        guard !role.isEmpty, role.count <= 128 else {
-            throw .failed(AgentError(.awsMetadataUnavailable, "IMDS answered no role's name to GET \(Self.rolePath)"))
+        let role = try await roleName()
+        let body: Secret
+        do {
+            body = try await memory.metadata.read(Self.rolePath + percentEncoded(role), options)
+        } catch .notFound where options.roleName != nil {
+            throw .failed(
+                AgentError(
+                    .awsCredentialsBroken, "the instance has no role \(printable(role)), which is named for it",
+                    remedy: "Correct AWS_EC2_INSTANCE_PROFILE_NAME or ec2_instance_profile_name, or take it out"))
         }
-        let body = try await metadata.read(Self.rolePath + percentEncoded(String(role)), options)
         do throws(AgentError) {
             return try credentials(body, role: printable(role))
         } catch {
             throw .failed(error)
         }
+    }
+
+    private func roleName() async throws(MetadataFault) -> String {
+        if let named = options.roleName { return named }
+        let list = try await memory.metadata.read(Self.rolePath, options).text
+        let role = list.prefix { !$0.isNewline }
+        guard !role.isEmpty, role.count <= 128 else {
+            throw .failed(AgentError(.awsMetadataUnavailable, "IMDS answered no role's name to GET \(Self.rolePath)"))
+        }
+        return String(role)
     }
 
     private func credentials(_ body: Secret, role: String) throws(AgentError) -> AWSCredentials {
@@ -77,12 +89,27 @@ struct InstanceProvider {
     /// Static stability: when IMDS hands out credentials that have expired, AWS cannot renew them just now and honours
     /// them for longer. AWS asks its SDKs to go on using them and to ask again in 5 to 10 minutes.
     private func extended(_ credentials: AWSCredentials) -> AWSCredentials {
-        guard let expiration = credentials.expiration, expiration <= clock.now else { return credentials }
-        return credentials.extended(surroundings: surroundings, clock: clock, jitter: jitter)
+        guard let expiration = credentials.expiration, expiration <= surroundings.signingTime.now else {
+            return credentials
+        }
+        return credentials.extended(surroundings: surroundings, jitter: memory.jitter)
     }
 
     func region() async throws(MetadataFault) -> String {
-        try await metadata.read("/latest/meta-data/placement/region", options).text
+        try await memory.metadata.read("/latest/meta-data/placement/region", options).text
+    }
+
+    /// Twelve digits; nil where the instance does not say.
+    func account() async throws(AgentError) -> String? {
+        do {
+            let document = try await memory.metadata.read("/latest/dynamic/instance-identity/document", options)
+            return (try? JSONValue(reading: document))?["accountId"]?.string.flatMap {
+                Principal(accountID: $0.text)?.account
+            }
+        } catch {
+            if case .failed(let error) = error { throw error }
+            return nil
+        }
     }
 
     func identity(_ proof: InstanceProof) async throws(AgentError) -> InstanceIdentity {
@@ -108,21 +135,21 @@ struct InstanceProvider {
     }
 
     private func dynamic(_ name: String) async throws(MetadataFault) -> Secret {
-        try await metadata.read("/latest/dynamic/instance-identity/\(name)", options)
+        try await memory.metadata.read("/latest/dynamic/instance-identity/\(name)", options)
     }
 }
 
 extension AWSCredentials {
     /// The same credentials, held to be good for 10 to 15 minutes more: refreshed 5 minutes before, that is AWS's "again in
     /// 5 to 10 minutes".
-    func extended(surroundings: AWSSurroundings, clock: ReferenceClock, jitter: Jitter) -> AWSCredentials {
+    func extended(surroundings: AWSSurroundings, jitter: Jitter) -> AWSCredentials {
         let more = Duration.seconds(600) + .milliseconds(Int64(jitter.fraction() * 300_000))
         surroundings.log.warning(
             "AWS cannot renew this instance's credentials just now; going on with the expired ones, as AWS asks",
             metadata: ["origin": "\(origin)", "asking_again_in": "\((more - .seconds(300)).text)"])
         return AWSCredentials(
             accessKeyID: accessKeyID, secretAccessKey: secretAccessKey, sessionToken: sessionToken,
-            expiration: clock.now + more, origin: origin, principal: principal)
+            expiration: surroundings.signingTime.now + more, origin: origin, principal: principal)
     }
 }
 

@@ -1,5 +1,7 @@
 // AWSIdentity: chance, from a seed, so that a simulated run can be repeated exactly.
 
+internal import Timekeeping
+
 /// SplitMix64 (Steele, Lea, Flood 2014): spreads waits; nothing secret comes from it.
 final class Jitter {
     private var state: UInt64
@@ -15,6 +17,11 @@ final class Jitter {
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
         return Double((mixed ^ (mixed >> 31)) >> 11) / Double(UInt64(1) << 53)
+    }
+
+    /// Half to one and a half of `pause`.
+    func spread(_ pause: Duration) -> Duration {
+        .nanoseconds(Int64((0.5 + fraction()) * Double(pause.nanoseconds)))
     }
 
     /// The SDKs' back-off in standard mode: full jitter over 1 s, 2 s, 4 s … 20 s.

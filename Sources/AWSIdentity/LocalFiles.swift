@@ -18,9 +18,9 @@ package struct FileContent: Sendable {
 
 /// Why a file could not be read.
 package enum FileFault: Error, Hashable, Sendable {
-    /// There is none by that name, or its directory cannot be searched, or it is not a regular file.
+    /// There is none by that name.
     case absent(String)
-    /// It is there and cannot be read.
+    /// It is there, or may be, and cannot be read: denied, behind a broken mount, a pipe.
     case unreadable(String)
     /// It is longer than the limit, in bytes.
     case tooLong(limit: Int)
@@ -38,14 +38,23 @@ package struct LocalFiles: FileReading {
     package func read(_ path: String, limit: Int) throws(FileFault) -> FileContent {
         var status = stat()
         // SAFETY: the kernel fills `status` before the call returns.
-        guard unsafe stat(path, &status) == 0 else { throw .absent(Self.text(of: errno)) }
+        guard unsafe stat(path, &status) == 0 else {
+            let number = errno
+            // Below what is no directory there can be nothing.
+            throw [ENOENT, ENOTDIR].contains(number)
+                ? .absent(Self.text(of: number)) : .unreadable(Self.text(of: number))
+        }
+        // Whoever names /dev/null means no file.
+        if status.st_mode & S_IFMT == S_IFCHR, status.st_rdev == Self.null {
+            return FileContent(bytes: [], worldReadable: false)
+        }
         // A pipe or device would be read for ever.
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .absent("is not a regular file") }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .unreadable("is not a regular file") }
         let file: Descriptor
         do throws(SystemFault) {
             file = try Descriptor(unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path)
         } catch {
-            throw .unreadable(Self.text(of: error.number))
+            throw error.number == ENOENT ? .absent(Self.text(of: ENOENT)) : .unreadable(Self.text(of: error.number))
         }
         let number = file.number
         var bytes: [UInt8] = []
@@ -69,6 +78,9 @@ package struct LocalFiles: FileReading {
         }
         throw .tooLong(limit: limit)
     }
+
+    /// The device 1:3.
+    private static let null: dev_t = 0x103
 
     private static func text(of code: Int32) -> String {
         switch code {

@@ -91,7 +91,7 @@ extension Principal.Name {
     }
 
     /// As ARNs have it: `role/app`.
-    fileprivate var text: String {
+    var text: String {
         switch self {
         case .user(let name): "user/\(name)"
         case .role(let name): "role/\(name)"
@@ -118,12 +118,12 @@ extension Principal: CustomStringConvertible {
     /// Longest ``record``: a name has at most 128 characters, a key id as many.
     package static let longestRecord = 320
 
-    /// One line without blanks at its ends, which ``init(record:)`` reads again; "-" where nothing is known.
+    /// One word without blanks, which ``init(record:)`` reads again; "-" where nothing is known.
     package var record: String {
         let parts = [
             account.map { "account=\($0)" }, name.map { "name=\($0.text)" }, accessKeyID.map { "key=\($0)" },
         ].compactMap { $0 }
-        return parts.isEmpty ? "-" : parts.joined(separator: " ")
+        return parts.isEmpty ? "-" : parts.joined(separator: ";")
     }
 
     /// Nil for anything that ``record`` does not write.
@@ -131,10 +131,12 @@ extension Principal: CustomStringConvertible {
         guard record.utf8.count <= Self.longestRecord, !record.isEmpty else { return nil }
         self.init()
         if record == "-" { return }
-        for part in record.split(separator: " ", omittingEmptySubsequences: false) {
+        for part in record.split(separator: ";", omittingEmptySubsequences: false) {
             let key = part.prefix { $0 != "=" }
             let value = part.dropFirst(key.count + 1)
-            guard !value.isEmpty, value.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { return nil }
+            guard !value.isEmpty, value.utf8.allSatisfy({ 0x21...0x7E ~= $0 && $0 != UInt8(ascii: ";") }) else {
+                return nil
+            }
             switch key {
             case "account" where account == nil && Self.isAccount(value): account = String(value)
             case "name" where name == nil:

@@ -70,6 +70,10 @@ extension CredentialWalk {
     private static let processTimeout: Duration = .seconds(60)
     /// Bytes of output taken. Source: the AWS SDK for Java's default, 64,000.
     private static let processOutputLimit = 64_000
+    /// The same of its words to people: enough for the last of them.
+    private static let processErrorLimit = 8_192
+    /// Tells the child that it is one, and of which profile: an agent below an agent would go on without end.
+    private static let chainVariable = "VAULT_TOKEN_AGENT_CREDENTIAL_PROCESS"
     /// What belongs to this process alone, and its token.
     private static let withheldVariables: Set = [
         "VAULT_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
@@ -80,17 +84,31 @@ extension CredentialWalk {
         guard let line = shared.profiles[name]?.values["credential_process"] else {
             return .absent("profile \(printable(name)) has no credential_process")
         }
-        let text = "the credential_process of profile \(printable(name))"
-        let words: [String]
+        var text = "the credential_process of profile \(printable(name))"
+        if let outer = surroundings.variable(Self.chainVariable) {
+            throw AgentError(
+                .awsCredentialsBroken,
+                "\(text) is not run: this is itself the credential_process of profile \(printable(outer))",
+                remedy:
+                    "A credential_process that asks the agent must not lead to another: give it --config with a source, "
+                    + "or AWS_PROFILE of a profile that has keys or a role")
+        }
+        var words: [String]
         do {
             words = try CommandWords.split(line)
         } catch {
             throw AgentError(.awsCredentialsBroken, "\(text) is no command: \(error.complaint)")
         }
         guard !words.isEmpty else { throw AgentError(.awsCredentialsBroken, "\(text) is empty") }
+        if CommandWords.needsShell(line) {
+            words = ["/bin/sh", "-c", line]
+            text += ", by /bin/sh"
+        }
+        var environment = surroundings.environment.filter { !Self.withheldVariables.contains($0.key) }
+        environment[Self.chainVariable] = name
         let command = ChildCommand(
-            arguments: words, environment: surroundings.environment.filter { !Self.withheldVariables.contains($0.key) },
-            timeout: Self.processTimeout, outputLimit: Self.processOutputLimit)
+            arguments: words, environment: environment, timeout: Self.processTimeout,
+            outputLimit: Self.processOutputLimit, errorLimit: Self.processErrorLimit, diesWithAgent: true)
         let outcome: ChildOutcome
         do {
             outcome = try await surroundings.processes.run(command)

@@ -43,7 +43,7 @@ extension CredentialWalk {
         case (nil, let named?): source = try await credentials(ofSource: named, text)
         case (let next?, nil): source = try await credentials(ofProfile: next, visited: visited)
         }
-        return try await sts().assumeRole(
+        return try await route.client().assumeRole(
             role, with: try unexpired(source), origin: "role \(printable(role.arn)) of \(text)")
     }
 
@@ -118,7 +118,7 @@ extension CredentialWalk {
         let token = try surroundings.tokenFile(path, origin: "the web identity token file \(path)", limit: 65_536)
         let role = RoleRequest(arn: arn, sessionName: setting("AWS_ROLE_SESSION_NAME", "role_session_name"))
         return .found(
-            try await sts().assumeRoleWithWebIdentity(
+            try await route.client().assumeRoleWithWebIdentity(
                 role, token: Secret(text: token.text.trimmed), origin: "role \(printable(arn)) by web identity"))
     }
 }

@@ -29,7 +29,6 @@ struct RoleRequest {
 /// STS at one endpoint.
 struct STSClient {
     let surroundings: AWSSurroundings
-    let clock: ReferenceClock
     let jitter: Jitter
     let endpoint: STSEndpoint
     let route: HTTPRoute
@@ -114,13 +113,15 @@ struct STSClient {
         var attempt = 1
         var clockCorrected = false
         while true {
-            let signingTime = clock.now
+            let signingTime = surroundings.signingTime.now
             let outcome = await exchange(action, content, signer, signingTime)
             switch outcome {
             case .success(let reply): return reply
             case .failure(let refusal):
-                // The answer's Date has set the clock by now: once, at once, is worth another try.
-                if refusal.error.code == .clockSkew, !clockCorrected, clock.differs(from: signingTime) {
+                // Where STS quoted its time, once, at once, is worth another try.
+                if !clockCorrected, let time = refusal.words?.time,
+                    surroundings.signingTime.correct(to: time, afterSigningFor: signingTime)
+                {
                     clockCorrected = true
                     continue
                 }
@@ -153,7 +154,6 @@ struct STSClient {
         } catch {
             return .failure(STSRefusal(error, context))
         }
-        if let date = reply.header("date").flatMap({ WallTime(httpDate: $0) }) { clock.note(date, from: .sts) }
         do {
             let document = try XMLReply(reply.body)
             if reply.status == 200 { return .success(document) }

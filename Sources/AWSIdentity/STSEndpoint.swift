@@ -25,6 +25,8 @@ extension STSEndpoint {
 
     /// The name of the global endpoint where a region's is asked for; it signs for us-east-1.
     static let globalRegion = "aws-global"
+    /// What the global endpoint signs for.
+    static let defaultRegion = "us-east-1"
 
     private static let legacyGlobalRegions: Set = [
         "ap-northeast-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "aws-global", "ca-central-1",
@@ -45,6 +47,26 @@ extension STSEndpoint {
         ("", "amazonaws.com", "api.aws"),
     ]
 
+    /// Whether a region belongs to the commercial partition, whose global endpoint is Vault's default.
+    static func isCommercial(_ region: String) -> Bool {
+        partitions.first { region.hasPrefix($0.prefix) }?.prefix == ""
+    }
+
+    /// The region in the name of one of AWS's own STS hosts, private endpoints (`vpce-….sts.REGION.vpce.amazonaws.com`) among
+    /// them; nil for other hosts.
+    static func region(ofHost host: String) -> String? {
+        if host == "sts.amazonaws.com" { return defaultRegion }
+        let suffixes = partitions.flatMap { [$0.suffix, $0.dualStackSuffix] }.flatMap { ["vpce.\($0)", $0] }
+        guard let suffix = suffixes.filter({ host.hasSuffix(".\($0)") }).max(by: { $0.count < $1.count }) else {
+            return nil
+        }
+        let labels = host.dropLast(suffix.utf8.count + 1).split(separator: ".", omittingEmptySubsequences: false)
+        guard labels.count >= 2, ["sts", "sts-fips"].contains(labels[labels.count - 2]),
+            labels.count == 2 || suffix.hasPrefix("vpce.")
+        else { return nil }
+        return String(labels[labels.count - 1])
+    }
+
     init(region: String, preferences: Preferences) throws(AgentError) {
         if let configured = preferences.configuredURL {
             try self.init(configured, region: region, preferences: preferences)
@@ -59,7 +81,7 @@ extension STSEndpoint {
         if plain,
             region == Self.globalRegion || preferences.useLegacyGlobal && Self.legacyGlobalRegions.contains(region)
         {
-            try self.init(host: "sts.amazonaws.com", region: "us-east-1")
+            try self.init(host: "sts.amazonaws.com", region: Self.defaultRegion)
             return
         }
         // GovCloud's ordinary endpoints are the FIPS ones.
@@ -86,7 +108,7 @@ extension STSEndpoint {
                 "\(preferences.configuredBy) is not a usable URL: '\(printable(url: configured))' \(error)",
                 remedy: "Expected something like https://sts.us-east-1.amazonaws.com")
         }
-        signingRegion = region == Self.globalRegion ? "us-east-1" : region
+        signingRegion = region == Self.globalRegion ? Self.defaultRegion : region
     }
 
     private init(host: String, region: String) throws(AgentError) {

@@ -15,6 +15,8 @@ struct STSRefusal: Error {
     let error: AgentError
     /// The SDKs' standard mode would try again.
     let passes: Bool
+    /// What STS said; nil where it said nothing.
+    let words: STSWords?
 
     /// Error codes that ask for less haste, or that pass. Source: the SDKs' standard retry mode, as botocore 1.43 lists it.
     private static let passingCodes: Set = [
@@ -28,6 +30,7 @@ struct STSRefusal: Error {
     /// There was no reply.
     init(_ failure: HTTPFailure, _ context: Context) {
         let observed = "\(context.action) got no answer from STS: \(failure.observed)"
+        words = nil
         switch failure.kind {
         case .cancelled:
             error = AgentError(.cancelled, "\(context.action) was called off")
@@ -59,6 +62,7 @@ struct STSRefusal: Error {
                 + "\(fault.complaint) in line \(fault.line)",
             remedy: "Check that it is STS that answers there, and no proxy")
         passes = status >= 500 || status == 429
+        words = nil
     }
 
     /// STS said no.
@@ -73,6 +77,7 @@ struct STSRefusal: Error {
             "STS refused \(context.action) (\(status) \(printable(code))): \(printable(message))",
             remedy: passing ? "" : remedy)
         passes = passing
+        words = STSWords(text: message)
     }
 
     private static func meaning(of code: String, _ message: String, _ context: Context) -> (AgentError.Code, String) {
@@ -107,8 +112,7 @@ struct STSRefusal: Error {
     private static func signatureMeaning(
         _ code: String, _ message: String, _ origin: String
     ) -> (AgentError.Code, String) {
-        let timeWords = ["expired", "not yet current", "too skewed"]
-        if code.hasPrefix("Request") || timeWords.contains(where: message.lowercased().contains) {
+        if code.hasPrefix("Request") || STSWords(text: message).isAboutTime {
             return (.clockSkew, "Set this machine's clock right: STS allows 5 minutes")
         }
         if message.contains("valid region") {

@@ -1,6 +1,7 @@
 // AgentRuntime: the one actor. Starts, reloads and stops, one after the other; rings the keepers' alarms, brings their work
 // home, says how all are.
 
+import AWSIdentity
 package import Configuration
 package import Diagnosis
 package import ServiceHealth
@@ -9,7 +10,7 @@ import Timekeeping
 /// The agent: every token of one configuration.
 package actor Agent {
     /// Names a keeper even where a reload has put another one in its place under the same name.
-    private typealias KeeperID = UInt64
+    typealias KeeperID = UInt64
 
     /// A keeper and what is under way for it.
     private final class Post {
@@ -57,6 +58,7 @@ package actor Agent {
         await turns.take()
         defer { turns.pass() }
         try await put(inForce: configuration)
+        watchIdentities()
         beat()
     }
 
@@ -100,6 +102,18 @@ package actor Agent {
     /// Logs in anew for every token, now. Children follow their parents.
     package func logInNow() {
         oneByOne(order[...]) { keeper in keeper.take(.loginRequested) }
+    }
+
+    var isStopping: Bool { stopping }
+
+    /// Those of the tokens that the configuration names.
+    var keepersOnDuty: [(KeeperID, TokenKeeper)] {
+        order.compactMap { id in posts[id].map { (id, $0.keeper) } }
+    }
+
+    /// The token's children follow it.
+    func logInAnew(_ id: KeeperID) {
+        tell(id, .loginRequested)
     }
 
     /// Ends everything; calls `onFinish` when nothing is under way any more: at once, or after the revocation of tokens that
@@ -252,6 +266,7 @@ package actor Agent {
             tokens: order.flatMap { posts[$0]?.keeper.health() ?? [] })
         health.configurationTrouble = configurationTrouble
         health.lastReload = lastReload
+        health.clockCorrection = surroundings.chains.signingTime?.correction
         health.stopping = stopping
         return health
     }

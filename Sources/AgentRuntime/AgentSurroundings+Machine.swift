@@ -22,6 +22,9 @@ extension AgentSurroundings {
             takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
             reporter: reporter, beatInterval: beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
         surroundings.stateDirectory = configuration.stateDirectory
+        if let directory = configuration.stateDirectory {
+            surroundings.regions = FileRegionMemory(directory: directory, log: log)
+        }
         return surroundings
     }
 }

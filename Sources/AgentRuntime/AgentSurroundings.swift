@@ -88,6 +88,8 @@ package struct AgentSurroundings {
     package var takeovers: (any TakeoverStore)?
     /// Where nonces of ec2 logins are kept; nil: nowhere.
     package var stateDirectory: String?
+    /// Which region worked for a Vault's STS.
+    package var regions: any RegionMemory = PassingRegionMemory()
     package var reporter: any HealthReporter
     package var metrics = Metrics()
     let chains = CredentialChains()

@@ -1,5 +1,6 @@
 // AgentRuntime: a token with all that is known of it: what the sinks and the log are told, and the server it belongs to.
 
+import AWSIdentity
 import Crypto
 import Timekeeping
 import TokenLifecycle
@@ -17,6 +18,8 @@ struct HeldToken {
     private(set) var metadata: [String: String] = [:]
     /// Who logged in, as Vault's metadata says; empty where they do not.
     private(set) var principal = ""
+    /// Whose it is, as the source of the credentials and Vault told it; nil for children, and where nobody knows.
+    private(set) var identity: Principal?
     /// As last granted; nil: does not expire.
     private(set) var leaseDuration: Duration?
     private(set) var renewable = false
@@ -24,6 +27,7 @@ struct HeldToken {
     private(set) var sentAt: Instant
 
     init(_ grant: TokenGrant, login: LoginPoint, origin: [UInt8]) {
+        identity = origin == login.digest ? login.origin.principal : nil
         (token, self.login, self.origin) = (grant.token, login, origin)
         accessor = grant.accessor
         policies = grant.policies
@@ -36,9 +40,10 @@ struct HeldToken {
 
     /// A token that an earlier run left in a sink. `left`: of its lease, where that is known.
     init(
-        found token: Secret, login: LoginPoint, origin: [UInt8], principal: String, left: Duration?, renewable: Bool,
-        at now: Instant
+        found token: Secret, login: LoginPoint, origin: [UInt8], principal: String, identity: Principal?,
+        left: Duration?, renewable: Bool, at now: Instant
     ) {
+        self.identity = identity
         (self.token, self.login, self.origin, self.principal) = (token, login, origin, principal)
         (leaseDuration, self.renewable, sentAt) = (left, renewable, now)
     }

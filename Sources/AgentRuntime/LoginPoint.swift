@@ -24,15 +24,16 @@ struct LoginPoint {
 
     /// Throws `configurationInvalid` for an ec2 login that has no place for its nonce.
     init(
-        _ settings: TokenSettings, chain: CredentialChain, stateDirectory: String?, environment: [String: String],
-        transport: any HTTPTransport, metrics: Metrics, timekeeper: any Timekeeper, log: Logger
+        _ settings: TokenSettings, chain: CredentialChain, stateDirectory: String?, regions: any RegionMemory,
+        environment: [String: String], transport: any HTTPTransport, metrics: Metrics, timekeeper: any Timekeeper,
+        log: Logger
     ) throws(AgentError) {
         vault = VaultClient(
             server: settings.vault, login: settings.login, transport: transport, timekeeper: timekeeper,
             environment: environment, log: log)
         origin = try LoginOrigin(
-            login: settings.login, tokenName: settings.name, stateDirectory: stateDirectory, chain: chain, vault: vault,
-            metrics: metrics, timekeeper: timekeeper)
+            settings, stateDirectory: stateDirectory, chain: chain, vault: vault, regions: regions, metrics: metrics,
+            timekeeper: timekeeper, log: log)
         digest = settings.loginDigest
         identity = TokenFingerprint(settings).login
         (address, namespace) = (settings.vault.addresses[0], settings.vault.namespace)
@@ -41,8 +42,9 @@ struct LoginPoint {
     init(_ settings: TokenSettings, in surroundings: AgentSurroundings, log: Logger) throws(AgentError) {
         try self.init(
             settings, chain: surroundings.chains.chain(settings.aws, surroundings),
-            stateDirectory: surroundings.stateDirectory, environment: surroundings.environment,
-            transport: surroundings.transport, metrics: surroundings.metrics, timekeeper: surroundings.loop, log: log)
+            stateDirectory: surroundings.stateDirectory, regions: surroundings.regions,
+            environment: surroundings.environment, transport: surroundings.transport, metrics: surroundings.metrics,
+            timekeeper: surroundings.loop, log: log)
     }
 
     /// The same for a child with these policies; nil: the login's own.
@@ -56,8 +58,15 @@ extension TokenSettings {
     fileprivate var loginDigest: [UInt8] {
         let parts = [
             vault.addresses.joined(separator: " "), vault.namespace, login.namespace ?? "", login.mountPath,
-            login.role ?? "", "\(login.method)", "\(aws.source.rawValue)", aws.profile ?? "", aws.region ?? "",
+            login.role ?? "", "\(login.method)", "\(aws.source.rawValue)", aws.profile ?? "", audience.region ?? "",
         ]
         return SHA256.digest(of: parts.map { "\($0.utf8.count):\($0)" }.joined())
+    }
+
+    /// Tells one Vault's mount from another; 16 hexadecimal digits.
+    var mountDigest: String {
+        let parts = [vault.addresses.joined(separator: " "), login.namespace ?? vault.namespace, login.mountPath]
+        let digest = SHA256.digest(of: parts.map { "\($0.utf8.count):\($0)" }.joined())
+        return Array(digest.prefix(8)).hexadecimal
     }
 }

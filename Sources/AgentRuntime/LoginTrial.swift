@@ -3,6 +3,7 @@
 import AWSIdentity
 import ChildProcess
 package import Configuration
+package import Crypto
 package import Diagnosis
 import EventLoop
 import HTTPClient
@@ -30,15 +31,7 @@ extension AgentProcess {
         _ settings: TokenSettings, environment: [String: String], log: Logger
     ) throws(AgentError) -> LoginTrial {
         try onLoop { loop throws(AgentError) in
-            let transport = CurlTransport(loop: loop, log: log)
-            let chain = CredentialChain(
-                settings: settings.aws,
-                surroundings: AWSSurroundings(
-                    environment: environment, transport: transport, timekeeper: loop, log: log,
-                    processes: ChildLauncher(loop: loop)))
-            let login = try LoginPoint(
-                settings, chain: chain, stateDirectory: nil, environment: environment, transport: transport,
-                metrics: Metrics(), timekeeper: loop, log: log)
+            let login = try makeLogin(settings, stateDirectory: nil, environment, loop, log)
             let grant = try await login.origin.obtain(withNewCredentials: false, within: trialLimit)
             let vault = login.vault
             var failure: AgentError?
@@ -59,5 +52,33 @@ extension AgentProcess {
                 policies: grant.policies, leaseDuration: grant.leaseDuration, renewable: grant.renewable,
                 revocationFailure: failure)
         }
+    }
+
+    /// The parameters of the request that a login would make, for people who make it by hand: secrets. Asks AWS as far as the
+    /// credentials need it, and Vault nothing. Throws `configurationInvalid` for an `ec2` login.
+    package static func loginParameters(
+        _ settings: TokenSettings, stateDirectory: String?, environment: [String: String], log: Logger
+    ) throws(AgentError) -> [(name: String, value: Secret)] {
+        try onLoop { loop throws(AgentError) in
+            let login = try makeLogin(settings, stateDirectory: stateDirectory, environment, loop, log)
+            return try await login.origin.firstProof().parameters(role: settings.login.role)
+        }
+    }
+
+    private static func makeLogin(
+        _ settings: TokenSettings, stateDirectory: String?, _ environment: [String: String], _ loop: EventLoop,
+        _ log: Logger
+    ) throws(AgentError) -> LoginPoint {
+        let transport = CurlTransport(loop: loop, log: log)
+        let chain = CredentialChain(
+            settings: settings.aws,
+            surroundings: AWSSurroundings(
+                environment: environment, transport: transport, timekeeper: loop, log: log,
+                processes: ChildLauncher(loop: loop)))
+        let regions: any RegionMemory =
+            stateDirectory.map { FileRegionMemory(directory: $0, log: log) } ?? PassingRegionMemory()
+        return try LoginPoint(
+            settings, chain: chain, stateDirectory: nil, regions: regions, environment: environment,
+            transport: transport, metrics: Metrics(), timekeeper: loop, log: log)
     }
 }

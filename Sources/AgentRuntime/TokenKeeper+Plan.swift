@@ -129,6 +129,7 @@ extension TokenKeeper {
             let id = keep(
                 HeldToken(
                     found: token, login: login, origin: entry.origin, principal: entry.principal,
+                    identity: Principal(record: entry.identity),
                     left: lease?.expiry.map { max(.zero, $0 - timekeeper.now) }, renewable: lease?.renewable ?? false,
                     at: timekeeper.now))
             ids[entry.token] = id
@@ -231,7 +232,8 @@ extension TokenKeeper {
 
 extension TokenSettings {
     fileprivate func isSameLogin(as other: TokenSettings) -> Bool {
-        vault == other.vault && login == other.login && aws == other.aws
+        vault == other.vault && login == other.login && aws == other.aws && audience == other.audience
+            && identity == other.identity
     }
 }
 

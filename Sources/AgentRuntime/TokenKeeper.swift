@@ -1,5 +1,6 @@
 // AgentRuntime: keeps one configured token: feeds its state machine, carries out what that decides, remembers the secrets.
 
+import AWSIdentity
 import Configuration
 import Crypto
 import Diagnosis
@@ -208,7 +209,7 @@ final class TokenKeeper {
                     sink: sink(each.sink).map { SHA256.digest(of: $0.path) },
                     token: SHA256.digest(of: token.token), origin: token.origin,
                     parent: each.parent.flatMap { held[$0].map { SHA256.digest(of: $0.token) } },
-                    principal: token.principal,
+                    principal: token.principal, identity: token.identity?.record ?? "",
                     lease: TakeoverRecord.Lease(
                         expiry: each.lease.expiry.map(wallTime(of:)), full: each.lease.full,
                         renewable: each.lease.renewable, limitedUses: each.lease.limitedUses))

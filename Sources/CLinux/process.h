@@ -1,6 +1,9 @@
 // Starting children and knowing when they end; keeping this process to itself.
 #pragma once
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
@@ -63,4 +66,88 @@ static inline void vta_end_by_signal(int number) {
     sigprocmask(SIG_UNBLOCK, &set, 0);
     raise(number);
     _exit(128 + number);
+}
+
+// A child that the kernel kills when this process ends. The kernel goes by the thread that made the child, not by the process:
+// so each has a thread of its own, which waits for its end without reaping it. posix_spawn cannot do this, hence fork: what the
+// child does before exec is async-signal-safe, but execvpe, which in glibc allocates nothing.
+extern int execvpe(const char *file, char *const arguments[], char *const environment[]);
+
+struct vta_tied {
+    char *const *arguments;
+    char *const *environment;
+    int output, error, report;
+    pid_t owner;
+    pid_t child;
+    int problem;
+    sem_t started;
+};
+
+// In the child: like posix_spawn's with an empty mask, default dispositions, a group of its own, no input.
+static inline void vta_tied_child(const struct vta_tied *tied) {
+    sigset_t none;
+    sigemptyset(&none);
+    for (int number = 1; number < 65; number++) signal(number, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, 0);
+    setpgid(0, 0);
+    int input = -1;
+    // Whoever was orphaned before the kernel knew would never be told.
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == tied->owner &&
+        (input = open("/dev/null", O_RDONLY)) >= 0 && dup2(input, 0) == 0 && dup2(tied->output, 1) == 1 &&
+        dup2(tied->error, 2) == 2) {
+        int report = fcntl(tied->report, F_DUPFD_CLOEXEC, 3);
+        for (int number = 3; number < report; number++) close(number);
+        if (report >= 0) syscall(SYS_close_range, (unsigned)report + 1, ~0U, 0);
+        execvpe(tied->arguments[0], tied->arguments, tied->environment);
+        int problem = errno;
+        if (write(report, &problem, sizeof problem) < 0) _exit(126);
+        _exit(127);
+    }
+    int problem = errno ? errno : ECHILD;
+    if (write(tied->report, &problem, sizeof problem) < 0) _exit(126);
+    _exit(127);
+}
+
+static inline void *vta_tied_thread(void *argument) {
+    struct vta_tied *tied = (struct vta_tied *)argument;
+    pid_t child = fork();
+    if (child == 0) vta_tied_child(tied);
+    if (child < 0) tied->problem = errno;
+    tied->child = child;
+    sem_post(&tied->started);
+    siginfo_t end;
+    while (child > 0 && waitid(P_PID, (id_t)child, &end, WEXITED | WNOWAIT) != 0 && errno == EINTR) {}
+    return 0;
+}
+
+// 0, or an error number. The thread has the smallest stack that execvpe's search of PATH fits into comfortably.
+static inline int vta_spawn_tied(
+    pid_t *process, char *const arguments[], char *const environment[], int output, int error) {
+    int ends[2];
+    if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return errno;
+    struct vta_tied tied = {arguments, environment, output, error, ends[1], getpid(), -1, 0};
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sem_init(&tied.started, 0, 0);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, 256 << 10);
+    int problem = pthread_create(&thread, &attributes, vta_tied_thread, &tied);
+    pthread_attr_destroy(&attributes);
+    if (problem == 0) {
+        while (sem_wait(&tied.started) != 0) {}
+        problem = tied.problem;
+    }
+    close(ends[1]);
+    if (problem == 0) {
+        // Empty once exec has closed the child's end.
+        ssize_t count;
+        while ((count = read(ends[0], &problem, sizeof problem)) < 0 && errno == EINTR) {}
+        if (count != sizeof problem) problem = 0;
+        if (problem != 0) waitpid(tied.child, 0, 0);
+    }
+    close(ends[0]);
+    sem_destroy(&tied.started);
+    *process = tied.child;
+    return problem;
 }

@@ -13,16 +13,23 @@ package struct ChildCommand: Hashable, Sendable {
     package var environment: [String: String]
     /// Then its whole process group is asked to stop (SIGTERM), and killed 2 s later.
     package var timeout: Duration
-    /// Bytes kept of each of its outputs. What goes beyond is read and dropped.
+    /// Bytes kept of its standard output. What goes beyond is read and dropped.
     package var outputLimit: Int
+    /// The same for its standard error; too much of that spoils nothing.
+    package var errorLimit: Int
+    /// The kernel kills it when the agent ends, however that ends; what it has started itself is not.
+    package var diesWithAgent: Bool
 
     package init(
-        arguments: [String], environment: [String: String] = [:], timeout: Duration, outputLimit: Int = 64 << 10
+        arguments: [String], environment: [String: String] = [:], timeout: Duration, outputLimit: Int = 64 << 10,
+        errorLimit: Int = 64 << 10, diesWithAgent: Bool = false
     ) {
         self.arguments = arguments
         self.environment = environment
         self.timeout = timeout
         self.outputLimit = outputLimit
+        self.errorLimit = errorLimit
+        self.diesWithAgent = diesWithAgent
     }
 
     /// For messages: the program without its arguments, which may say more than a log should.
@@ -42,7 +49,7 @@ package struct ChildOutcome: Sendable {
     package let end: End
     package let standardOutput: Secret
     package let standardError: Secret
-    /// One of the outputs was longer than the limit.
+    /// The standard output was longer than the limit.
     package let isCut: Bool
 
     package var hasSucceeded: Bool { end == .exited(0) }

@@ -75,9 +75,31 @@ struct StartedChild: Sendable {
         guard number == 0 else { throw SystemFault(call, "(child)", number: number) }
     }
 
+    private static func spawn(
+        _ command: ChildCommand, output: borrowing Descriptor, error: borrowing Descriptor
+    ) throws(SystemFault) -> pid_t {
+        if command.diesWithAgent { return try spawnTied(command, output: output, error: error) }
+        return try spawnFree(command, output: output, error: error)
+    }
+
+    /// As ``spawnFree(_:output:error:)``, and the kernel kills it when this process ends.
+    private static func spawnTied(
+        _ command: ChildCommand, output: borrowing Descriptor, error: borrowing Descriptor
+    ) throws(SystemFault) -> pid_t {
+        let (outputNumber, errorNumber) = (output.number, error.number)
+        var process: pid_t = 0
+        let number = unsafe withCStrings(command.arguments) { arguments in
+            unsafe withCStrings(command.variables) { environment in
+                unsafe vta_spawn_tied(&process, arguments, environment, outputNumber, errorNumber)
+            }
+        }
+        try check("posix_spawn", number)
+        return process
+    }
+
     /// The child has an empty signal mask, default dispositions, a process group of its own, no input, and no descriptor
     /// but its three.
-    private static func spawn(
+    private static func spawnFree(
         _ command: ChildCommand, output: borrowing Descriptor, error: borrowing Descriptor
     ) throws(SystemFault) -> pid_t {
         var actions = unsafe posix_spawn_file_actions_t()
@@ -107,9 +129,8 @@ struct StartedChild: Sendable {
         try check("posix_spawnattr_setpgroup", unsafe posix_spawnattr_setpgroup(&attributes, 0))
         let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
         try check("posix_spawnattr_setflags", unsafe posix_spawnattr_setflags(&attributes, Int16(flags)))
-        let environment = command.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let number = unsafe withCStrings(command.arguments) { arguments in
-            unsafe withCStrings(environment) { environment in
+            unsafe withCStrings(command.variables) { environment in
                 guard let program = unsafe arguments[0] else { return EINVAL }
                 return unsafe posix_spawnp(&process, program, &actions, &attributes, arguments, environment)
             }
@@ -141,6 +162,11 @@ private struct Pipe: ~Copyable {
 }
 
 extension ChildCommand {
+    /// The environment as the C library has it.
+    fileprivate var variables: [String] {
+        environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    }
+
     /// The error where the child could not be started, or not be watched.
     func cannotStart(_ fault: SystemFault) -> AgentError {
         let remedy =

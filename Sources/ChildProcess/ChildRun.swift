@@ -100,7 +100,8 @@ actor ChildRun {
                 pipes[index] = nil
                 return
             }
-            let kept = min(count, command.outputLimit - outputs[index].count)
+            let limit = index == 0 ? command.outputLimit : command.errorLimit
+            let kept = min(count, limit - outputs[index].count)
             if kept < count { outputs[index].isCut = true }
             buffer.removeLast(buffer.count - kept)
             outputs[index].pieces.append(Secret(wiping: &buffer))
@@ -169,7 +170,7 @@ actor ChildRun {
     private func outcome(of code: Int32) -> ChildOutcome {
         ChildOutcome(
             end: code >= 0 ? .exited(code) : .signalled(-code), standardOutput: outputs[0].whole,
-            standardError: outputs[1].whole, isCut: outputs.contains { $0.isCut })
+            standardError: outputs[1].whole, isCut: outputs[0].isCut)
     }
 
     private func answer(_ result: Result<ChildOutcome, AgentError>) {

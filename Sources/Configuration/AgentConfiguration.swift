@@ -28,6 +28,9 @@ package struct TokenSettings: Hashable, Sendable {
     package var vault: VaultServer
     package var login: LoginSettings
     package var aws: AWSSettings
+    /// For whose ears an iam login is signed.
+    package var audience = LoginAudience()
+    package var identity = IdentityPolicy()
     package var policy: LifecyclePolicy
     /// At least one.
     package var sinks: [SinkSettings]

@@ -1,6 +1,7 @@
 // Configuration: checked sections become the settings of the rooms; what contradicts itself is found here.
 
 private import AWSIdentity
+private import Diagnosis
 private import HTTPClient
 private import ServiceHealth
 private import Timekeeping
@@ -99,6 +100,8 @@ struct Assembler {
         if let auth = section.subsection("auth") {
             settings.login = login(auth, stateDirectory: stateDirectory)
             settings.aws = aws(auth)
+            settings.audience = audience(auth)
+            settings.identity = identity(auth)
         }
         if let renewal = section.subsection("renewal") {
             settings.policy.increment = renewal.duration("increment")
@@ -193,8 +196,6 @@ struct Assembler {
 
     private mutating func aws(_ auth: CheckedSection) -> AWSSettings {
         var aws = AWSSettings()
-        aws.region = auth.text("region")
-        aws.stsEndpoint = auth.text("sts_endpoint")
         guard let credentials = auth.subsection("credentials") else { return aws }
         if auth.text("type") == "ec2" {
             for key in ["source", "profile"] where credentials.isSet(key) {
@@ -207,6 +208,43 @@ struct Assembler {
         aws.profile = credentials.text("profile")
         aws.allowIMDSv1 = credentials.flag("imds_v1")
         return aws
+    }
+
+    private mutating func audience(_ auth: CheckedSection) -> LoginAudience {
+        let region = auth.text("region")
+        let audience = LoginAudience(
+            region: region == "auto" ? nil : region, endpoint: auth.text("sts_endpoint"),
+            serverID: auth.text("header_value"))
+        if Self.wantsFIPSWithoutRegion(environment) {
+            problems.add(
+                auth.offset(of: "type"), auth.path(of: "type"),
+                "AWS_USE_FIPS_ENDPOINT is true, and nothing can name a region to the agent's own calls to STS",
+                "Set AWS_REGION: FIPS endpoints are a region's")
+        }
+        if let error = audience.contradiction {
+            problems.add(auth.offset(of: "region"), auth.path(of: "region"), error.observed, error.remedy)
+        }
+        return audience
+    }
+
+    /// Only where that is sure without asking: no variable, no file that could name one, no instance metadata.
+    private static func wantsFIPSWithoutRegion(_ environment: [String: String]) -> Bool {
+        func isTrue(_ name: String) -> Bool { environment[name]?.lowercased() == "true" }
+        let sources = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"]
+        let endpoints = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"]
+        return isTrue("AWS_USE_FIPS_ENDPOINT") && isTrue("AWS_EC2_METADATA_DISABLED")
+            && (sources + endpoints).allSatisfy { environment[$0, default: ""].isEmpty }
+            && ["config", "credentials"].allSatisfy { file in
+                (try? LocalFiles().read("\(environment["HOME", default: ""])/.aws/\(file)", limit: 1 << 20)) == nil
+            }
+    }
+
+    private func identity(_ auth: CheckedSection) -> IdentityPolicy {
+        var policy = IdentityPolicy()
+        policy.onChange = auth.choice("on_identity_change") ?? policy.onChange
+        policy.expected = auth.texts("expect").compactMap { IdentityPattern($0) }
+        policy.reauthenticatesOnNewCredentials = auth.flag("enable_reauth_on_new_credentials")
+        return policy
     }
 
     // MARK: A sink

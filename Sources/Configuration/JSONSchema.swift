@@ -158,6 +158,7 @@ extension TextRule {
         case .namespace: "^[^?#%]*$"
         case .mountPath: "^/?auth/[^?#%]+$"
         case .region: "^[a-z0-9-]{1,64}$"
+        case .identity: "^([0-9]{12}|arn:.+)$"
         case .endpoint: "^https?://[^/?#@]+(/[^?#]*)?$"
         case .proxy: "^[^ ]+$"
         case .hostPattern: "^[A-Za-z0-9.:_/-]+$"

@@ -190,13 +190,37 @@ enum KeyTable {
                 condition: .init(key: "type", values: ["iam"]),
                 summary: "Value of `X-Vault-AWS-IAM-Server-ID`, where the mount asks for one."),
             ConfigurationKey(
-                name: "region", shape: .text(.region),
-                fallback: .described("environment, profile, instance metadata, in this order"),
+                name: "region", shape: .text(.region), fallback: .value("auto"),
                 condition: .init(key: "type", values: ["iam"]),
-                summary: "Region of STS to sign for."),
+                summary: """
+                    Region of the STS that Vault calls, to sign for. `auto`: what worked last, then us-east-1 as Vault's \
+                    own clients have it, this machine's, the one that STS names; at most three signatures for one login.
+                    """),
             ConfigurationKey(
                 name: "sts_endpoint", shape: .text(.endpoint), fallback: .described("that of the region"),
-                condition: .init(key: "type", values: ["iam"]), summary: "URL of STS to sign for."),
+                condition: .init(key: "type", values: ["iam"]),
+                summary: "URL of the STS that Vault calls, to sign for. Does not move the agent's own calls to STS."),
+            ConfigurationKey(
+                name: "expect", shape: .textOrList(.identity), fallback: .described("any identity"),
+                condition: .init(key: "type", values: ["iam"]),
+                summary: """
+                    Account, or ARN of a user or role with `*` and `?`, that the AWS credentials must be of. Any other \
+                    identity is refused before the login.
+                    """),
+            ConfigurationKey(
+                name: "on_identity_change", shape: .choice(IdentityPolicy.Change.allCases.map(\.rawValue)),
+                fallback: .value("login"), condition: .init(key: "type", values: ["iam"]),
+                summary: """
+                    When the AWS credentials have become another user's or role's: `login` anew at once, or `keep` the \
+                    token until it ends.
+                    """),
+            ConfigurationKey(
+                name: "enable_reauth_on_new_credentials", shape: .flag, fallback: .value("false"),
+                condition: .init(key: "type", values: ["iam"]),
+                summary: """
+                    Log in anew whenever the AWS credentials are others, those of the same role too, as Vault Agent \
+                    does with this key. Leases of the old token end with it.
+                    """),
             ConfigurationKey(
                 name: "identity_document", shape: .choice(EC2Login.Proof.allCases.map(\.rawValue)),
                 fallback: .value("rsa2048"), condition: .init(key: "type", values: ["ec2"]),

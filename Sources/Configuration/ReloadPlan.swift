@@ -26,7 +26,8 @@ package struct TokenFingerprint: Hashable, Sendable {
         name = settings.name
         let vault = settings.vault
         parts = [
-            "vault": "\(vault.addresses) \(vault.namespace)", "auth": "\(settings.login)", "aws": "\(settings.aws)",
+            "vault": "\(vault.addresses) \(vault.namespace)", "auth": "\(settings.login)",
+            "aws": "\(settings.aws) \(settings.audience)", "identity": "\(settings.identity)",
             "connection": "\(vault.tls) \(vault.connectTimeout) \(vault.requestTimeout)",
             "renewal": "\(settings.policy)", "sinks": "\(settings.sinks)", "on_change": "\(settings.onChange as Any)",
         ].mapValues { text in String(SHA256.digest(of: text).hexadecimal.prefix(16)) }
@@ -37,7 +38,8 @@ package struct TokenFingerprint: Hashable, Sendable {
 package struct ReloadPlan: Hashable, Sendable {
     package enum Change: Hashable, Sendable {
         case keep
-        /// The token stays as it is; what is named here becomes another: `sinks`, `renewal`, `on_change`, `connection`.
+        /// The token stays as it is; what is named here becomes another: `sinks`, `renewal`, `on_change`, `connection`,
+        /// `identity`.
         case change([String])
         /// Server or login are others: the token stays in its sinks until a new one is there.
         case logInAnew([String])
@@ -64,7 +66,9 @@ package struct ReloadPlan: Hashable, Sendable {
 
     private static func change(from old: TokenFingerprint, to new: TokenFingerprint) -> Change {
         let login = TokenFingerprint.partsOfLogin.filter { old.parts[$0] != new.parts[$0] }
-        let other = ["connection", "renewal", "sinks", "on_change"].filter { old.parts[$0] != new.parts[$0] }
+        let other = ["connection", "identity", "renewal", "sinks", "on_change"].filter {
+            old.parts[$0] != new.parts[$0]
+        }
         if !login.isEmpty { return .logInAnew(login + other) }
         return other.isEmpty ? .keep : .change(other)
     }

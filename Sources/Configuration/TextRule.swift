@@ -1,5 +1,6 @@
 // Configuration: what strings of the file must look like. Each rule says what it expects, checks, and tidies.
 
+private import AWSIdentity
 internal import Diagnosis
 private import Glibc
 internal import HTTPClient
@@ -29,6 +30,8 @@ enum TextRule: Sendable {
     case headerValue
     case region
     case endpoint
+    /// Whose AWS credentials: an account, an ARN with wildcards.
+    case identity
     /// A proxy's URL, which may hold a login.
     case proxy
     /// A host, an address or a block of addresses.
@@ -55,6 +58,7 @@ enum TextRule: Sendable {
         case .mountPath: "a path such as \"auth/aws\""
         case .headerValue: "a string of printable ASCII"
         case .region: "a region such as \"eu-central-1\""
+        case .identity: "an account's 12 digits, or an ARN such as \"arn:aws:iam::123456789012:role/app\""
         case .endpoint: "a URL such as \"https://sts.eu-central-1.amazonaws.com\""
         case .proxy: "a URL such as \"http://proxy.example.com:3128\""
         case .hostPattern: "a host such as \"vault-2.example.net\", an address, or a block such as \"10.0.0.0/8\""
@@ -123,6 +127,13 @@ enum TextRule: Sendable {
         case .region:
             guard Self.consists(text, of: "-", upperCase: false), text.utf8.count <= 64 else {
                 throw TextComplaint(observed: "is not the name of a region")
+            }
+            return text
+        case .identity:
+            guard IdentityPattern(text) != nil else {
+                throw TextComplaint(
+                    observed: "is neither an account nor the ARN of a user or role",
+                    remedy: "An assumed role may be written as its role; * and ? stand for other characters")
             }
             return text
         case .endpoint: return try Self.url(text, schemes: ["https", "http"])

@@ -16,10 +16,14 @@ extension AgentError {
         case awsCredentialsBroken = "aws_credentials_broken"
         /// IMDS or the container endpoint did not answer, or not in a usable way, for now.
         case awsMetadataUnavailable = "aws_metadata_unavailable"
+        /// IMDS refuses the sessions that it grants.
+        case awsMetadataRefused = "aws_metadata_refused"
         /// STS could not be reached, throttled or failed for now.
         case awsSTSUnavailable = "aws_sts_unavailable"
         /// AWS does not accept these credentials: expired, revoked or unknown. Fetch them anew.
         case awsCredentialsRefused = "aws_credentials_refused"
+        /// The credentials are those of another identity than the configuration expects.
+        case awsIdentityUnexpected = "aws_identity_unexpected"
         /// AWS accepts the credentials and refuses the request: a policy or trust relationship forbids it.
         case awsAccessDenied = "aws_access_denied"
         /// No region known, or one that STS does not accept.
@@ -71,11 +75,14 @@ extension AgentError.Code {
         switch self {
         case .configurationInvalid: 78  // EX_CONFIG
         case .fileUnreadable: 66  // EX_NOINPUT
-        case .awsCredentialsAbsent, .awsCredentialsBroken, .awsCredentialsRefused, .awsAccessDenied, .vaultLoginRefused,
+        case .awsCredentialsAbsent, .awsCredentialsBroken, .awsCredentialsRefused, .awsIdentityUnexpected,
+            .awsAccessDenied,
+            .vaultLoginRefused,
             .vaultDenied, .vaultOperatorNeeded, .tokenDead, .tokenAtMaximum, .tokenNotRenewable:
             77  // EX_NOPERM
         case .awsRegionWrong: 78
-        case .awsMetadataUnavailable, .awsSTSUnavailable, .vaultUnreachable, .vaultTLS, .vaultUnavailable:
+        case .awsMetadataUnavailable, .awsMetadataRefused, .awsSTSUnavailable, .vaultUnreachable, .vaultTLS,
+            .vaultUnavailable:
             69  // EX_UNAVAILABLE
         case .vaultThrottled, .clockSkew: 75  // EX_TEMPFAIL
         case .sinkUnwritable, .stateUnwritable: 73  // EX_CANTCREAT
@@ -89,12 +96,14 @@ extension AgentError.Code {
     /// Whether only people can mend it: trying again soon only makes noise.
     package var needsPeople: Bool {
         switch self {
-        case .configurationInvalid, .fileUnreadable, .awsAccessDenied, .awsRegionWrong, .vaultLoginRefused,
+        case .configurationInvalid, .fileUnreadable, .awsIdentityUnexpected, .awsAccessDenied, .awsRegionWrong,
+            .vaultLoginRefused,
             .vaultDenied,
             .vaultOperatorNeeded:
             true
-        case .awsCredentialsAbsent, .awsCredentialsBroken, .awsMetadataUnavailable, .awsSTSUnavailable,
-            .awsCredentialsRefused, .clockSkew, .vaultUnreachable, .vaultTLS, .vaultUnavailable, .vaultThrottled,
+        case .awsCredentialsAbsent, .awsCredentialsBroken, .awsMetadataUnavailable, .awsMetadataRefused,
+            .awsSTSUnavailable, .awsCredentialsRefused, .clockSkew, .vaultUnreachable, .vaultTLS, .vaultUnavailable,
+            .vaultThrottled,
             .tokenDead, .tokenAtMaximum, .tokenNotRenewable, .sinkUnwritable, .sinkFull, .stateUnwritable,
             .commandFailed, .cancelled, .internalFault:
             false
@@ -107,7 +116,8 @@ extension AgentError.Code {
         case .vaultUnreachable, .vaultTLS, .vaultUnavailable, .vaultThrottled, .cancelled:
             true
         case .configurationInvalid, .fileUnreadable, .awsCredentialsAbsent, .awsCredentialsBroken,
-            .awsMetadataUnavailable, .awsSTSUnavailable, .awsCredentialsRefused, .awsAccessDenied, .awsRegionWrong,
+            .awsMetadataUnavailable, .awsMetadataRefused, .awsSTSUnavailable, .awsCredentialsRefused,
+            .awsIdentityUnexpected, .awsAccessDenied, .awsRegionWrong,
             .clockSkew, .vaultLoginRefused, .vaultDenied, .vaultOperatorNeeded, .tokenDead, .tokenAtMaximum,
             .tokenNotRenewable, .sinkUnwritable, .sinkFull, .stateUnwritable, .commandFailed, .internalFault:
             false

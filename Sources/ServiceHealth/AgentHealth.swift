@@ -127,6 +127,8 @@ package struct AgentHealth: Hashable, Sendable {
     package var configurationTrouble: AgentError?
     package var lastReload: ReloadReport?
     package var stopping = false
+    /// How far STS's time is ahead of this machine's, where STS refused a signature for it; nil where they agree.
+    package var clockCorrection: Duration?
 
     package init(version: String, startedAt: WallTime, tokens: [TokenHealth] = []) {
         self.version = version

@@ -68,6 +68,11 @@ extension StatusReading {
         if let refused = document.configurationTrouble {
             text += "\nThe last reload was refused, the configuration before it is in force: " + refused.sentence
         }
+        if let seconds = document.clockBehindSeconds, seconds != 0 {
+            text +=
+                "\nThis machine's clock is \(Duration.seconds(Int64(clamping: seconds.magnitude)).text) "
+                + "\(seconds < 0 ? "ahead of" : "behind") that of AWS STS, by which logins are signed: set it right"
+        }
         for reason in reasons { text += "\n- \(reason)" }
         return text
     }

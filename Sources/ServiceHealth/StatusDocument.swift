@@ -99,6 +99,8 @@ package struct StatusDocument: Codable, Hashable, Sendable {
     package var stopping: Bool
     package var configurationTrouble: Failure?
     package var lastReload: Reload?
+    /// How many seconds STS's time is ahead of this machine's, where that is more than signatures bear.
+    package var clockBehindSeconds: Int64?
     package var tokens: [Token]
 
     private enum CodingKeys: String, CodingKey {
@@ -107,6 +109,7 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         case writtenAt = "written_at"
         case configurationTrouble = "configuration_trouble"
         case lastReload = "last_reload"
+        case clockBehindSeconds = "clock_behind_seconds"
     }
 
     package init(_ health: AgentHealth, at now: WallTime) {
@@ -119,6 +122,7 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         stopping = health.stopping
         configurationTrouble = health.configurationTrouble.map { Failure($0) }
         lastReload = health.lastReload.map { Reload($0) }
+        clockBehindSeconds = health.clockCorrection?.components.seconds
         tokens = health.tokens.map { Token($0) }
     }
 

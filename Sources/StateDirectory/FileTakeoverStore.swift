@@ -44,28 +44,10 @@ package final class FileTakeoverStore: TakeoverStore {
         }
         guard record != kept[tokenName] else { return }
         do throws(SystemFault) {
-            try replace(path, with: record.text)
+            try StateFile.replace(path, with: record.text)
             kept[tokenName] = record
         } catch {
             warn(error)
-        }
-    }
-
-    private func replace(_ path: String, with text: String) throws(SystemFault) {
-        let temporary = "\(path).new"
-        unsafe unlink(temporary)
-        do throws(SystemFault) {
-            let file = try Descriptor(
-                unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600), "create", temporary
-            )
-            let count = unsafe write(file.number, text, text.utf8.count)
-            guard count == text.utf8.count else {
-                throw SystemFault("write", temporary, number: count < 0 ? errno : ENOSPC)
-            }
-            guard unsafe rename(temporary, path) == 0 else { throw SystemFault("rename", path) }
-        } catch {
-            unsafe unlink(temporary)
-            throw error
         }
     }
 
@@ -91,7 +73,7 @@ extension TakeoverRecord {
     static let largestText = 64 << 10
     private static let heading = "takeover 2"
 
-    /// `sink token origin parent expiry full flags principal`, `-` for what is absent; `?` for a lease that is not known.
+    /// `sink token origin parent expiry full flags principal identity`, `-` for what is absent; `?` for a lease that is not known.
     var text: String {
         let lines = entries.map { entry in
             let lease = entry.lease.map {
@@ -102,7 +84,8 @@ extension TakeoverRecord {
             }
             let digests = [entry.sink, entry.token, entry.origin, entry.parent].map { $0?.hexadecimal ?? "-" }
             let principal = entry.principal.filter { !$0.isNewline && $0 != " " }
-            return (digests + (lease ?? ["?", "?", "?"]) + [principal]).joined(separator: " ")
+            let identity = entry.identity.filter { !$0.isNewline && $0 != " " }
+            return (digests + (lease ?? ["?", "?", "?"]) + [principal, identity]).joined(separator: " ")
         }
         return ([Self.heading] + lines).joined(separator: "\n") + "\n"
     }
@@ -126,12 +109,13 @@ extension TakeoverRecord {
 
 extension TakeoverRecord.Entry {
     fileprivate init?(line: String) {
-        let words = line.split(separator: " ", maxSplits: 7, omittingEmptySubsequences: false).map(String.init)
-        guard words.count == 8, let token = [UInt8](hexadecimal: words[1]), let origin = [UInt8](hexadecimal: words[2])
+        let words = line.split(separator: " ", maxSplits: 8, omittingEmptySubsequences: false).map(String.init)
+        guard words.count == 8 || words.count == 9, let token = [UInt8](hexadecimal: words[1]),
+            let origin = [UInt8](hexadecimal: words[2])
         else { return nil }
         self.init(
             sink: [UInt8](hexadecimal: words[0]), token: token, origin: origin, parent: [UInt8](hexadecimal: words[3]),
-            principal: words[7])
+            principal: words[7], identity: words.count == 9 ? words[8] : "")
         guard words[4] != "?" else { return }
         let (expiry, full) = (Int64(words[4]), Int64(words[5]))
         guard expiry != nil || words[4] == "-", full != nil || words[5] == "-" else { return nil }

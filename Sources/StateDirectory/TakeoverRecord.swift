@@ -20,13 +20,16 @@ package struct TakeoverRecord: Hashable, Sendable {
         package var parent: [UInt8]?
         /// Who logged in, as Vault's metadata says; may be empty.
         package var principal = ""
+        /// Whose it is, in one word, as the source of the AWS credentials told it; may be empty.
+        package var identity = ""
         /// Nil: nothing is known of it.
         package var lease: Lease?
 
         package init(
             sink: [UInt8]? = nil, token: [UInt8], origin: [UInt8], parent: [UInt8]? = nil, principal: String = "",
-            lease: Lease? = nil
+            identity: String = "", lease: Lease? = nil
         ) {
+            self.identity = identity
             self.sink = sink
             self.token = token
             self.origin = origin

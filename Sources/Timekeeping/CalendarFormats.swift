@@ -1,7 +1,7 @@
 // Timekeeping: calendar time as text: RFC 3339 (files and logs), SigV4's basic ISO 8601, HTTP's Date.
 
 /// A UTC date and time taken apart by the proleptic Gregorian calendar.
-private struct CivilTime {
+struct CivilTime {
     var year: Int64
     var month: Int64
     var day: Int64
@@ -49,7 +49,7 @@ private struct CivilTime {
     }
 }
 
-private let monthNames = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+let monthNames = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 private func padded(_ value: Int64, _ width: Int = 2) -> String {
     var digits = String(value)
@@ -81,6 +81,18 @@ extension WallTime {
         let civil = CivilTime(secondsSince1970: secondsSince1970)
         return "\(padded(civil.year, 4))\(padded(civil.month))\(padded(civil.day))"
             + "T\(padded(civil.hour))\(padded(civil.minute))\(padded(civil.second))Z"
+    }
+
+    /// Reads `20261121T091000Z`.
+    package init?(amzDate text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count == 16, digits[8] == UInt8(ascii: "T"), digits[15] == UInt8(ascii: "Z") else { return nil }
+        func field(_ range: Range<Int>) -> Int64? { number(Substring(decoding: digits[range], as: UTF8.self)) }
+        guard let year = field(0..<4), let month = field(4..<6), let day = field(6..<8), let hour = field(9..<11),
+            let minute = field(11..<13), let second = field(13..<15),
+            let civil = CivilTime(year: year, month: month, day: day, hour: hour, minute: minute, second: second)
+        else { return nil }
+        self.init(secondsSince1970: civil.secondsSince1970)
     }
 
     /// Reads RFC 3339 (`2026-11-21T09:10:00.123Z`, `2026-11-21T10:10:00+01:00`). Fractions are cut to whole seconds.

@@ -1,6 +1,6 @@
 // VaultAPI: a login's request body. It holds the proof, an AWS session token among it, so it is made in bytes that are wiped.
 
-internal import Crypto
+package import Crypto
 internal import HTTPClient
 internal import SecretJSON
 
@@ -24,6 +24,16 @@ extension LoginProof {
             writer.add("nonce", nonce)
         }
         return writer.finish()
+    }
+
+    /// The login's parameters by their names, as `vault write MOUNT/login` takes them. All but the method are secrets.
+    package func parameters(role: String?) -> [(name: String, value: Secret)] {
+        let names = [
+            "role", "iam_http_request_method", "iam_request_url", "iam_request_body", "iam_request_headers", "pkcs7",
+            "identity", "signature", "nonce",
+        ]
+        guard let json = try? JSONValue(reading: body(role: role)) else { return [] }
+        return names.compactMap { name in (json[name]?.string?.secret).map { (name, $0) } }
     }
 
     /// What must not be repeated when Vault's answer is quoted: it, or STS through it, may repeat what it was sent.

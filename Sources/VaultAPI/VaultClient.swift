@@ -28,8 +28,8 @@ package final class VaultClient {
         warnings = WarningLog(log: log)
     }
 
-    /// The `Date` of the answer to the latest request; nil where it had none or there was no answer.
-    package var serverDate: WallTime? { connection.serverDate }
+    /// All that Vault said in refusing the latest request, on one line and without secrets; empty where it did not refuse it.
+    package var refusal: String { connection.refusal }
 
     // MARK: Tokens
 

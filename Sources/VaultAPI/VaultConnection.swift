@@ -58,9 +58,8 @@ final class VaultConnection {
     private var preferred = 0
     /// Index of the address that answered last.
     private var settled: Int?
-    /// The `Date` of the answer to the latest request; nil where it had none or there was no answer: a date of long ago
-    /// says nothing about the clock.
-    private(set) var serverDate: WallTime?
+    /// All that Vault said in refusing the latest request; empty where it did not, or did not answer.
+    private(set) var refusal = ""
 
     init(
         server: VaultServer, login: LoginSettings, transport: any HTTPTransport, timekeeper: any Timekeeper,
@@ -174,7 +173,7 @@ final class VaultConnection {
         _ read: (HTTPReply, AnswerContext) throws(AgentError) -> Value
     ) async -> Outcome<Value> {
         let context = context(call, at: server.endpoint.address)
-        serverDate = nil
+        refusal = ""
         let reply: HTTPReply
         do throws(HTTPFailure) {
             reply = try await transport.send(request(call, to: server, within: left))
@@ -183,9 +182,9 @@ final class VaultConnection {
             let mayTryAnother = error.kind != .cancelled && (call.repeatable || !error.maybeSent)
             return mayTryAnother ? .notServed(verdict) : .over(verdict)
         }
-        serverDate = reply.header("date").flatMap(WallTime.init(httpDate:))
         guard 200...299 ~= reply.status else {
             let (error, subject) = context.verdict(on: reply, sent: call.allSecrets, at: timekeeper.wallTime)
+            refusal = AnswerText(reply, sent: call.allSecrets).text
             switch subject {
             case .request: return .refused(error)
             case .server: return .notServed(error)

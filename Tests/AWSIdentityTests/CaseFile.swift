@@ -46,13 +46,20 @@ struct CaseFile {
                 case "source": settings.source = try #require(CredentialSource(rawValue: value.string?.text ?? ""))
                 case "profile": settings.profile = value.string?.text
                 case "imds_v1": settings.allowIMDSv1 = value.boolean == true
-                case "region": settings.region = value.string?.text
-                case "sts_endpoint": settings.stsEndpoint = value.string?.text
+                case "region", "sts_endpoint", "header_value": break
                 default: throw Malformed(description: "\(name) has the unknown setting \(key)")
                 }
             }
             return settings
         }
+    }
+
+    /// For whose ears the case signs.
+    var audience: LoginAudience {
+        LoginAudience(
+            region: json["settings"]?["region"]?.string?.text,
+            endpoint: json["settings"]?["sts_endpoint"]?.string?.text,
+            serverID: json["settings"]?["header_value"]?.string?.text)
     }
 
     /// The two shared files are those of the folder unless the case says otherwise.

@@ -63,6 +63,9 @@ struct CaseTests {
 private final class CaseRun {
     private let file: CaseFile
     private let chain: CredentialChain
+    private let regions = PassingRegionMemory()
+    /// The latest credentials that the case asked for.
+    private var latest: AWSCredentials?
     private let transport: ScriptedTransport
     private let time: VirtualTime
     private let log = CapturedLog()
@@ -114,12 +117,9 @@ private final class CaseRun {
     private func prepare(_ step: JSONValue) throws {
         if let wait = step["after"]?.string { time.pass(try #require(Duration(text: wait.text))) }
         if let step = step["clock_set_forward"]?.string { time.step(try #require(Duration(text: step.text))) }
-        if step["forget"]?.boolean == true { chain.forgetCachedCredentials() }
+        if step["forget"]?.boolean == true, let latest { chain.forget(latest) }
         for (name, content) in step["write"]?.object ?? [:] {
             try file.directory.write(name, Array((content.string?.text ?? "").utf8))
-        }
-        if let date = step["vault_says_it_is"]?.string {
-            chain.noteServerDate(try #require(WallTime(rfc3339: date.text)), from: .vault)
         }
     }
 
@@ -152,16 +152,19 @@ private final class CaseRun {
 
     private func answer(_ step: JSONValue) async throws(AgentError) -> [String] {
         switch step["ask"]?.string?.text ?? "credentials" {
-        case "credentials": return describe(try await chain.credentials())
+        case "credentials":
+            let credentials = try await chain.credentials()
+            latest = credentials
+            return describe(credentials)
+        case "principal": return [try await chain.credentials().principal.record]
         case "region":
             let region = try await chain.region()
             shown.append(region.origin)
             return [region.name, region.origin]
         case "signed_request":
-            let signed = try await chain.signedIdentityRequest(serverID: step["server_id"]?.string?.text)
-            let request = HTTPRequest(
-                signed.method, signed.url, headers: signed.headers, body: Secret(text: signed.body))
-            return [request.transcript]
+            let course = chain.beginLogin(for: file.audience, at: "case", regions: regions)
+            return [Self.transcript(try await course.sign(with: try await chain.credentials()))]
+        case "login": return try await logIn(step)
         case "caller_identity":
             let identity = try await chain.callerIdentity()
             return [identity.account, identity.arn, identity.userID]
@@ -173,6 +176,38 @@ private final class CaseRun {
             }
         case "report": return describe(await chain.examine())
         default: throw AgentError(.internalFault, "the case asks for something unknown")
+        }
+    }
+
+    private static func transcript(_ signed: SignedRequest) -> String {
+        HTTPRequest(signed.method, signed.url, headers: signed.headers, body: Secret(text: signed.body)).transcript
+    }
+
+    /// The regions that were signed for, and how it ended. Vault is played by the step's `refusals`, in order: the code of
+    /// each, and the words of STS; after the last it takes the login.
+    private func logIn(_ step: JSONValue) async throws(AgentError) -> [String] {
+        let credentials = try await chain.credentials()
+        let course = chain.beginLogin(for: file.audience, at: "case", regions: regions)
+        var signed: [String] = []
+        var refusals = (step["refusals"]?.array ?? [])[...]
+        while true {
+            let request = try await course.sign(with: credentials)
+            let header = Self.transcript(request)
+            let scope = header.split(separator: "/").dropFirst(4)
+            signed.append("\(request.url) \(scope.first { $0.contains("-") && !$0.contains("_") } ?? "?")")
+            guard let refusal = refusals.popFirst() else {
+                course.succeeded()
+                return signed
+            }
+            let words = refusal["says"]?.string?.text ?? ""
+            let code = refusal["code"]?.string.flatMap { AgentError.Code(rawValue: $0.text) } ?? .internalFault
+            let error = AgentError(code, words, remedy: "asked of Vault")
+            guard await course.learn(from: error, saying: words) else {
+                let explained = course.explained(error, saying: words)
+                throw AgentError(
+                    explained.code, "signed for \(signed.joined(separator: ", ")): \(explained.observed)",
+                    remedy: explained.remedy)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 // AWS's INI dialect against botocore's reader, on generated files.
 
 import Diagnosis
+import Glibc
 import SecretJSON
 import Testing
 
@@ -104,13 +105,31 @@ struct LocalFilesTests {
     }
 
     @Test(
-        "What is not there, or no regular file, is absent",
-        arguments: ["/nonexistent", "/dev/null", "/dev/zero", "/tmp", "/dev/null/x", ""])
+        "What is not there is absent, and nothing else is", arguments: ["/nonexistent", "/dev/null/x", ""])
     func absent(path: String) throws {
         let fault = try #require(throws: FileFault.self) { try LocalFiles().read(path, limit: 10) }
         guard case .absent = fault else {
             Issue.record("\(path): \(fault)")
             return
         }
+    }
+
+    @Test("A device, a directory, a pipe or a circle of links is there and cannot be read")
+    func unreadable() throws {
+        let directory = try ScratchDirectory()
+        try #require(unsafe mkfifo("\(directory.path)/pipe", 0o600) == 0)
+        try #require(unsafe symlink("\(directory.path)/circle", "\(directory.path)/circle") == 0)
+        for path in ["/dev/zero", "/tmp", "\(directory.path)/pipe", "\(directory.path)/circle"] {
+            let fault = try #require(throws: FileFault.self) { try LocalFiles().read(path, limit: 10) }
+            guard case .unreadable = fault else {
+                Issue.record("\(path): \(fault)")
+                continue
+            }
+        }
+    }
+
+    @Test("Whoever names /dev/null means an empty file")
+    func null() throws {
+        #expect(try LocalFiles().read("/dev/null", limit: 10).bytes.isEmpty)
     }
 }

@@ -20,6 +20,7 @@ import shutil
 import sys
 import tempfile
 import unittest.mock
+import warnings
 from urllib.parse import urlsplit
 
 import botocore
@@ -183,6 +184,52 @@ def words(count):
             yield {"line": line, "error": str(error)}
 
 
+def expirations(count):
+    """Times as programs write them, put together at random, and what botocore makes of each: seconds since 1970, or
+    None where it fails, or is left without a zone and fails later."""
+    chance = random.Random(20261128)
+    dates = [
+        "%Y-%m-%d",
+        "%Y/%m/%d",
+        "%Y%m%d",
+        "%d %b %Y",
+        "%a, %d %b %Y",
+        "%d-%b-%Y",
+        "%B %d, %Y",
+        "%m/%d/%Y",
+        "%a %b %d %Y",
+    ]
+    joints = ["T", " ", "t", "  ", ""]
+    times = ["%H:%M:%S", "%H%M%S", "%H:%M", "%H", "%H:%M:%S.%f", "%H:%M:%S,%f", "%I:%M %p", "%I:%M:%S%p"]
+    zones = [
+        "Z",
+        "z",
+        "UTC",
+        " UTC",
+        " GMT",
+        "+0000",
+        "+00:00",
+        "-0330",
+        "+01",
+        " +0100",
+        " -08:00",
+        "",
+        " EST",
+        "+00:00Z",
+    ]
+    for _ in range(int(count)):
+        moment = datetime.datetime(2026, 1, 1) + datetime.timedelta(seconds=chance.randrange(10 * 365 * 86_400))
+        text = moment.strftime(chance.choice(dates)) + chance.choice(joints)
+        text += moment.strftime(chance.choice(times)) + chance.choice(zones)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                read = botocore.credentials._parse_if_needed(text)
+            except Exception:
+                read = None
+        yield {"text": text, "seconds": int(read.timestamp() // 1) if read is not None and read.tzinfo else None}
+
+
 # Answers
 
 
@@ -280,6 +327,6 @@ def answers(folder):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    commands = {function.__name__: function for function in (signatures, endpoints, files, words, answers)}
+    commands = {function.__name__: function for function in (signatures, endpoints, files, words, expirations, answers)}
     for document in commands[command](*arguments):
         print(json.dumps(document))

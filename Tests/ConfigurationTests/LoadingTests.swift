@@ -23,7 +23,7 @@ struct LoadingTests {
         #expect(token.vault.tls.caFile == "/etc/ssl/certs/vault-ca.pem")
         #expect(token.login.method == .iam(IAMLogin(serverID: "vault.example.com")))
         #expect(token.login.role == "app")
-        #expect(token.aws.region == "us-east-1")
+        #expect(token.audience.region == "us-east-1")
         var place = FilePlace(path: "/run/vault-token-agent/token")
         place.owner = "vault-token-agent"
         place.group = "app"
@@ -114,8 +114,9 @@ struct LoadingTests {
         one.login.namespace = "other"
         one.login.role = "r"
         one.login.wrapTTL = .seconds(300)
-        one.aws.region = "eu-central-1"
-        one.aws.stsEndpoint = "https://sts.example.com"
+        one.audience.region = "eu-central-1"
+        one.audience.endpoint = "https://sts.example.com"
+        one.audience.serverID = "id"
         one.aws.source = .profile
         one.aws.profile = "p"
         one.aws.allowIMDSv1 = true

@@ -142,6 +142,11 @@ class AWS:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return self._note(Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
 
+    def another_key(self) -> Credentials:
+        """A second key of the user, as a rotation makes it."""
+        key = self.client("iam", self._admin).create_access_key(UserName=USER)["AccessKey"]
+        return self._note(Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+
     def _note(self, credentials: Credentials) -> Credentials:
         self.secrets.update(credentials.secrets)
         return credentials

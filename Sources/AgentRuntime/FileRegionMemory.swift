@@ -1,0 +1,47 @@
+// AgentRuntime: which region worked for a Vault's STS, in the state directory, so that a restart signs for it at once.
+
+internal import AWSIdentity
+internal import Logging
+internal import StateDirectory
+internal import SystemCalls
+
+/// `region-DIGEST` for each mount, mode 0600: a region's name on a line. One that cannot be read counts as none; one that
+/// cannot be written costs the next start a signature.
+final class FileRegionMemory: RegionMemory {
+    private let directory: String
+    private let log: Logger
+    private var known: [String: String] = [:]
+
+    /// `directory` is absolute and exists.
+    init(directory: String, log: Logger) {
+        self.directory = directory
+        self.log = log
+    }
+
+    func region(for server: String) -> String? {
+        if let region = known[server] { return region }
+        let content = try? LocalFiles().read(path(server), limit: 80)
+        guard let bytes = content?.bytes, bytes.last == UInt8(ascii: "\n") else { return nil }
+        let text = String(decoding: bytes.dropLast(), as: UTF8.self)
+        guard Self.isName(text) else { return nil }
+        known[server] = text
+        return text
+    }
+
+    func remember(_ region: String, for server: String) {
+        guard Self.isName(region), known[server] != region else { return }
+        known[server] = region
+        do throws(SystemFault) {
+            try StateFile.replace(path(server), with: "\(region)\n")
+        } catch {
+            log.debug("Region not written down", metadata: ["reason": "\(error.observed)"])
+        }
+    }
+
+    private static func isName(_ text: String) -> Bool {
+        (1...64).contains(text.utf8.count)
+            && text.utf8.allSatisfy { 0x61...0x7A ~= $0 || 0x30...0x39 ~= $0 || $0 == UInt8(ascii: "-") }
+    }
+
+    private func path(_ server: String) -> String { "\(directory)/region-\(server)" }
+}
