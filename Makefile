@@ -21,7 +21,7 @@ export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH ?= 6
 REPORT         ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test test-again swift-test swift-run python-test python-run sim sim-build sim-run fleet demo bench deb lint format reference
+.PHONY: help setup build release test test-again swift-test swift-run python-test python-run sim sim-build sim-run explore fleet demo bench deb lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,11 @@ sim-build: setup
 	swift build $(RELEASE_FLAGS) --product simulation
 sim-run:
 	@.build/release/simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+explore: setup ## every order of events around the core, to DEPTH=8 or SITUATIONS=400000 known states for each of four policies
+	swift build $(RELEASE_FLAGS) --product simulation
+	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" explore --depth $(or $(DEPTH),8) \
+		--situations $(or $(SITUATIONS),400000)
 
 fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 5 to 10 minutes
 	swift build $(RELEASE_FLAGS) --product simulation
