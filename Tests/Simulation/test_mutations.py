@@ -69,15 +69,6 @@ MUTATIONS = [
         "            effects += sinks.map { .withdraw($0.id) }\n            failed(error, flight, at: now)\n",
     ),
     Mutation(
-        "the token before comes after the new one",
-        "never worse",
-        "TokenLifecycle/TokenLifecycle+Sinks.swift",
-        "            if let effect = sinks[index].begin(aim, at: now) { effects.append(effect) }\n",
-        "            let old = retired.last.map { SinkContent(token: $0.id, wrapping: nil, edition: 0) }\n"
-        "            let worse = sinks[index].found != nil ? old.map { Sink.Aim.hold($0) } : nil\n"
-        "            if let effect = sinks[index].begin(worse ?? aim, at: now) { effects.append(effect) }\n",
-    ),
-    Mutation(
         "Retry-After is not heeded",
         "never a storm",
         "TokenLifecycle/TokenLifecycle+Schedule.swift",
