@@ -98,7 +98,10 @@ let package = Package(
             ]),
         room(
             "ServiceHealth",
-            ["EventLoop", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis", "CSystemd", "CLinux", logging]),
+            [
+                "EventLoop", "SecretJSON", "Crypto", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis",
+                "CSystemd", "CLinux", logging,
+            ]),
 
         // What binds them
         room(
@@ -131,7 +134,8 @@ let package = Package(
             name: "vault-token-agent",
             dependencies: [
                 "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "EventLoop",
-                "ChildProcess", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+                "ChildProcess", "SystemCalls", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis",
+                "CLinux", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict, linkerSettings: boundAtStart),

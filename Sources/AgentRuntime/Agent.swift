@@ -304,8 +304,6 @@ package actor Agent {
         sendReport(beat: false)
     }
 
-    /// Least time between two reports: a fleet of tokens in one process changes all the time while it starts.
-    private static let betweenReports: Duration = .milliseconds(100)
     /// A report tells of every token, so it costs more the more there are. At most a twentieth of the time goes into
     /// reports, however many tokens there are and however slow the machine is.
     private static let reportsShare: Int64 = 20
@@ -317,7 +315,8 @@ package actor Agent {
         surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
         let ended = loop.now
         nextReport = max(
-            began + Self.betweenReports, ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
+            began + surroundings.reporter.leastPause,
+            ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
     }
 
     private func beat() {

@@ -11,6 +11,7 @@ private import HTTPClient
 package import Logging
 package import ServiceHealth
 private import Synchronization
+private import SystemCalls
 private import Timekeeping
 private import TokenSinks
 
@@ -28,10 +29,16 @@ package enum AgentProcess {
         try CryptoLibrary.check()
         // For good: the end is near when it has been heard, and is not to be hurried into another.
         ProcessSignals.hold(ProcessSignals.ending)
+        let firstProcess = FirstProcess()
         let end = Outcome<Void>()
         let loop = try EventLoop(label: "vault-token-agent")
         let session = ServiceSession(loop: loop, log: log, end: end, reload: reload, adopt: adopt)
         loop.queue.async {
+            do throws(SystemFault) {
+                try firstProcess?.reapOrphans(on: loop)
+            } catch {
+                log.warning("Orphans are not reaped", metadata: ["reason": "\(error.observed)"])
+            }
             session.assumeIsolated { $0.start(loaded, environment: environment, version: version) }
         }
         try end.wait()
@@ -44,23 +51,23 @@ package enum AgentProcess {
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, timeout: Duration, log: Logger
     ) throws(AgentError) -> [LoginSummary] {
         try onLoop { (loop) throws(AgentError) in
-            let (decisions, decision) = AsyncStream<AgentError?>.makeStream()
+            let (decisions, decision) = AsyncStream<LoginDecision>.makeStream()
             let agent = Agent(
                 surroundings: .machine(
                     loaded.configuration, loop: loop, environment: environment,
                     sinks: LoginSinks(factory: SinkFactory(loop: loop, log: log)),
                     reporter: LoginReporter { decision.yield($0) }, beatInterval: nil, version: version, log: log))
             try await agent.start(loaded.configuration)
-            _ = loop.schedule(at: loop.now + timeout) {
-                decision.yield(
-                    AgentError(.vaultUnavailable, "no token within \(timeout.text)", remedy: "The log says what failed")
-                )
+            _ = loop.schedule(at: loop.now + timeout) { decision.yield(.timedOut) }
+            for await decided in decisions {
+                switch decided {
+                case .served: return await agent.summaries()
+                case .hopeless(let error): throw error
+                case .timedOut: throw LoginDecision.failure(after: timeout, await agent.health())
+                }
             }
-            for await error in decisions {
-                if let error { throw error }
-                break
-            }
-            if Task.isCancelled { await agent.stop {} }
+            // Told to stop.
+            await agent.stop {}
             return await agent.summaries()
         }
     }

@@ -51,6 +51,9 @@ extension ChangeRunner: ChangeListener {}
 
 /// Hears how the agent is, whenever that changes.
 package protocol HealthReporter {
+    /// Least time between two reports.
+    var leastPause: Duration { get }
+
     /// `beat`: the queue's own regular sign of life, with or without news.
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool)
 
@@ -66,6 +69,9 @@ package protocol HealthReporter {
 }
 
 extension HealthReporter {
+    /// 100 ms: a fleet of tokens in one process changes all the time while it starts.
+    package var leastPause: Duration { .milliseconds(100) }
+
     /// Does nothing: a reporter without readers of numbers.
     package func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {}
 

@@ -31,33 +31,51 @@ struct LoginSinks: SinkMaking {
     }
 }
 
+/// How a `login` ends.
+enum LoginDecision: Sendable {
+    /// Every sink holds its token.
+    case served
+    /// A failure that trying again within a minute does not mend.
+    case hopeless(AgentError)
+    case timedOut
+
+    /// What failed last, as the reason for a time-out.
+    static func failure(after timeout: Duration, _ health: AgentHealth) -> AgentError {
+        let observed = "no token in every sink within \(timeout.text)"
+        guard let last = health.tokens.compactMap(\.firstTrouble).first?.error else {
+            return AgentError(.vaultUnavailable, "\(observed)", remedy: "Nothing has failed yet: give it more time")
+        }
+        return AgentError(last.code, "\(observed). The last failure: \(last.observed)", remedy: last.remedy)
+    }
+}
+
 /// Waits until every token is served, or until one cannot be.
 final class LoginReporter: HealthReporter {
-    private let whenDecided: @Sendable (AgentError?) -> Void
+    private let whenDecided: @Sendable (LoginDecision) -> Void
     private var decided = false
-    private(set) var latestTrouble: AgentError?
 
-    init(whenDecided: @escaping @Sendable (AgentError?) -> Void) {
+    /// Who waits for `login` waits for its end: it is told at once.
+    var leastPause: Duration { .zero }
+
+    init(whenDecided: @escaping @Sendable (LoginDecision) -> Void) {
         self.whenDecided = whenDecided
     }
 
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
-        let troubles = health.tokens.compactMap(\.firstTrouble)
-        latestTrouble = troubles.first?.error
         if health.ready {
-            decide(nil)
-        } else if let hopeless = troubles.first(where: { $0.error.code.endsALogin }) {
-            decide(hopeless.error)
+            decide(.served)
+        } else if let hopeless = health.tokens.compactMap(\.firstTrouble).first(where: { $0.error.code.endsALogin }) {
+            decide(.hopeless(hopeless.error))
         }
     }
 
     func reloading() {}
     func reloaded(_ health: AgentHealth, at now: WallTime) {}
 
-    private func decide(_ error: AgentError?) {
+    private func decide(_ decision: LoginDecision) {
         guard !decided else { return }
         decided = true
-        whenDecided(error)
+        whenDecided(decision)
     }
 }
 

@@ -151,3 +151,10 @@ static inline int vta_spawn_tied(
     *process = tied.child;
     return problem;
 }
+
+// The number of some child that has ended and waits to be reaped; 0: there is none, or no child at all.
+static inline pid_t vta_ended_child(void) {
+    siginfo_t info;
+    info.si_pid = 0;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : 0;
+}

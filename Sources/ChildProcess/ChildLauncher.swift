@@ -51,7 +51,9 @@ struct StartedChild: Sendable {
         do throws(SystemFault) {
             let output = try Pipe()
             let error = try Pipe()
-            process = try Self.spawn(command, output: output.writeEnd, error: error.writeEnd)
+            process = try OwnChildren.starting { () throws(SystemFault) in
+                try Self.spawn(command, output: output.writeEnd, error: error.writeEnd)
+            }
             ending = CarriedDescriptor(try Self.ending(of: process))
             self.output = CarriedDescriptor(output.takeReadEnd())
             self.error = CarriedDescriptor(error.takeReadEnd())
@@ -67,6 +69,7 @@ struct StartedChild: Sendable {
         } catch {
             kill(-process, SIGKILL)
             _ = waitpid(process, nil, 0)
+            OwnChildren.reaped(process)
             throw error
         }
     }

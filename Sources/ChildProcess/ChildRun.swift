@@ -144,6 +144,7 @@ actor ChildRun {
         let reaped = unsafe waitpid(child.process, &status, WNOHANG)
         let problem = errno
         if reaped == 0 { return }
+        OwnChildren.reaped(child.process)
         hasEnded = true
         read(0)
         read(1)

@@ -17,9 +17,10 @@ extension JSONValue {
     /// Values in all, keys not counted. A Vault reply with a thousand policies has about as many.
     package static let countLimit = 20_000
 
-    /// Reads the one value that `document` holds. A key that stands twice in an object is refused.
-    package init(reading document: Secret) throws(JSONFault) {
-        var reader = JSONReader(document: document)
+    /// Reads the one value that `document` holds, of at most `limit` values in all, keys not counted. A key that stands
+    /// twice in an object is refused.
+    package init(reading document: Secret, values limit: Int = countLimit) throws(JSONFault) {
+        var reader = JSONReader(document: document, limit: limit)
         self = try reader.document()
     }
 }
@@ -29,9 +30,11 @@ private struct JSONReader {
     private var index = 0
     private var depth = 0
     private var values = 0
+    private let limit: Int
 
-    init(document: Secret) {
+    init(document: Secret, limit: Int) {
         source = document
+        self.limit = limit
     }
 
     mutating func document() throws(JSONFault) -> JSONValue {
@@ -43,7 +46,7 @@ private struct JSONReader {
 
     private mutating func value() throws(JSONFault) -> JSONValue {
         values += 1
-        guard values <= JSONValue.countLimit else { throw fault("more than \(JSONValue.countLimit) values") }
+        guard values <= limit else { throw fault("more than \(limit) values") }
         skipSpace()
         switch peek {
         case UInt8(ascii: "{"): return .object(try nested { reader throws(JSONFault) in try reader.members() })

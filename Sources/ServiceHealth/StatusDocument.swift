@@ -2,21 +2,20 @@
 
 private import CLinux
 package import Diagnosis
-private import FoundationEssentials
 private import Glibc
 private import SystemCalls
 package import Timekeeping
 import TokenLifecycle
 
 /// The status file's content. Fields may be added within a format; one that changes or goes makes a new format.
-package struct StatusDocument: Codable, Hashable, Sendable {
+package struct StatusDocument: Hashable, Sendable {
     package static let currentFormat = 1
     /// Longest file that is read, in bytes: some thousand tokens.
     package static let largestFile = 4 << 20
     /// Longest text taken over from an error, in bytes.
     private static let longestText = 1_000
 
-    package struct Failure: Codable, Hashable, Sendable {
+    package struct Failure: Hashable, Sendable {
         /// ``AgentError/Code``, as docs/troubleshooting.md lists them.
         package var code: String
         package var observed: String
@@ -26,13 +25,13 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         package var attempts: Int?
     }
 
-    package struct Sink: Codable, Hashable, Sendable {
+    package struct Sink: Hashable, Sendable {
         package var name: String
         package var delivered: Bool
         package var trouble: Failure?
     }
 
-    package struct Counters: Codable, Hashable, Sendable {
+    package struct Counters: Hashable, Sendable {
         package var logins: Int
         package var renewals: Int
         package var lookups: Int
@@ -40,17 +39,11 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         package var sinkRepairs: Int
         /// By ``AgentError/Code``.
         package var failures: [String: Int]
-
-        private enum CodingKeys: String, CodingKey {
-            case logins, renewals, lookups, failures
-            case sinkWrites = "sink_writes"
-            case sinkRepairs = "sink_repairs"
-        }
     }
 
     /// How the latest reload ended.
-    package struct Reload: Codable, Hashable, Sendable {
-        package struct Token: Codable, Hashable, Sendable {
+    package struct Reload: Hashable, Sendable {
+        package struct Token: Hashable, Sendable {
             package var token: String
             package var change: String
         }
@@ -62,7 +55,7 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         package var refused: Failure?
     }
 
-    package struct Token: Codable, Hashable, Sendable {
+    package struct Token: Hashable, Sendable {
         package var name: String
         /// ``TokenHealth/Phase``.
         package var phase: String
@@ -79,14 +72,6 @@ package struct StatusDocument: Codable, Hashable, Sendable {
         package var counters: Counters
         /// A digest for each part of the configuration in force; absent for children.
         package var configuration: [String: String]?
-
-        private enum CodingKeys: String, CodingKey {
-            case name, phase, since, served, trouble, sinks, counters, configuration
-            case validUntil = "valid_until"
-            case neverExpires = "never_expires"
-            case nextStep = "next_step"
-            case nextAt = "next_at"
-        }
     }
 
     package var format: Int
@@ -102,15 +87,6 @@ package struct StatusDocument: Codable, Hashable, Sendable {
     /// How many seconds STS's time is ahead of this machine's, where that is more than signatures bear.
     package var clockBehindSeconds: Int64?
     package var tokens: [Token]
-
-    private enum CodingKeys: String, CodingKey {
-        case format, version, pid, ready, stopping, tokens
-        case startedAt = "started_at"
-        case writtenAt = "written_at"
-        case configurationTrouble = "configuration_trouble"
-        case lastReload = "last_reload"
-        case clockBehindSeconds = "clock_behind_seconds"
-    }
 
     package init(_ health: AgentHealth, at now: WallTime) {
         format = Self.currentFormat
@@ -176,47 +152,6 @@ extension StatusDocument.Token {
             sinkRepairs: counts.sinkRepairs,
             failures: Dictionary(uniqueKeysWithValues: counts.failures.map { ($0.rawValue, $1) }))
         configuration = health.configuration.isEmpty ? nil : health.configuration
-    }
-}
-
-// MARK: Writing and reading
-
-extension StatusDocument {
-    /// The document as text, keys sorted, indented for a reader of the file, with a newline at its end.
-    package var json: String {
-        get throws(AgentError) {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            do {
-                return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
-            } catch {
-                throw AgentError(.internalFault, "the status document does not encode: \(error)")
-            }
-        }
-    }
-
-    /// Throws `fileUnreadable` for what is not a status document of a format this version knows.
-    package init(json bytes: [UInt8], from path: String) throws(AgentError) {
-        struct Header: Decodable {
-            let format: Int
-        }
-        let decoder = JSONDecoder()
-        let data = Data(bytes)
-        guard let header = try? decoder.decode(Header.self, from: data) else {
-            throw AgentError(
-                .fileUnreadable, "\(path) is not a status file of vault-token-agent",
-                remedy: "Give the path that status_file names in the configuration")
-        }
-        guard header.format == Self.currentFormat else {
-            throw AgentError(
-                .fileUnreadable, "\(path) has format \(header.format), this version reads \(Self.currentFormat)",
-                remedy: "Use the vault-token-agent that wrote it")
-        }
-        do {
-            self = try decoder.decode(Self.self, from: data)
-        } catch {
-            throw AgentError(.fileUnreadable, "\(path) is damaged: \(error)", remedy: "The agent writes it anew soon")
-        }
     }
 }
 

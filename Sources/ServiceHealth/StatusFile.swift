@@ -22,7 +22,7 @@ package final class StatusFile {
 
     /// Throws `stateUnwritable`; the old content then stands. A write is a heartbeat too.
     package func write(_ health: AgentHealth, at now: WallTime) throws(AgentError) {
-        let text = try StatusDocument(health, at: now).json
+        let text = StatusDocument(health, at: now).json
         content = text
         try file.replace(with: text)
     }

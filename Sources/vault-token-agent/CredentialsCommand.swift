@@ -7,9 +7,9 @@ private import ChildProcess
 private import Configuration
 private import Crypto
 private import Diagnosis
-private import FoundationEssentials
 private import Glibc
 private import HTTPClient
+private import SecretJSON
 private import ServiceHealth
 private import Timekeeping
 
@@ -67,7 +67,7 @@ struct CredentialsCommand: ParsableCommand {
         }
         switch format {
         case .table: output(Self.table(report, identity))
-        case .json: output(try Self.document(report, identity))
+        case .json: output(CredentialsDocument(report: report, identity: identity).json.laidOut)
         case .process: output(try report.outcome.get().processDocument.text + "\n")
         }
         if case .failure(let error) = report.outcome { throw ExitCode(error.code.exitStatus) }
@@ -132,96 +132,6 @@ struct CredentialsCommand: ParsableCommand {
         switch result {
         case .success(let text): text
         case .failure(let error): "unknown: \(error) [\(error.code.rawValue)]"
-        }
-    }
-
-    // MARK: For programs
-
-    private static func document(
-        _ report: ChainReport, _ identity: Result<CallerIdentity, AgentError>?
-    ) throws -> String {
-        var document = CredentialsDocument(sources: report.rows.map { CredentialsDocument.Source($0) })
-        switch report.region {
-        case .success(let region): document.region = .init(name: region.name, origin: region.origin)
-        case .failure(let error): document.errors.append(.init(error))
-        }
-        switch report.stsEndpoint {
-        case .success(let url): document.stsEndpoint = url
-        case .failure(let error): document.errors.append(.init(error))
-        }
-        switch identity {
-        case .success(let caller)?:
-            document.identity = .init(arn: caller.arn, account: caller.account, userID: caller.userID)
-        case .failure(let error)?: document.errors.append(.init(error))
-        case nil: break
-        }
-        if case .failure(let error) = report.outcome { document.errors.append(.init(error)) }
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(document), as: UTF8.self) + "\n"
-    }
-}
-
-/// What `--format json` prints. No secrets.
-private struct CredentialsDocument: Encodable {
-    struct Failure: Encodable {
-        let code: String
-        let observed: String
-        let remedy: String
-
-        init(_ error: AgentError) {
-            (code, observed, remedy) = (error.code.rawValue, error.observed, error.remedy)
-        }
-    }
-
-    struct Source: Encodable {
-        let source: String
-        let title: String
-        let finding: String
-        var reason: String?
-        var failure: Failure?
-        var origin: String?
-        var accessKeyID: String?
-        var expiration: String?
-    }
-
-    struct Region: Encodable {
-        let name: String
-        let origin: String
-    }
-
-    struct Identity: Encodable {
-        let arn: String
-        let account: String
-        let userID: String
-    }
-
-    let sources: [Source]
-    var region: Region?
-    var stsEndpoint: String?
-    var identity: Identity?
-    var errors: [Failure] = []
-}
-
-extension CredentialsDocument.Source {
-    fileprivate init(_ row: ChainReport.Row) {
-        let finding =
-            switch row.finding {
-            case .found: "found"
-            case .absent: "absent"
-            case .failed: "failed"
-            case .neverReached: "never_reached"
-            }
-        self.init(source: row.source.rawValue, title: row.title, finding: finding)
-        switch row.finding {
-        case .found(let credentials):
-            origin = credentials.origin
-            accessKeyID = credentials.accessKeyID
-            expiration = credentials.expiration?.rfc3339
-        case .absent(let why): reason = why
-        case .failed(let error): failure = .init(error)
-        case .neverReached: break
         }
     }
 }

@@ -57,7 +57,7 @@ struct StatusCommand: ParsableCommand {
         let path = try options.path()
         guard watch else {
             let reading = try StatusReading(path: path)
-            output(json ? try reading.document.json : reading.table(at: wallTime))
+            output(json ? reading.document.json : reading.table(at: wallTime))
             return
         }
         let isTerminal = isatty(STDOUT_FILENO) == 1

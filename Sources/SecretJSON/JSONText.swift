@@ -1,0 +1,67 @@
+// SecretJSON: documents without secrets, as text laid out for people.
+
+/// A JSON value to be written. Members stand in the order given.
+package indirect enum JSONText: Sendable {
+    case flag(Bool)
+    case number(Int)
+    case text(String)
+    case list([JSONText])
+    case object([(name: String, value: JSONText)])
+
+    /// An object of those members that have a value.
+    package static func object(_ members: KeyValuePairs<String, JSONText?>) -> JSONText {
+        .object(members.compactMap { name, value in value.map { (name, $0) } })
+    }
+
+    /// Indented by two spaces a level, with a newline at the end.
+    package var laidOut: String {
+        var text = ""
+        append(to: &text, indent: "\n")
+        return text + "\n"
+    }
+
+    private func append(to text: inout String, indent: String) {
+        switch self {
+        case .flag(let flag): text += flag ? "true" : "false"
+        case .number(let number): text += String(number)
+        case .text(let string): Self.append(quoted: string, to: &text)
+        case .list(let elements):
+            Self.append(elements, between: "[", "]", to: &text, indent: indent) { element, text, indent in
+                element.append(to: &text, indent: indent)
+            }
+        case .object(let members):
+            Self.append(members, between: "{", "}", to: &text, indent: indent) { member, text, indent in
+                Self.append(quoted: member.name, to: &text)
+                text += ": "
+                member.value.append(to: &text, indent: indent)
+            }
+        }
+    }
+
+    private static func append<Item>(
+        _ items: [Item], between start: String, _ end: String, to text: inout String, indent: String,
+        _ append: (Item, inout String, String) -> Void
+    ) {
+        text += start
+        for (position, item) in items.enumerated() {
+            text += position > 0 ? "," : ""
+            text += indent + "  "
+            append(item, &text, indent + "  ")
+        }
+        text += items.isEmpty ? end : indent + end
+    }
+
+    private static func append(quoted string: String, to text: inout String) {
+        text += "\""
+        for scalar in string.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": text += "\\\(scalar)"
+            case "\0"..."\u{1f}":
+                text += scalar.value < 16 ? "\\u000" : "\\u00"
+                text += String(scalar.value, radix: 16)
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        text += "\""
+    }
+}
