@@ -74,6 +74,9 @@ struct Assembler {
             claim(settings.metricsTextfile, metrics, "textfile")
             if let listen = settings.metricsListen, listen.hasPrefix("unix://") {
                 claim(String(listen.dropFirst("unix://".count)), metrics, "listen")
+            } else if let listen = settings.metricsListen, (try? ListenAddress(listen))?.isOpen == true {
+                let key = metrics.path(of: "listen")
+                warn("\(key): whoever reaches \(listen) may read which tokens and sinks there are")
             }
         }
         return settings

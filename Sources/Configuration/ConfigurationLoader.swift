@@ -11,8 +11,10 @@ package struct LoadedConfiguration: Sendable {
     package let effective: [EffectiveValue]
     /// What is allowed and unwise, a line each; to be logged at each start.
     package let warnings: [String]
-    /// The file it was read from.
+    /// What it was read from, as messages call it.
     package let path: String
+    /// Whether a reload may read it anew: pipes and the environment give it once.
+    package let canBeReadAgain: Bool
 }
 
 /// One value that holds. Not a secret: the file has none.
@@ -24,19 +26,20 @@ package struct EffectiveValue: Hashable, Sendable {
 }
 
 package enum ConfigurationLoader {
-    /// Reads and checks the file at `path`. Flags stand above the environment, the environment above the file.
+    /// Reads and checks what `source` holds. Flags stand above the environment, the environment above the file.
     ///
     /// Throws `fileUnreadable` where there is no file to read, and the first thing wrong as `configurationInvalid`.
     package static func load(
-        path: String, environment: [String: String], overrides: ConfigurationOverrides = ConfigurationOverrides()
+        _ source: ConfigurationSource, environment: [String: String],
+        overrides: ConfigurationOverrides = ConfigurationOverrides()
     ) throws(AgentError) -> LoadedConfiguration {
         let examination = try examine(
-            SourceText(readingFrom: path), environment: environment, overrides: overrides)
+            source.read(environment: environment), environment: environment, overrides: overrides)
         switch examination {
         case .usable(let loaded): return loaded
         case .unusable(let errors):
             guard let first = errors.first, errors.count > 1 else {
-                throw errors.first ?? AgentError(.internalFault, "\(path): refused without a reason")
+                throw errors.first ?? AgentError(.internalFault, "\(source.name): refused without a reason")
             }
             let more = "\(errors.count - 1) more: run \"vault-token-agent config check\""
             let end = first.remedy.isEmpty ? "" : first.remedy.hasSuffix("?") ? " " : ". "
@@ -44,14 +47,15 @@ package enum ConfigurationLoader {
         }
     }
 
-    /// The status file of the agent that runs by the configuration at `path`, nil: by none; nil where it is turned off.
+    /// The status file of the agent that runs by `source`, nil: by none; nil where it is turned off.
     ///
     /// Looks at nothing else: whoever asks how a service is has neither its environment nor its credentials, and the
     /// rest of the file may not load for him.
-    package static func statusFile(of path: String?, environment: [String: String]) throws(AgentError) -> String? {
+    package static func statusFile(
+        of source: ConfigurationSource?, environment: [String: String]
+    ) throws(AgentError) -> String? {
         let fallback = Assembler.defaultStatusFile(environment)
-        guard let path else { return fallback }
-        let source = try SourceText(readingFrom: path)
+        guard let source = try source?.read(environment: environment) else { return fallback }
         let node: JSONNode
         do {
             node = try JSONReader.read(source.bytes)
@@ -102,7 +106,7 @@ package enum ConfigurationLoader {
         return .usable(
             LoadedConfiguration(
                 configuration: configuration, effective: effective(root, configuration, environment),
-                warnings: warnings, path: source.path))
+                warnings: warnings, path: source.path, canBeReadAgain: source.canBeReadAgain))
     }
 
     /// The values of a section and those inside it. What has neither value nor default is described.

@@ -311,7 +311,8 @@ enum KeyTable {
                 name: "owner", shape: .text(.principal), fallback: .described("the agent's user"),
                 summary: "User by name or number. Another than the agent's own takes CAP_CHOWN."),
             ConfigurationKey(
-                name: "group", shape: .text(.principal), fallback: .described("the agent's group"),
+                name: "group", shape: .text(.principal),
+                fallback: .described("that of the directory where it has the set-group-ID bit, else the agent's"),
                 summary: "Group by name or number. One that the agent's user is not in takes CAP_CHOWN."),
             ConfigurationKey(
                 name: "format", shape: .choice(TokenFormat.allCases.map(\.rawValue)), fallback: .value("token"),
@@ -406,6 +407,10 @@ enum KeyTable {
                 summary: "File for node_exporter's textfile collector; its name ends in `.prom`."),
             ConfigurationKey(
                 name: "listen", shape: .text(.listenAddress), fallback: .described("none"),
-                summary: "Where to serve `/metrics`, `/healthz` and `/readyz`: a port on loopback, or `unix:///path`."),
+                summary: """
+                    Where to serve `/metrics`, `/healthz` and `/readyz`: a port on loopback, or `unix:///path`. Another \
+                    address, such as `0.0.0.0:9112`, opens the pages to whoever reaches it: they name tokens, roles and \
+                    sinks, and ask for no password.
+                    """),
         ])
 }

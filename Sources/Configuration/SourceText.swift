@@ -14,56 +14,89 @@ package struct SourceText: Sendable {
     package let bytes: [UInt8]
     /// Whether users other than its owner may write it.
     package let isWritableByOthers: Bool
+    /// Whether a reload may read it anew.
+    package let canBeReadAgain: Bool
 
     /// Offsets at which lines begin.
     private let lineStarts: [Int]
 
-    package init(path: String, bytes: [UInt8], isWritableByOthers: Bool = false) {
+    package init(
+        path: String, bytes: [UInt8], isWritableByOthers: Bool = false, canBeReadAgain: Bool = true
+    ) {
         self.path = path
         self.bytes = bytes
         self.isWritableByOthers = isWritableByOthers
+        self.canBeReadAgain = canBeReadAgain
         lineStarts = [0] + bytes.indices.filter { bytes[$0] == UInt8(ascii: "\n") }.map { $0 + 1 }
     }
 
-    /// Throws `fileUnreadable`, and `configurationInvalid` for what is no file or too long.
-    package init(readingFrom path: String) throws(AgentError) {
-        let content: (bytes: [UInt8], mode: mode_t)?
-        do throws(SystemFault) {
-            content = try Self.regularFile(path)
-        } catch {
-            throw Self.unreadable(error)
-        }
-        guard let content else {
-            throw AgentError(
-                .configurationInvalid, "\(path) is not a regular file", remedy: "Name the configuration file itself")
-        }
-        guard content.bytes.count <= Self.sizeLimit else {
-            throw AgentError(
-                .configurationInvalid, "\(path) is longer than 1 MiB",
-                remedy: "Is it the configuration? Spread many tokens over several files and processes")
-        }
-        self.init(path: path, bytes: content.bytes, isWritableByOthers: content.mode & (S_IWGRP | S_IWOTH) != 0)
-    }
+    /// Longest wait for the next bytes of a pipe.
+    private static let patience: Duration = .seconds(10)
 
-    /// At least one byte more than ``sizeLimit`` of what is longer; nil: it is no regular file.
-    private static func regularFile(_ path: String) throws(SystemFault) -> (bytes: [UInt8], mode: mode_t)? {
-        // Not blocking, so that a FIFO without a writer is refused instead of waited for.
-        // SAFETY: the path is lent for the call only.
-        let file = try Descriptor(unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "read", path)
+    /// Throws `fileUnreadable`, and `configurationInvalid` for what is neither a file nor a pipe, or too long.
+    package init(readingFrom path: String) throws(AgentError) {
+        let file = try Self.opened(path)
         var status = stat()
         // SAFETY: the kernel fills `status` before the call returns.
-        guard unsafe fstat(file.number, &status) == 0 else { throw SystemFault("read", path) }
-        guard status.st_mode & S_IFMT == S_IFREG else { return nil }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        while bytes.count <= sizeLimit {
-            // SAFETY: the kernel writes at most `chunk.count` bytes into the array and says how many.
-            let count = retryingOnSignal { unsafe read(file.number, &chunk, chunk.count) }
-            guard count >= 0 else { throw SystemFault("read", path) }
-            if count == 0 { break }
-            bytes.append(contentsOf: chunk[..<count])
+        guard unsafe fstat(file.number, &status) == 0 else { throw Self.unreadable(SystemFault("read", path)) }
+        let kind = status.st_mode & S_IFMT
+        guard kind == S_IFREG || kind == S_IFIFO else {
+            throw AgentError(
+                .configurationInvalid, "\(path) is neither a file nor a pipe", remedy: "Name the configuration itself")
         }
-        return (bytes, status.st_mode)
+        self.init(
+            path: path, bytes: try Self.content(of: file.number, path, patience: Self.patience),
+            isWritableByOthers: kind == S_IFREG && status.st_mode & (S_IWGRP | S_IWOTH) != 0,
+            canBeReadAgain: kind == S_IFREG)
+    }
+
+    private static func opened(_ path: String) throws(AgentError) -> Descriptor {
+        do throws(SystemFault) {
+            // Not blocking, so that a pipe without a writer is waited for by a time that ends.
+            // SAFETY: the path is lent for the call only.
+            return try Descriptor(unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "read", path)
+        } catch {
+            throw unreadable(error)
+        }
+    }
+
+    /// Standard input to its end. Whoever types at a terminal may take his time.
+    init(readingStandardInputAs name: String) throws(AgentError) {
+        let patience: Duration? = isatty(STDIN_FILENO) == 1 ? nil : Self.patience
+        self.init(
+            path: name, bytes: try Self.content(of: STDIN_FILENO, name, patience: patience), canBeReadAgain: false)
+    }
+
+    private static func content(
+        of descriptor: Int32, _ path: String, patience: Duration?
+    ) throws(AgentError) -> [UInt8] {
+        let milliseconds = patience.map { Int32($0.components.seconds) * 1_000 } ?? -1
+        var content: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while content.count <= sizeLimit {
+            var readable = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            // SAFETY: one structure, which outlives the call.
+            let answer = retryingOnSignal { Int(unsafe poll(&readable, 1, milliseconds)) }
+            guard answer >= 0 else { throw unreadable(SystemFault("read", path)) }
+            guard answer > 0 else {
+                throw AgentError(
+                    .fileUnreadable, "\(path) gave nothing for \(milliseconds / 1_000) s and did not end",
+                    remedy: "Is its writer still there?")
+            }
+            // SAFETY: the kernel writes at most `chunk.count` bytes into the array and says how many.
+            let count = retryingOnSignal { unsafe read(descriptor, &chunk, chunk.count) }
+            if count < 0 && errno == EAGAIN { continue }
+            guard count >= 0 else { throw unreadable(SystemFault("read", path)) }
+            if count == 0 { return content }
+            content.append(contentsOf: chunk[..<count])
+        }
+        throw tooLong(path)
+    }
+
+    static func tooLong(_ path: String) -> AgentError {
+        AgentError(
+            .configurationInvalid, "\(path) is longer than 1 MiB",
+            remedy: "Is it the configuration? Spread many tokens over several files and processes")
     }
 
     private static func unreadable(_ fault: SystemFault) -> AgentError {
@@ -77,7 +110,7 @@ package struct SourceText: Sendable {
     }
 
     /// `config.json:12:5`: line and column count from 1, columns in characters.
-    func place(_ offset: Int) -> String {
+    package func place(_ offset: Int) -> String {
         let line = line(offset)
         let before = bytes[lineStarts[line - 1]..<min(offset, bytes.count)]
         return "\(path):\(line):\(String(decoding: before, as: UTF8.self).count + 1)"

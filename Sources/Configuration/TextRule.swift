@@ -4,6 +4,7 @@ private import AWSIdentity
 internal import Diagnosis
 private import Glibc
 internal import HTTPClient
+private import ServiceHealth
 
 /// What is wrong with one string.
 struct TextComplaint: Error, Equatable {
@@ -289,10 +290,10 @@ enum TextRule: Sendable {
             return "unix://" + (try socketPath(path))
         }
         let host = text.lastIndex(of: ":").map { text[..<$0] } ?? ""
-        guard host == "[::1]" || isLoopbackHost(host) && !host.contains("::") else {
+        guard host == "localhost" || (try? ListenAddress("\(host):1")) != nil else {
             throw TextComplaint(
-                observed: "is not a loopback address with a port, nor a socket",
-                remedy: "The page names tokens and roles and asks for no password, so it stays on this machine")
+                observed: "is not an address in figures with a port, nor a socket",
+                remedy: "\"0.0.0.0:PORT\" is open to whoever reaches this machine")
         }
         guard let port = UInt16(text.dropFirst(host.count + 1)), port > 0 else {
             throw TextComplaint(observed: "has no usable port", remedy: "A port is a number from 1 to 65535")

@@ -35,6 +35,12 @@ extension StatusReading {
         return reasons + tokens.compactMap { $0.reasonAgainstHealth(at: now) }
     }
 
+    /// Why a supervisor that replaces what is unhealthy should do so; empty means: leave it. Until every sink has held a valid
+    /// token once that is the whole of health, so that what waits for it waits; afterwards only whether the agent lives.
+    package func reasonsAgainstOnceReady(at now: WallTime) -> [String] {
+        document.onceReady == true ? reasonsAgainstLiveness(at: now) : reasonsAgainstHealth(at: now)
+    }
+
     /// The table that `status` prints: a line about the agent, a line for each token, and under it what ails it.
     package func table(at now: WallTime) -> String {
         let rows =

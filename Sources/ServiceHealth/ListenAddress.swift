@@ -3,7 +3,8 @@
 package import Diagnosis
 internal import Glibc
 
-/// A loopback address with a port, or a unix socket. Nothing else: the pages have no authentication and no TLS.
+/// An address in figures with a port, or a unix socket. The pages have no authentication and no TLS, so an address beyond
+/// loopback is for who asks for it in so many words.
 package enum ListenAddress: Hashable, Sendable {
     case ipv4(host: String, port: UInt16)
     case ipv6(host: String, port: UInt16)
@@ -28,22 +29,32 @@ package enum ListenAddress: Hashable, Sendable {
         let host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") {
             let bare = String(host.dropFirst().dropLast())
-            guard var address = Self.ipv6Address(bare), Self.isLoopback(&address) else {
-                throw Self.refusal(text, "the only loopback address of IPv6 is ::1")
-            }
+            guard Self.ipv6Address(bare) != nil else { throw Self.refusal(text, "that is no address of IPv6") }
             self = .ipv6(host: bare, port: port)
         } else {
-            guard let address = Self.ipv4Address(String(host)), UInt32(bigEndian: address.s_addr) >> 24 == 127 else {
-                throw Self.refusal(text, "the host is not a loopback address (127.0.0.0/8 or [::1]) in figures")
+            guard Self.ipv4Address(String(host)) != nil else {
+                throw Self.refusal(text, "the host is not an address in figures")
             }
             self = .ipv4(host: String(host), port: port)
+        }
+    }
+
+    /// Whether others than this machine's own programs may reach it.
+    package var isOpen: Bool {
+        switch self {
+        case .ipv4(let host, _):
+            return Self.ipv4Address(host).map { UInt32(bigEndian: $0.s_addr) >> 24 != 127 } ?? true
+        case .ipv6(let host, _):
+            guard var address = Self.ipv6Address(host) else { return true }
+            return !Self.isLoopback(&address)
+        case .unix: return false
         }
     }
 
     private static func refusal(_ text: String, _ reason: String) -> AgentError {
         AgentError(
             .configurationInvalid, "cannot listen at \"\(printable(text, limit: 200))\": \(reason)",
-            remedy: "Write 127.0.0.1:9112, [::1]:9112 or unix:///absolute/path; the pages are for this machine alone")
+            remedy: "Write 127.0.0.1:9112, [::1]:9112 or unix:///absolute/path; 0.0.0.0:9112 is open to others")
     }
 
     static func ipv4Address(_ text: String) -> in_addr? {

@@ -14,6 +14,7 @@ extension StatusDocument {
             "started_at": .text(startedAt),
             "written_at": .text(writtenAt),
             "ready": .flag(ready),
+            "once_ready": onceReady.map { .flag($0) },
             "stopping": .flag(stopping),
             "configuration_trouble": configurationTrouble?.json,
             "last_reload": lastReload?.json,
@@ -50,6 +51,7 @@ extension StatusDocument {
         startedAt = try members.text("started_at")
         writtenAt = try members.text("written_at")
         ready = try members.flag("ready")
+        onceReady = try members.flagIfPresent("once_ready")
         stopping = try members.flag("stopping")
         configurationTrouble = try members.object("configuration_trouble").map { value throws(Damage) in
             try Failure(value)
@@ -197,7 +199,11 @@ private struct Members {
     }
 
     func flag(_ name: String) throws(Damage) -> Bool {
-        try present(name, read(name, "true or false") { $0.boolean })
+        try present(name, flagIfPresent(name))
+    }
+
+    func flagIfPresent(_ name: String) throws(Damage) -> Bool? {
+        try read(name, "true or false") { $0.boolean }
     }
 
     func object(_ name: String) throws(Damage) -> Members? {

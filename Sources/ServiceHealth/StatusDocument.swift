@@ -81,6 +81,9 @@ package struct StatusDocument: Hashable, Sendable {
     package var startedAt: String
     package var writtenAt: String
     package var ready: Bool
+    /// Whether every sink has held a valid token at some time, in this process or one before it that left its status file
+    /// here. Absent in the files of older versions.
+    package var onceReady: Bool?
     package var stopping: Bool
     package var configurationTrouble: Failure?
     package var lastReload: Reload?
@@ -88,13 +91,14 @@ package struct StatusDocument: Hashable, Sendable {
     package var clockBehindSeconds: Int64?
     package var tokens: [Token]
 
-    package init(_ health: AgentHealth, at now: WallTime) {
+    package init(_ health: AgentHealth, onceReady: Bool = false, at now: WallTime) {
         format = Self.currentFormat
         version = health.version
         pid = Int(getpid())
         startedAt = health.startedAt.rfc3339
         writtenAt = now.rfc3339
         ready = health.ready
+        self.onceReady = onceReady || health.ready
         stopping = health.stopping
         configurationTrouble = health.configurationTrouble.map { Failure($0) }
         lastReload = health.lastReload.map { Reload($0) }

@@ -14,15 +14,18 @@ package import Timekeeping
 package final class StatusFile {
     private let file: ReplacedFile
     private var content: String?
+    private var onceReady: Bool
 
     /// `path` is absolute; its directory must exist.
     package init(path: String) {
         file = ReplacedFile(path: path)
+        onceReady = (try? StatusReading(path: path).document.onceReady) ?? false
     }
 
     /// Throws `stateUnwritable`; the old content then stands. A write is a heartbeat too.
     package func write(_ health: AgentHealth, at now: WallTime) throws(AgentError) {
-        let text = StatusDocument(health, at: now).json
+        onceReady = onceReady || health.ready
+        let text = StatusDocument(health, onceReady: onceReady, at: now).json
         content = text
         try file.replace(with: text)
     }

@@ -187,10 +187,11 @@ final class FileWriter: Sendable {
                 return SinkDisturbance(
                     kind: .permissions, observed: "\(path) has mode \(octal(found.mode)), not \(octal(place.mode))")
             }
-            if let wanted = state.ownership, found.owner != wanted.user || found.group != wanted.group {
+            if let wanted = state.ownership, !wanted.isThat(of: found.owner, found.group) {
                 return SinkDisturbance(
                     kind: .permissions,
-                    observed: "\(path) belongs to \(found.owner):\(found.group), not \(wanted.user):\(wanted.group)")
+                    observed: "\(path) belongs to \(found.owner):\(found.group), "
+                        + "not \(wanted.user):\(wanted.group ?? found.group)")
             }
             // Touched and as it was: nothing to put right.
             state.delivered?.stamp = found

@@ -16,8 +16,10 @@ struct FileRights: Hashable, Sendable {
         if now.mode != mode {
             guard fchmod(file.number, mode_t(mode)) == 0 else { throw SystemFault("chmod", path) }
         }
-        if now.owner != ownership.user || now.group != ownership.group {
-            guard fchown(file.number, ownership.user, ownership.group) == 0 else { throw SystemFault("chown", path) }
+        if !ownership.isThat(of: now.owner, now.group) {
+            guard fchown(file.number, ownership.user, ownership.groupToSet) == 0 else {
+                throw SystemFault("chown", path)
+            }
         }
     }
 }
@@ -219,7 +221,7 @@ struct SinkDirectory: ~Copyable {
         guard unsafe fchmodat(descriptor.number, name, mode_t(rights.mode), 0) == 0 else {
             throw SystemFault("chmod", full(name))
         }
-        let (user, group) = (rights.ownership.user, rights.ownership.group)
+        let (user, group) = (rights.ownership.user, rights.ownership.groupToSet)
         guard unsafe fchownat(descriptor.number, name, user, group, AT_SYMLINK_NOFOLLOW) == 0 else {
             throw SystemFault("chown", full(name))
         }

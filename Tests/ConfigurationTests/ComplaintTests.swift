@@ -1,6 +1,7 @@
 // What a configuration that cannot work is answered with: one line that says where, what was found, what was expected.
 
 import Diagnosis
+import Glibc
 import Testing
 
 @testable import Configuration
@@ -190,8 +191,8 @@ private let mistakes: [Mistake] = [
         #"vault.tls.ca_cert: "$CREDENTIALS_DIRECTORY/ca" needs CREDENTIALS_DIRECTORY, which is not set, expected an absolute path, or one that begins with $CREDENTIALS_DIRECTORY/. systemd sets it for a unit that has LoadCredential="#
     ),
     Mistake(
-        "metrics for the world", minimal(root: #", "metrics": { "listen": ‸"0.0.0.0:9112" }"#),
-        #"metrics.listen: "0.0.0.0:9112" is not a loopback address with a port, nor a socket, expected "127.0.0.1:PORT", "[::1]:PORT" or "unix:///PATH". The page names tokens and roles and asks for no password, so it stays on this machine"#
+        "metrics at a name", minimal(root: #", "metrics": { "listen": ‸"agent.example.com:9112" }"#),
+        #"metrics.listen: "agent.example.com:9112" is not an address in figures with a port, nor a socket, expected "127.0.0.1:PORT", "[::1]:PORT" or "unix:///PATH". "0.0.0.0:PORT" is open to whoever reaches this machine"#
     ),
 
     // Contradictions
@@ -310,12 +311,47 @@ struct ComplaintTests {
         defer { remove(path) }
         #expect(examine(text).complaints.count == 2)
         let error = #expect(throws: AgentError.self) {
-            _ = try ConfigurationLoader.load(path: path, environment: [:])
+            _ = try ConfigurationLoader.load(.file(path), environment: [:])
         }
         #expect(error?.code == .configurationInvalid)
         #expect(error?.code.exitStatus == 78)
         #expect(error?.observed == path + #":2:59: vault.adress: unknown key"#)
         #expect(error?.remedy == #"Did you mean "address"? 1 more: run "vault-token-agent config check""#)
+    }
+
+    @Test("A pipe is read to its end, and not twice")
+    func pipes() throws {
+        var ends: [Int32] = [0, 0]
+        #expect(unsafe pipe(&ends) == 0)
+        defer { close(ends[0]) }
+        let text = Array("{}".utf8)
+        #expect(unsafe Glibc.write(ends[1], text, text.count) == text.count)
+        close(ends[1])
+        let read = try SourceText(readingFrom: "/proc/self/fd/\(ends[0])")
+        #expect(read.bytes == text)
+        #expect(!read.canBeReadAgain)
+    }
+
+    @Test("Standard input and the variable come before the default path, and - before the variable")
+    func sources() {
+        let variable = [ConfigurationSource.variable: "{}"]
+        #expect(ConfigurationSource(option: nil, environment: [:]) == .file(ConfigurationSource.defaultPath))
+        let empty = [ConfigurationSource.variable: ""]
+        #expect(ConfigurationSource(option: nil, environment: empty) == .file(ConfigurationSource.defaultPath))
+        #expect(ConfigurationSource(option: nil, environment: variable) == .environment)
+        #expect(ConfigurationSource(option: "-", environment: variable) == .standardInput)
+        #expect(ConfigurationSource(option: "/x", environment: variable) == .file("/x"))
+    }
+
+    @Test("A variable that is too long is refused, and mistakes in it are placed")
+    func variable() {
+        let long = [ConfigurationSource.variable: String(repeating: " ", count: SourceText.sizeLimit + 1)]
+        #expect(throws: AgentError.self) { try ConfigurationLoader.load(.environment, environment: long) }
+        let wrong = [ConfigurationSource.variable: #"{"vault": 1}"#]
+        let error = #expect(throws: AgentError.self) {
+            try ConfigurationLoader.load(.environment, environment: wrong)
+        }
+        #expect(error?.observed.hasPrefix("VTA_CONFIG:1:11: ") == true)
     }
 
     @Test("A missing file, a directory and a file that is too long are refused")

@@ -1,28 +1,27 @@
-"""Image, ECS and EKS: well formed, in agreement with each other, and in words that the agent understands."""
+"""Image and ECS: well formed, in agreement with each other, and in words that the agent understands."""
 
 import json
 import re
 import subprocess
 from pathlib import Path
 
+import botocore.session
 import pytest
-import yaml
+from botocore import validate
+from botocore.model import Shape
 
-from laboratory.agent import agent_binary
+from laboratory.agent import agent_binary, run_once
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PROGRAM = "/usr/bin/vault-token-agent"
 OWNER = "10001"
+TASKS = ("task-definition.json", "task-definition-init.json")
 
 Manifest = dict
 
 
-def eks() -> dict[str, Manifest]:
-    return {document["kind"]: document for document in yaml.safe_load_all((DEPLOY / "eks" / "pod.yaml").read_text())}
-
-
-def ecs() -> Manifest:
-    return json.loads((DEPLOY / "ecs" / "task-definition.json").read_text())
+def task(name: str) -> Manifest:
+    return json.loads((DEPLOY / "ecs" / name).read_text())
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -35,15 +34,12 @@ def instructions() -> list[tuple[str, str]]:
 def commands() -> dict[str, list[str]]:
     """Every command line of the agent in a deployment file, without the program."""
     found: dict[str, list[str]] = {}
-    sidecar = eks()["Pod"]["spec"]["initContainers"][0]
-    found["eks args"] = sidecar["args"]
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        program, *found[f"eks {probe}"] = sidecar[probe]["exec"]["command"]
-        assert program == PROGRAM
-    agent = ecs()["containerDefinitions"][0]
-    found["ecs command"] = agent["command"]
-    kind, program, *found["ecs healthCheck"] = agent["healthCheck"]["command"]
-    assert (kind, program) == ("CMD", PROGRAM)
+    for form in TASKS:
+        agent = task(form)["containerDefinitions"][0]
+        found[f"{form} command"] = agent["command"]
+        if "healthCheck" in agent:
+            kind, program, *found[f"{form} healthCheck"] = agent["healthCheck"]["command"]
+            assert (kind, program) == ("CMD", PROGRAM)
     for name, text in instructions():
         if name == "CMD":
             found["image CMD"] = json.loads(text)
@@ -67,17 +63,32 @@ def test_the_agent_knows_the_command(place: str, arguments: list[str]):
         assert re.search(rf"{flag}\b", done.stdout), f"{place}: {flag}"
 
 
-@pytest.mark.parametrize("source", ["ecs/config.json", "eks/pod.yaml"])
-def test_the_agent_accepts_the_configuration(source: str, tmp_path: Path):
-    text = (DEPLOY / source).read_text() if source.endswith(".json") else eks()["ConfigMap"]["data"]["config.json"]
-    file = tmp_path / "config.json"
-    file.write_text(text)
-    done = subprocess.run(
-        [agent_binary(), "config", "check", "--config", file], capture_output=True, text=True, timeout=80, check=False
-    )
-    # The directory that the file sink writes to is the container's.
-    complaints = [line for line in done.stderr.splitlines() if "/run/vault-token-agent" not in line]
-    assert not complaints, done.stderr
+@pytest.mark.parametrize("form", TASKS)
+def test_the_agent_accepts_the_configuration(form: str):
+    (variable,) = task(form)["containerDefinitions"][0]["environment"]
+    done = run_once(["config", "check", "--quiet"], {variable["name"]: variable["value"]})
+    assert (done.status, done.log) == (0, "")
+
+
+@pytest.mark.parametrize("form", TASKS)
+def test_ecs_knows_every_key_of_the_task(form: str):
+    model = botocore.session.Session().get_service_model("ecs").operation_model("RegisterTaskDefinition").input_shape
+    report = validate.ParamValidator().validate(task(form), model)
+    assert not report.has_errors(), report.generate_report()
+    check_keys(task(form), model)
+
+
+def check_keys(value: object, shape: Shape) -> None:
+    """A key that a structure does not have is passed over by botocore's own check."""
+    if shape.type_name == "structure":
+        assert value.keys() <= shape.members.keys(), f"{shape.name} has no {value.keys() - shape.members.keys()}"
+        for key, inner in value.items():
+            check_keys(inner, shape.members[key])
+    elif shape.type_name == "list":
+        for inner in value:
+            check_keys(inner, shape.member)
+    elif getattr(shape, "enum", None):
+        assert value in shape.enum
 
 
 def test_the_image_runs_the_agent_as_nobody_else_and_with_everything_it_links():
@@ -99,16 +110,27 @@ def test_the_image_runs_the_agent_as_nobody_else_and_with_everything_it_links():
         assert not direct or package in installed, f"{library} of {package}"
 
 
-def test_application_and_agent_share_the_token_and_nothing_else():
-    task = ecs()
-    agent, application = task["containerDefinitions"]
-    assert application["dependsOn"] == [{"containerName": agent["name"], "condition": "HEALTHY"}]
-    assert application["mountPoints"][0]["readOnly"] is True
+def test_the_image_has_the_directories_that_the_tasks_mount_with_their_owner():
+    steps = instructions()
+    made = " ".join(text for name, text in steps if name == "RUN")
+    (volumes,) = (json.loads(text) for name, text in steps if name == "VOLUME")
+    for form in TASKS:
+        for mount in task(form)["containerDefinitions"][0]["mountPoints"]:
+            assert mount["containerPath"] in volumes
+            assert f"-o {OWNER} -g {OWNER} {mount['containerPath']}" in made
+
+
+@pytest.mark.parametrize(("form", "condition"), [(TASKS[0], "HEALTHY"), (TASKS[1], "SUCCESS")])
+def test_application_and_agent_share_the_token_and_nothing_else(form: str, condition: str):
+    agent, application = task(form)["containerDefinitions"]
+    assert application["dependsOn"] == [{"containerName": agent["name"], "condition": condition}]
+    assert application["mountPoints"] == [{**agent["mountPoints"][0], "readOnly": True}]
     assert {agent["user"].split(":")[1], application["user"].split(":")[1]} == {OWNER}
-    pod = eks()["Pod"]["spec"]
-    sidecar, container = pod["initContainers"][0], pod["containers"][0]
-    assert sidecar["restartPolicy"] == "Always"
-    assert str(pod["securityContext"]["fsGroup"]) == OWNER
-    assert container["volumeMounts"] == [{**sidecar["volumeMounts"][0], "readOnly": True}]
-    assert pod["volumes"][0]["emptyDir"]["medium"] == "Memory"
-    assert pod["serviceAccountName"] == eks()["ServiceAccount"]["metadata"]["name"]
+    assert {mount["sourceVolume"] for mount in agent["mountPoints"]} == {v["name"] for v in task(form)["volumes"]}
+
+
+def test_an_outage_replaces_no_task_and_a_configuration_that_cannot_work_is_not_tried_again():
+    agent = task(TASKS[0])["containerDefinitions"][0]
+    assert "--once-ready" in agent["healthCheck"]["command"]
+    assert agent["essential"] and agent["restartPolicy"]["ignoredExitCodes"] == [78]
+    assert not task(TASKS[1])["containerDefinitions"][0]["essential"]  # it ends before the application does

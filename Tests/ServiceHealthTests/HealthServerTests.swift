@@ -15,11 +15,19 @@ import TokenLifecycle
     }
 
     @Test(arguments: [
-        "", ":", "9112", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "0.0.0.0:9112", "10.0.0.1:9112",
-        "localhost:9112", "[::]:9112", "[::1]", "::1:9112", "[fe80::1]:9112", "unix://", "unix://relative",
+        ("0.0.0.0:9112", true), ("10.0.0.1:9112", true), ("[::]:9112", true), ("[2001:db8::1]:9112", true),
+        ("127.0.0.1:9112", false), ("127.255.0.9:1", false), ("[::1]:9112", false), ("unix:///run/x.sock", false),
+    ])
+    func `what is open to others is known as that`(text: String, isOpen: Bool) throws {
+        #expect(try ListenAddress(text).isOpen == isOpen)
+    }
+
+    @Test(arguments: [
+        "", ":", "9112", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "0.0.0:9112", "10.0.0.256:9112",
+        "localhost:9112", "[::1]", "::1:9112", "[fe80::1%lo]:9112", "unix://", "unix://relative",
         "unix:///" + String(repeating: "x", count: 107), "http://127.0.0.1:9112",
     ])
-    func `anything that others could reach, or nobody, is refused with the reason`(text: String) {
+    func `anything else is refused with the reason`(text: String) {
         let error = #expect(throws: AgentError.self) { try ListenAddress(text) }
         #expect(error?.code == .configurationInvalid)
         #expect(error?.observed.hasPrefix("cannot listen at \"\(text)\": ") == true || text.utf8.count > 100)

@@ -84,7 +84,8 @@ func setHeartbeat(of path: String, to moment: WallTime) {
     @Test func `its keys are the documented ones`() throws {
         let text = StatusDocument(agent([struggling()]), at: noon).json
         for key in [
-            "format", "version", "pid", "started_at", "written_at", "ready", "stopping", "tokens", "name", "phase",
+            "format", "version", "pid", "started_at", "written_at", "ready", "once_ready", "stopping", "tokens", "name",
+            "phase",
             "since",
             "served", "valid_until", "never_expires", "next_step", "next_at", "trouble", "code", "observed", "remedy",
             "attempts", "sinks", "delivered", "counters", "logins", "renewals", "lookups", "sink_writes",
@@ -93,6 +94,27 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         ] {
             #expect(text.contains("\"\(key)\": "), "\(key)")
         }
+    }
+
+    @Test func `once ready stays so through an outage, and through a restart that finds the file`() throws {
+        let directory = TestDirectory()
+        let path = directory.file("status.json")
+        let starting = agent([TokenHealth(name: "app", phase: .starting, since: noon)])
+        var lost = fresh("app")
+        lost.phase = .lost
+
+        let first = StatusFile(path: path)
+        try first.write(starting, at: noon)
+        #expect(try StatusReading(path: path).document.onceReady == false)
+        try first.write(agent([fresh("app")]), at: noon)
+        try first.write(agent([lost]), at: noon)
+        #expect(try StatusReading(path: path).document.onceReady == true)
+        try StatusFile(path: path).write(starting, at: noon)
+        #expect(try StatusReading(path: path).document.onceReady == true)
+
+        unsafe unlink(path)
+        try StatusFile(path: path).write(starting, at: noon)
+        #expect(try StatusReading(path: path).document.onceReady == false)
     }
 
     @Test func `a beat renews the heartbeat and puts a deleted file back`() throws {
@@ -192,6 +214,17 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         token.phase = .struggling
         token.trouble = Trouble(error: unreachable, since: noon)
         #expect(reading(agent([token])).reasonsAgainstHealth(at: noon).isEmpty)
+    }
+
+    @Test func `until ready once an outage is unhealthy, afterwards only a dead agent is`() {
+        let starting = agent([TokenHealth(name: "app", phase: .starting, since: noon)])
+        #expect(reading(starting).reasonsAgainstOnceReady(at: noon) == ["app: no token yet"])
+        func later(_ heartbeat: Duration) -> StatusReading {
+            StatusReading(
+                document: StatusDocument(starting, onceReady: true, at: noon), heartbeat: noon + heartbeat)
+        }
+        #expect(later(.seconds(-5)).reasonsAgainstOnceReady(at: noon).isEmpty)
+        #expect(later(.seconds(-91)).reasonsAgainstOnceReady(at: noon).count == 1)
     }
 
     @Test func `an old heartbeat is unhealthy however fresh the tokens look`() {

@@ -39,6 +39,25 @@ struct FileSinkTests {
         }
     }
 
+    @Test("keeps the group that the directory gives it where none is named", .enabled(if: geteuid() == 0))
+    func directoryGroup() async throws {
+        let path = path
+        let shared = directory.file("")
+        // As Kubernetes makes a volume for fsGroup: of that group, with the set-group-ID bit.
+        unsafe chown(shared, geteuid(), 10_001)
+        unsafe chmod(shared, 0o2770)
+        try await onLoop { loop in
+            let sink = try fileSink(path, on: loop)
+            try await sink.check()
+            try await sink.deliver(content("hvs.first"))
+            #expect(Status(path)?.group == 10_001)
+            #expect(try await sink.deliver(content("hvs.first")) == .unchanged)
+            let named = try fileSink(path, on: loop) { $1.group = "10002" }
+            #expect(try await named.deliver(content("hvs.first")) == .restored)
+            #expect(Status(path)?.group == 10_002)
+        }
+    }
+
     @Test("takes over at a restart what already is right")
     func adopts() async throws {
         let path = path
