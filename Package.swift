@@ -110,6 +110,8 @@ let package = Package(
                 "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth", "HTTPClient", "Crypto",
                 "SystemCalls", "Timekeeping", "Diagnosis", "CLinux",
             ]),
+        // Other agents' configurations become ours
+        room("ConfigurationImport", ["Configuration", "Timekeeping", "Diagnosis"]),
         room(
             "AgentRuntime",
             [
@@ -133,9 +135,9 @@ let package = Package(
         .executableTarget(
             name: "vault-token-agent",
             dependencies: [
-                "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "EventLoop",
-                "ChildProcess", "SystemCalls", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis",
-                "CLinux", logging,
+                "AgentRuntime", "ConfigurationImport", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks",
+                "ServiceHealth", "EventLoop", "ChildProcess", "SystemCalls", "HTTPClient", "SecretJSON", "Crypto",
+                "Timekeeping", "Diagnosis", "CLinux", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict, linkerSettings: boundAtStart),
@@ -173,6 +175,7 @@ let package = Package(
         tests(
             of: "Configuration",
             ["AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "Timekeeping", "Diagnosis"]),
+        tests(of: "ConfigurationImport", ["Configuration", "Diagnosis"]),
         tests(of: "SimulatedWorld"),
         tests(
             of: "AgentRuntime",

@@ -1,7 +1,7 @@
 // Configuration: what somebody may have meant by a key that the file does not have.
 
 /// What to say about an unknown key.
-enum Suggestion {
+package enum Suggestion {
     /// The remedy for `name`, found in `section`.
     static func remedy(for name: String, in section: Section) -> String {
         if let known = habits.first(where: { $0.name == name && ($0.title ?? section.title) == section.title }) {
@@ -19,7 +19,7 @@ enum Suggestion {
     }
 
     /// The name at the least edit distance, if that is at most a third of the length; the first of equals.
-    static func nearest(to name: String, among names: [String]) -> String? {
+    package static func nearest(to name: String, among names: [String]) -> String? {
         guard name.count <= 64 else { return nil }
         let folded = name.lowercased().map { $0 == "-" ? "_" : $0 }
         let ranked = names.map { (name: $0, distance: distance(folded, Array($0))) }

@@ -3,11 +3,13 @@
 internal import ArgumentParser
 private import Configuration
 private import Diagnosis
+private import VaultAPI
 
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "config", abstract: "Check the configuration; describe what may stand in it.",
-        subcommands: [Check.self, Schema.self, Reference.self])
+        commandName: "config",
+        abstract: "Check the configuration; import another agent's; describe what may stand in it.",
+        subcommands: [Check.self, Import.self, Schema.self, Reference.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -15,8 +17,8 @@ struct ConfigCommand: ParsableCommand {
             discussion: """
                 Prints a line for each value: the key, the value, and whether a flag, the environment, the file or a \
                 default gave it. Warnings and mistakes go to standard error, a line each; with a mistake the exit \
-                status is 78. Nothing but the file itself is read: whether things work on this machine is what \
-                doctor finds out.
+                status is 78, and 66 where a file that it names (a CA, a client's certificate and key, a nonce) is not \
+                there. Nobody is asked anything: whether things work on this machine is what doctor finds out.
                 """)
 
         @OptionGroup var options: ConfigurationOptions
@@ -24,8 +26,11 @@ struct ConfigCommand: ParsableCommand {
         @Flag(name: .shortAndLong, help: "Print warnings and mistakes only.")
         var quiet = false
 
+        @Flag(help: "Do not look for the files that it names: for a check on another machine.")
+        var noFiles = false
+
         func run() throws {
-            let source = try SourceText(readingFrom: options.config)
+            let source = try options.source.read(environment: processEnvironment)
             let loaded: LoadedConfiguration
             switch ConfigurationLoader.examine(
                 source, environment: processEnvironment, overrides: options.overrides)
@@ -36,11 +41,29 @@ struct ConfigCommand: ParsableCommand {
                 throw ExitCode(AgentError.Code.configurationInvalid.exitStatus)
             }
             for warning in loaded.warnings { writeToStandardError("warning: \(warning)") }
+            let unreadable = noFiles ? [] : FileChecks.unreadable(loaded.configuration)
+            for (error, isDenied) in unreadable {
+                if isDenied { writeToStandardError("warning: \(error)") } else { VaultTokenAgent.complain(error) }
+            }
+            if !quiet { output(Self.table(loaded.effective) + "\n") }
+            guard unreadable.allSatisfy(\.isDenied) else {
+                throw ExitCode(AgentError.Code.fileUnreadable.exitStatus)
+            }
             guard !quiet else { return }
-            output(Self.table(loaded.effective) + "\n")
             let count = loaded.configuration.tokens.count
-            output("\n\(options.config): \(count) \(count == 1 ? "token" : "tokens"), no mistake\n")
+            output("\n\(source.path): \(count) \(count == 1 ? "token" : "tokens"), no mistake\n")
+            let provesPrincipal = loaded.configuration.tokens.contains { token in
+                if case .iam = token.login.method { true } else { false }
+            }
+            if provesPrincipal { output(Self.vaultsSide) }
         }
+
+        private static let vaultsSide = """
+
+            On Vault's side, besides mount and role: Vault's own AWS identity needs iam:GetRole and iam:GetUser, to resolve \
+            the ARN that the role is bound to; or the role is written with resolve_aws_unique_ids=false.
+
+            """
 
         private static func table(_ values: [EffectiveValue]) -> String {
             let pathWidth = values.map(\.path.count).max() ?? 0

@@ -5,10 +5,12 @@ internal import Configuration
 internal import Diagnosis
 
 struct ConfigurationOptions: ParsableArguments {
-    static let defaultPath = "/etc/vault-token-agent/config.json"
-
-    @Option(help: ArgumentHelp("Configuration file.", valueName: "file"), completion: .file(extensions: ["json"]))
-    var config = Self.defaultPath
+    @Option(
+        help: ArgumentHelp(
+            "Configuration: a file, a pipe, or - for standard input. Without it the variable "
+                + "\(ConfigurationSource.variable), else \(ConfigurationSource.defaultPath).",
+            valueName: "file"), completion: .file(extensions: ["json"]))
+    var config: String?
 
     @Option(help: ArgumentHelp("Vault's URL; above VAULT_ADDR and vault.address.", valueName: "url"))
     var vaultAddr: String?
@@ -56,7 +58,11 @@ struct ConfigurationOptions: ParsableArguments {
         return overrides
     }
 
+    var source: ConfigurationSource {
+        ConfigurationSource(option: config, environment: processEnvironment)
+    }
+
     func load() throws(AgentError) -> LoadedConfiguration {
-        try ConfigurationLoader.load(path: config, environment: processEnvironment, overrides: overrides)
+        try ConfigurationLoader.load(source, environment: processEnvironment, overrides: overrides)
     }
 }

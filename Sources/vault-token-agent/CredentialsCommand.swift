@@ -31,7 +31,7 @@ struct CredentialsCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Configuration whose settings count; without it \(ConfigurationOptions.defaultPath) if there is one.",
+            "Configuration whose settings count; without it, if there is one, the one that the agent itself finds.",
             valueName: "file"), completion: .file(extensions: ["json"]))
     var config: String?
 
@@ -75,22 +75,22 @@ struct CredentialsCommand: ParsableCommand {
     }
 
     private func settings() throws -> AWSSettings {
-        let hasDefault = unsafe access(ConfigurationOptions.defaultPath, R_OK) == 0
-        guard let path = config ?? (hasDefault ? ConfigurationOptions.defaultPath : nil) else {
+        let environment = processEnvironment
+        guard let source = ConfigurationSource(optional: config, environment: environment) else {
             if token != nil { throw ValidationError("--token needs a configuration: give --config FILE.") }
             return AWSSettings()
         }
-        let loaded = try ConfigurationLoader.load(path: path, environment: processEnvironment)
+        let loaded = try ConfigurationLoader.load(source, environment: environment)
         let tokens = loaded.configuration.tokens
         if let token {
             guard let settings = tokens.first(where: { $0.name == token }) else {
-                throw ValidationError("\(path) has no token \"\(token)\".")
+                throw ValidationError("\(source.name) has no token \"\(token)\".")
             }
             return settings.aws
         }
         guard Set(tokens.map(\.aws)).count == 1, let first = tokens.first else {
             throw ValidationError(
-                "The tokens of \(path) have different AWS settings: name one by --token NAME.")
+                "The tokens of \(source.name) have different AWS settings: name one by --token NAME.")
         }
         return first.aws
     }

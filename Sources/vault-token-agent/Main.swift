@@ -17,7 +17,7 @@ struct VaultTokenAgent: ParsableCommand {
             Finds AWS credentials as the AWS CLI does, logs in to Vault by its aws auth method, writes the token to \
             files or sockets, renews it, and logs in anew before it can expire.
 
-            Without a command it runs as a service. To begin: write a configuration as in config.example.json, then
+            With options and no command it runs as a service. To begin: write a configuration as in config.example.json, then
               vault-token-agent config check --config FILE    is it right?
               vault-token-agent doctor --config FILE          would it work on this machine?
               vault-token-agent --config FILE                 run
@@ -39,9 +39,8 @@ struct VaultTokenAgent: ParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, LoginCommand.self, CredentialsCommand.self, StatusCommand.self, HealthcheckCommand.self,
-            ReloadCommand.self,
-            DoctorCommand.self,
-            ConfigCommand.self,
+            ReloadCommand.self, WaitCommand.self, GetCommand.self, InitCommand.self, DoctorCommand.self,
+            ConfigCommand.self, CompletionCommand.self,
             VersionCommand.self,
         ],
         defaultSubcommand: RunCommand.self
@@ -51,7 +50,10 @@ struct VaultTokenAgent: ParsableCommand {
         ProcessSignals.expect()
         do {
             try ProcessHardening.apply()
-            var command = try parseAsRoot()
+            let arguments = Array(CommandLine.arguments.dropFirst())
+            if arguments.isEmpty { exit(withError: CleanExit.helpRequest(self)) }
+            if let mistyped = MistypedCommand(arguments) { throw ValidationError("\(mistyped)") }
+            var command = try parseAsRoot(arguments)
             if !(command is RunCommand) { ProcessSignals.letGoOfTheServices() }
             try command.run()
         } catch let error as AgentError {

@@ -93,9 +93,8 @@ struct ReloadCommand: ParsableCommand {
     }
 
     private func tellPlan(_ document: StatusDocument) throws(AgentError) {
-        let path = options.config ?? ConfigurationOptions.defaultPath
-        let loaded = try ConfigurationLoader.load(
-            path: path, environment: processEnvironment, overrides: ConfigurationOverrides())
+        let source = ConfigurationSource(option: options.config, environment: processEnvironment)
+        let loaded = try ConfigurationLoader.load(source, environment: processEnvironment)
         let inForce = document.tokens.compactMap { token in
             token.configuration.map { TokenFingerprint(name: token.name, parts: $0) }
         }

@@ -18,12 +18,18 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         let loaded = try options.load()
         let logOutput = LogOutput(loaded.configuration.health)
-        let (path, overrides, environment) = (options.config, options.overrides, processEnvironment)
+        let (source, overrides, environment) = (options.source, options.overrides, processEnvironment)
         try AgentProcess.run(
             loaded, environment: environment, version: VaultTokenAgent.version,
             log: logOutput.logger(label: "vault-token-agent"),
             reload: { () throws(AgentError) in
-                try ConfigurationLoader.load(path: path, environment: environment, overrides: overrides)
+                guard loaded.canBeReadAgain else {
+                    throw AgentError(
+                        .configurationInvalid,
+                        "the configuration came from \(loaded.path), which cannot be read a second time",
+                        remedy: "Restart the agent with the new one")
+                }
+                return try ConfigurationLoader.load(source, environment: environment, overrides: overrides)
             },
             adopt: { logOutput.adopt($0) })
     }

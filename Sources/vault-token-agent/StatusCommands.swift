@@ -14,18 +14,17 @@ struct StatusFileOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Its configuration, to find that by; without either, \(ConfigurationOptions.defaultPath) if there is one.",
+            "Its configuration, to find that by; without either, as the agent itself finds it.",
             valueName: "file"), completion: .file(extensions: ["json"]))
     var config: String?
 
     /// Throws where the configuration cannot be read or has no status file.
     func path() throws(AgentError) -> String {
         if let statusFile { return statusFile }
-        let hasDefault = unsafe access(ConfigurationOptions.defaultPath, R_OK) == 0
-        let config = config ?? (hasDefault ? ConfigurationOptions.defaultPath : nil)
-        guard let path = try ConfigurationLoader.statusFile(of: config, environment: processEnvironment) else {
+        let source = ConfigurationSource(optional: config, environment: processEnvironment)
+        guard let path = try ConfigurationLoader.statusFile(of: source, environment: processEnvironment) else {
             throw AgentError(
-                .configurationInvalid, "\(config ?? "the configuration") turns the status file off",
+                .configurationInvalid, "\(source?.name ?? "the configuration") turns the status file off",
                 remedy: "Take out \"status_file\": null")
         }
         return path
@@ -97,8 +96,17 @@ struct HealthcheckCommand: ParsableCommand {
     @Flag(help: "Ask only whether the agent lives, for probes that restart it: an outage of Vault does not fail this.")
     var liveness = false
 
+    @Flag(
+        help: """
+            Until every token has been in its sinks once, the same as without; after that, ask only whether the agent \
+            lives. For supervisors that replace what is unhealthy, such as ECS: an outage of Vault replaces nothing.
+            """)
+    var onceReady = false
+
     func validate() throws {
-        if liveness && token != nil { throw ValidationError("Give --liveness or --token, not both.") }
+        if [liveness, onceReady, token != nil].count(where: \.self) > 1 {
+            throw ValidationError("Give one of --liveness, --once-ready and --token.")
+        }
     }
 
     func run() throws {
@@ -106,9 +114,13 @@ struct HealthcheckCommand: ParsableCommand {
         do throws(AgentError) {
             let reading = try StatusReading(path: options.path())
             reasons =
-                liveness
-                ? reading.reasonsAgainstLiveness(at: wallTime)
-                : reading.reasonsAgainstHealth(token: token, at: wallTime)
+                if liveness {
+                    reading.reasonsAgainstLiveness(at: wallTime)
+                } else if onceReady {
+                    reading.reasonsAgainstOnceReady(at: wallTime)
+                } else {
+                    reading.reasonsAgainstHealth(token: token, at: wallTime)
+                }
         } catch {
             reasons = ["\(error)"]
         }

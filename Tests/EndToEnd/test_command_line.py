@@ -100,7 +100,7 @@ def test_config_check_prints_every_value_and_its_origin():
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.output.splitlines() if line.count("  ")}
     assert rows["vault.address"] == ["https://from-the-environment:8200", "environment VAULT_ADDR"]
     assert rows["vault.namespace"] == ["team", "flag --vault-namespace"]
-    assert rows["tokens[0].auth.role"] == ["app", "file, line 14"]
+    assert rows["tokens[0].auth.role"] == ["app", "file, line 13"]
     assert rows["tokens[0].renewal.expired_token"] == ["keep", "default"]
     assert "skip_verify is on" in done.log
 
@@ -176,9 +176,27 @@ def test_config_check_lists_every_mistake_on_a_line_of_its_own(tmp_path):
     lines = done.log.splitlines()
     assert done.status == 78 and done.output == "" and len(lines) == 2
     assert lines[0] == (
-        f'vault-token-agent: {path}:14:9: tokens[0].auth.rle: unknown key. Did you mean "role"? [configuration_invalid]'
+        f'vault-token-agent: {path}:13:9: tokens[0].auth.rle: unknown key. Did you mean "role"? [configuration_invalid]'
     )
     assert 'Write "0640"' in lines[1]
+
+
+def test_config_check_looks_for_the_files_that_it_names(tmp_path):
+    path, ca = tmp_path / "config.json", tmp_path / "ca.pem"
+    configuration = json.loads(EXAMPLE.read_text())
+    configuration["vault"]["tls"] = {"ca_cert": str(ca)}
+    path.write_text(json.dumps(configuration))
+    for quiet in ([], ["--quiet"]):
+        done = run_once(["config", "check", *quiet, "--config", path], {})
+        assert done.status == 66
+        assert f"cannot read {ca}: No such file or directory. Make it, or correct the path" in done.log
+    assert run_once(["config", "check", "--no-files", "--config", path], {}).status == 0
+    ca.write_text("")
+    done = run_once(["config", "check", "--config", path], {})
+    assert done.status == 0 and "iam:GetRole" in done.output
+    ec2 = path.read_text().replace('"iam"', '"ec2"').replace('"header_value": "vault.example.com", ', "")
+    path.write_text(ec2)
+    assert "iam:GetRole" not in run_once(["config", "check", "--config", path], {}).output
 
 
 def test_login_prints_the_table_of_vault_login_and_the_token_only_when_told_to(lab, tmp_path):

@@ -2,7 +2,7 @@
 
 private import CLinux
 internal import Configuration
-private import Diagnosis
+internal import Diagnosis
 private import Glibc
 private import HTTPClient
 private import ServiceHealth
@@ -17,6 +17,23 @@ enum FileChecks {
         /// Nobody but its owner, and at most a group, should read it.
         var isSecret = false
         var mode = R_OK
+        /// Whether a login needs it; a reader's public key and a program may come later.
+        var isNeededAtStart = true
+    }
+
+    /// The files without which no login can be made, as far as they cannot be read. Whether another user could read them
+    /// is not known: one that only its rights keep from this user says so by `EACCES` as its reason.
+    static func unreadable(_ configuration: AgentConfiguration) -> [(error: AgentError, isDenied: Bool)] {
+        var seen: Set<Named> = []
+        let named = configuration.tokens.flatMap { filesToRead($0) }.filter {
+            $0.isNeededAtStart && seen.insert($0).inserted
+        }
+        return named.compactMap { named in
+            // SAFETY: the path is lent for the call only.
+            guard unsafe access(named.path, named.mode) != 0 else { return nil }
+            let number = errno
+            return (unusable(named.path, number, to: "read"), number == EACCES)
+        }
     }
 
     static func findings(_ configuration: AgentConfiguration) -> [Finding] {
@@ -50,10 +67,12 @@ enum FileChecks {
         if case .ec2(let ec2) = token.login.method {
             files.append(ec2.nonceFile.map { Named(path: $0, what: "nonce", isSecret: true) })
         }
-        files += token.sinks.map { sink in sink.encryption.map { Named(path: $0.publicKeyPath, what: "public key") } }
+        files += token.sinks.map { sink in
+            sink.encryption.map { Named(path: $0.publicKeyPath, what: "public key", isNeededAtStart: false) }
+        }
         for action in [token.onChange] + token.sinks.map(\.onChange) {
             if case .command(let command, _)? = action, let program = command.first {
-                files.append(Named(path: program, what: "program", mode: X_OK))
+                files.append(Named(path: program, what: "program", mode: X_OK, isNeededAtStart: false))
             }
         }
         return files.compactMap { $0 }

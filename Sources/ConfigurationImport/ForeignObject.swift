@@ -1,0 +1,120 @@
+// ConfigurationImport: an object of the foreign file, taken apart key by key. What nobody took is what was left out.
+
+private import Timekeeping
+
+/// What was left out or read otherwise, and why; `offset` is where it stands.
+struct Remark: Equatable {
+    let offset: Int
+    /// `auto_auth.method.config.nonce`.
+    let path: String
+    let reason: String
+}
+
+/// The members of one object or block that have not been taken yet.
+struct ForeignObject {
+    /// Empty for the file itself.
+    let path: String
+    let offset: Int
+    /// Of a block; in JSON the one key of an object that holds nothing else.
+    let labels: [String]
+    private var members: [HCLMember]
+
+    init(path: String, offset: Int, labels: [String] = [], members: [HCLMember]) {
+        self.path = path
+        self.offset = offset
+        self.labels = labels
+        self.members = members
+    }
+
+    func path(of key: String) -> String {
+        path.isEmpty ? key : "\(path).\(key)"
+    }
+
+    /// What is still there, in the order of the file.
+    var rest: [(offset: Int, key: String)] {
+        members.map { ($0.offset, $0.key) }
+    }
+
+    func has(_ key: String) -> Bool {
+        members.contains { $0.key == key }
+    }
+
+    /// The value of `key`; the last one, where it stands several times, as Vault Agent has it.
+    mutating func take(_ key: String) -> HCLNode? {
+        let found = members.last { $0.key == key }
+        members.removeAll { $0.key == key }
+        return found?.node
+    }
+
+    /// The blocks of that name, also as HCL's JSON form writes them: an object, or a list of objects, each with its label
+    /// as a key around it. Nil where one of them is no object.
+    mutating func takeBlocks(_ key: String, labelled: Bool = false) -> [ForeignObject]? {
+        let found = members.filter { $0.key == key }
+        members.removeAll { $0.key == key }
+        var blocks: [ForeignObject] = []
+        for member in found {
+            let nodes: [HCLNode] = if case .list(let elements) = member.node.value { elements } else { [member.node] }
+            for node in nodes {
+                guard case .object(let inner) = node.value else { return nil }
+                let block = ForeignObject(
+                    path: path(of: key), offset: node.offset, labels: member.labels, members: inner)
+                blocks.append(labelled ? block.unwrapped : block)
+            }
+        }
+        return blocks
+    }
+
+    /// `{"aws": {…}}` as the block `"aws" {…}`.
+    private var unwrapped: ForeignObject {
+        guard labels.isEmpty, members.count == 1, let only = members.first, only.key != "config" else { return self }
+        let node: HCLNode =
+            if case .list(let elements) = only.node.value, elements.count == 1 { elements[0] } else { only.node }
+        guard case .object(let inner) = node.value else { return self }
+        return ForeignObject(path: path, offset: node.offset, labels: [only.key], members: inner)
+    }
+}
+
+extension HCLNode {
+    /// A string, or what Vault Agent takes for one.
+    var text: String? {
+        switch value {
+        case .text(let text), .number(let text): text
+        case .flag(let flag): flag ? "true" : "false"
+        case .null, .list, .object: nil
+        }
+    }
+
+    var flag: Bool? {
+        switch value {
+        case .flag(let flag): flag
+        case .text(let text), .number(let text):
+            switch text {
+            case "true", "True", "TRUE", "t", "T", "1": true
+            case "false", "False", "FALSE", "f", "F", "0": false
+            default: nil
+            }
+        case .null, .list, .object: nil
+        }
+    }
+
+    /// As this agent's configuration writes it: "5m", "300s". A bare number counts seconds.
+    var duration: String? {
+        switch value {
+        case .text(let text) where Duration(text: text) != nil: text
+        case .text(let text), .number(let text): Duration(text: text + "s").map { _ in text + "s" }
+        case .flag, .null, .list, .object: nil
+        }
+    }
+
+    /// As this agent's configuration writes it: "0640". HCL reads `0640` as octal; JSON has decimal numbers only.
+    var mode: String? {
+        guard case .number(let text) = value else {
+            if case .text(let text) = value, UInt16(text, radix: 8) != nil { return text }
+            return nil
+        }
+        let isOctal = text.count > 1 && text.hasPrefix("0")
+        guard let bits = UInt16(text, radix: isOctal ? 8 : 10), bits <= 0o777 else { return nil }
+        let digits = String(bits, radix: 8)
+        return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+    }
+}

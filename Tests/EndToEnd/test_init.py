@@ -1,0 +1,92 @@
+"""`init`: what it finds out, what it writes, and that Vault, told what it prints, lets the agent in."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from laboratory.agent import run_once
+from laboratory.laboratory import REGION, SERVER_ID, Laboratory
+from laboratory.openbao import bao_binary
+
+ARN = "arn:aws:iam::123456789012:role/app"
+
+
+def commands(text: str) -> str:
+    """The lines for a shell in what `init` prints."""
+    return "\n".join(re.findall(r"^(?:vault .*|    token_policies=.*)$", text, re.MULTILINE))
+
+
+def test_what_it_writes_and_prints_leads_to_a_token(lab: Laboratory, tmp_path: Path):
+    file, sink = tmp_path / "config.json", tmp_path / "token"
+    arguments = ["init", "--yes", "--header-value", SERVER_ID, "--output", file]
+    environment = {**lab.environment(), "VAULT_ADDR": lab.front_door.url, "AWS_REGION": REGION}
+    done = run_once(arguments, environment)
+    assert done.status == 0, done.log
+    assert "Runs in: EC2" in done.log and "assumed-role/app/" in done.log
+    assert f"bound_iam_principal_arn={ARN}" in done.output
+    assert f'bound_principal_arns = ["{ARN}"]' in done.output
+
+    # As an operator who pastes the commands, and a machine that has the group and the directory.
+    lab.front_door.unmount("auth/aws")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "vault").symlink_to(bao_binary())
+    told = subprocess.run(
+        ["bash", "-euc", commands(done.output)],
+        env={
+            "PATH": f"{programs}:/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "BAO_ADDR": lab.front_door.url,
+            "BAO_TOKEN": lab.bao.root_token,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    configuration = json.loads(file.read_text())
+    written = configuration["tokens"][0]["sinks"][0]
+    assert written.pop("group") == "vault-token-readers"
+    written["path"] = str(sink)
+    file.write_text(json.dumps(configuration))
+    login = run_once(["login", "--config", file], environment)
+    assert login.status == 0, login.log
+    assert lab.bao.remaining(sink.read_text()) is not None
+
+    again = run_once(arguments, environment)
+    assert again.status == 73 and "Remove it first" in again.log
+
+
+@pytest.mark.parametrize(
+    ("variables", "place", "state"),
+    [
+        ({"ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/x"}, "ECS", "/var/lib/vault-token-agent"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "Kubernetes", "/var/lib/vault-token-agent"),
+        ({}, "none of EC2, ECS and Kubernetes", None),
+    ],
+)
+def test_the_place_decides(variables: dict, place: str, state: str | None):
+    # No credentials: whose they are is not known, and said so; the rest is written all the same.
+    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent"}
+    arguments = ["init", "--yes", "--address", "https://vault:8200", "--role", "it's", "--output", "-"]
+    done = run_once(arguments, {**nowhere, **variables})
+    assert done.status == 0, done.log
+    configuration = json.loads(done.output)
+    assert place in done.log and "is not known" in done.log
+    assert configuration.get("state_directory") == state
+    assert ("group" in configuration["tokens"][0]["sinks"][0]) == (state is None)
+    assert r"auth/aws/role/'it'\''s' auth_type=iam" in done.log
+
+
+def test_what_cannot_be_found_out_is_asked_by_the_name_of_its_flag():
+    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent"}
+    done = run_once(["init", "--yes", "--address", "https://vault:8200", "--output", "-"], nowhere)
+    assert done.status == 64 and "give --role" in done.log
+    done = run_once(["init", "--role", "app", "--output", "-"], nowhere)
+    assert done.status == 64 and "give --address" in done.log
+    done = run_once(["init", "--yes", "--role", "app", "--address", "ftp://vault", "--output", "-"], nowhere)
+    assert done.status == 78 and done.output == ""
