@@ -44,7 +44,8 @@ completions fish "$share/fish/vendor_completions.d/vault-token-agent.fish"
 
 put deploy/config.schema.json "$share/vault-token-agent/config.schema.json"
 for file in docs/*.md deploy/debian/copyright; do put "$file" "$documents/$(basename "$file")"; done
-for file in deploy/systemd/dynamic-user.conf deploy/systemd/example-consumer.service deploy/monitoring/*; do
+for file in deploy/systemd/dynamic-user.conf deploy/systemd/example-consumer* deploy/systemd/vault-token-agent.rules \
+    deploy/monitoring/*; do
     put "$file" "$documents/examples/$(basename "$file")"
 done
 sed 's,"deploy/config,"/usr/share/vault-token-agent/config,' config.example.json >"$documents/examples/config.json"

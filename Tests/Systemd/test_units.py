@@ -31,7 +31,7 @@ def settings(unit: str, section: str = "Service") -> list[tuple[str, str]]:
 @pytest.fixture
 def checkable(tmp_path: Path) -> Path:
     """The units with programs that exist: `verify` looks for what they start."""
-    for unit in UNITS.glob("*.service"):
+    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.path")):
         text = re.sub(r"/usr(/local)?/bin/(vault-token-agent|example-application)\b", "/bin/true", unit.read_text())
         name = unit.name.replace("@.", "@check.")
         (tmp_path / name).write_text(text)
@@ -39,7 +39,14 @@ def checkable(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "unit", ["vault-token-agent.service", "vault-token-agent@check.service", "example-consumer.service"]
+    "unit",
+    [
+        "vault-token-agent.service",
+        "vault-token-agent@check.service",
+        "example-consumer.service",
+        "example-consumer-token.service",
+        "example-consumer-token.path",
+    ],
 )
 def test_systemd_finds_nothing_to_complain_of(checkable: Path, unit: str):
     done = run("systemd-analyze", "verify", "--man=no", checkable / unit)

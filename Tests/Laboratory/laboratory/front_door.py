@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .administration import administer
 from .aws import AWS
 from .aws_login import AwsLogins, AwsRole, Identity, Refused
 from .certificates import InstanceIdentityKey
@@ -98,6 +99,14 @@ class FrontDoor:
         self._mounts["/".join(filter(None, [namespace, path]))] = made
         return made
 
+    def unmount(self, path: str) -> None:
+        self._bao.expect("DELETE", f"sys/{path}")
+        del self._mounts[path]
+
+    def mounted(self, path: str) -> Mount | None:
+        """The mount that a path leads into."""
+        return next((mount for at, mount in self._mounts.items() if path.startswith(f"{at}/")), None)
+
     def be_prompt(self) -> None:
         """For benchmarks, where many logins follow each other: one principal's secret ID serves all its logins by one
         role, and STS is asked once for each distinct signed request. What each login is checked for stays.
@@ -151,6 +160,10 @@ class FrontDoor:
         try:
             if mount is not None and path.endswith("/login") and request.method in ("POST", "PUT"):
                 return self._log_in(request, mount)
+            if request.headers.get("X-Vault-Token") == self._bao.root_token:
+                reply = administer(self, request, path)
+                if reply is not None:
+                    return reply
             headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
             return _passed(self._bao.forward(request.method, request.target, headers, request.body))
         except (OSError, http.client.HTTPException) as error:
