@@ -57,7 +57,6 @@ final class LoginOrigin {
     }
 
     /// A new token. `withNewCredentials`: those that are cached were refused. `limit` is for Vault's part; AWS has its own.
-    /// A new token. `withNewCredentials`: those that are cached were refused. `limit` is for Vault's part; AWS has its own.
     func obtain(withNewCredentials: Bool, within limit: Duration) async throws(AgentError) -> TokenGrant {
         switch method {
         case .iam:

@@ -5,6 +5,7 @@ import AgentRuntime
 import ChildProcess
 import Configuration
 import Crypto
+import Dispatch
 import EventLoop
 import Glibc
 import HTTPClient
@@ -158,8 +159,18 @@ final class StoppedClock: SerialExecutor, TaskExecutor, Timekeeper, Sendable {
 
     func cancel(_ alarm: Alarm) {}
 
-    func enqueue(_ job: consuming ExecutorJob) { loop.enqueue(job) }
-    func asUnownedSerialExecutor() -> UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+    /// As the loop does it, but in its own name: a job that ran in the loop's would be sent back here at each turn.
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        loop.queue.async {
+            // SAFETY: the executor outlives the jobs it was given: each closure holds `self`.
+            unsafe job.runSynchronously(
+                isolatedTo: self.asUnownedSerialExecutor(), taskExecutor: self.asUnownedTaskExecutor())
+        }
+    }
+
+    func checkIsolated() { loop.checkIsolated() }
+    func isIsolatingCurrentContext() -> Bool? { loop.isIsolatingCurrentContext() }
 }
 
 extension TokenSettings {

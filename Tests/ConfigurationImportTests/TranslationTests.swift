@@ -296,7 +296,7 @@ private let wholeHCL = """
     }
 
     @Test(arguments: [
-        ("vault { address = \"x\" }", "there is no auto_auth"),
+        ("vault { address = \"x\" }", "there is no auto_auth: this agent has nothing to keep"),
         ("auto_auth { sink \"file\" {} }", "auto_auth has no method"),
         ("auto_auth { method \"kubernetes\" { config = { role = \"x\" } } }", "the method is kubernetes"),
         ("auto_auth { method { config = { role = \"x\" } } }", "the method is not named"),
