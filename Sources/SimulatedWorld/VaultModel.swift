@@ -126,11 +126,13 @@ final class VaultModel {
         }
         let skew = loop.trueTime - date
         if skew > .seconds(300) || skew < .seconds(-300) {
+            // STS quotes its own time.
+            let (now, late) = (loop.trueTime.amzDate, skew > .zero)
             return (
                 400,
                 #"{"errors":["error making upstream request: received error code 403 from STS: <Error><Code>"#
-                    + #"SignatureDoesNotMatch</Code><Message>Signature \#(skew > .zero ? "expired" : "not yet current")"#
-                    + #": is now off</Message></Error>"]}"#
+                    + #"SignatureDoesNotMatch</Code><Message>Signature \#(late ? "expired" : "not yet current")"#
+                    + #": \#(date.amzDate) is off (\#(now) \#(late ? "-" : "+") 5 min.)</Message></Error>"]}"#
             )
         }
         // AWS4-HMAC-SHA256 Credential=KEY/…
