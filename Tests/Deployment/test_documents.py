@@ -89,6 +89,13 @@ class Machine(PrivateSystemd):
 
 
 @pytest.fixture
+def lab() -> Iterator[Laboratory]:
+    """One for each test: its `aws` mount is made by the guides' own commands."""
+    with Laboratory() as made:
+        yield made
+
+
+@pytest.fixture
 def boot(lab: Laboratory, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
     variables = {**lab.environment(), "AWS_REGION": REGION}
     surroundings = tmp_path / "laboratory.conf"

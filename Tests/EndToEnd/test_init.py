@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,20 @@ from laboratory.openbao import bao_binary
 ARN = "arn:aws:iam::123456789012:role/app"
 
 
+@pytest.fixture
+def own_lab() -> Iterator[Laboratory]:
+    """One whose `aws` mount may be taken away."""
+    with Laboratory() as made:
+        yield made
+
+
 def commands(text: str) -> str:
     """The lines for a shell in what `init` prints."""
     return "\n".join(re.findall(r"^(?:vault .*|    token_policies=.*)$", text, re.MULTILINE))
 
 
-def test_what_it_writes_and_prints_leads_to_a_token(lab: Laboratory, tmp_path: Path):
+def test_what_it_writes_and_prints_leads_to_a_token(own_lab: Laboratory, tmp_path: Path):
+    lab = own_lab
     file, sink = tmp_path / "config.json", tmp_path / "token"
     arguments = ["init", "--yes", "--header-value", SERVER_ID, "--output", file]
     environment = {**lab.environment(), "VAULT_ADDR": lab.front_door.url, "AWS_REGION": REGION}
