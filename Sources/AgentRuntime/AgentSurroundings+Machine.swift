@@ -20,7 +20,8 @@ extension AgentSurroundings {
             loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
             files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: sinks,
             takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
-            reporter: reporter, beatInterval: beatInterval, seed: .random(in: 0 ... .max), version: version, log: log)
+            boot: MachineBoot.identifier(), reporter: reporter, beatInterval: beatInterval,
+            seed: .random(in: 0 ... .max), version: version, log: log)
         surroundings.stateDirectory = configuration.stateDirectory
         if let directory = configuration.stateDirectory {
             surroundings.regions = FileRegionMemory(directory: directory, log: log)

@@ -92,6 +92,8 @@ package struct AgentSurroundings {
     package var sinks: any SinkMaking
     /// What a restart needs to take a token over; nil: nothing is kept.
     package var takeovers: (any TakeoverStore)?
+    /// Names this boot of the machine; nil: unknown, and only calendar time tells what is left of an earlier run's lease.
+    package var boot: String?
     /// Where nonces of ec2 logins are kept; nil: nowhere.
     package var stateDirectory: String?
     /// Which region worked for a Vault's STS.
@@ -109,7 +111,7 @@ package struct AgentSurroundings {
     package init(
         loop: any AgentLoop, transport: any HTTPTransport, environment: [String: String], files: any FileReading,
         processes: any ProcessRunning, sinks: any SinkMaking, takeovers: (any TakeoverStore)?,
-        reporter: any HealthReporter, beatInterval: Duration?,
+        boot: String? = nil, reporter: any HealthReporter, beatInterval: Duration?,
         seed: UInt64, version: String, log: Logger
     ) {
         self.loop = loop
@@ -119,6 +121,7 @@ package struct AgentSurroundings {
         self.processes = processes
         self.sinks = sinks
         self.takeovers = takeovers
+        self.boot = boot
         self.reporter = reporter
         self.beatInterval = beatInterval
         self.seed = seed

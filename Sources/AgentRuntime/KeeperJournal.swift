@@ -37,7 +37,7 @@ final class KeeperJournal {
             log.info("Old token revoked")
         case .wrapped:
             log.debug("Token wrapped")
-        case .failed:
+        case .refusedOnce, .failed:
             break
         }
     }

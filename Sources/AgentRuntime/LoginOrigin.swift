@@ -24,6 +24,8 @@ final class LoginOrigin {
     private let metrics: Metrics
     private let timekeeper: any Timekeeper
     private let log: Logger
+    /// Of the login that was refused and is to be signed again; nil: the next begins anew.
+    private var course: LoginCourse?
     /// What the latest login was made with.
     private var used: AWSCredentials?
     /// Whose the latest token is, as source, Vault and STS told it; nil before the first login, and for ec2 logins.
@@ -56,8 +58,10 @@ final class LoginOrigin {
         _ = try await nonces?.nonce()
     }
 
-    /// A new token. `withNewCredentials`: those that are cached were refused. `limit` is for Vault's part; AWS has its own.
-    func obtain(withNewCredentials: Bool, within limit: Duration) async throws(AgentError) -> TokenGrant {
+    /// Asks Vault once for a new token; nil: it refused, and another signature may do better, at most
+    /// ``LoginCourse/limit`` for one login. `withNewCredentials`: those that are cached were refused. `limit` is for Vault's
+    /// part; AWS has its own.
+    func obtain(withNewCredentials: Bool, within limit: Duration) async throws(AgentError) -> TokenGrant? {
         switch method {
         case .iam:
             if withNewCredentials, let used { chain.forget(used) }
@@ -67,6 +71,13 @@ final class LoginOrigin {
                 try await prove(ec2)
             }
             return try await ask(proof, within: limit)
+        }
+    }
+
+    /// A new token, signed for as often as that may do better. `limit` is for each time that Vault is asked.
+    func obtainByAnySignature(within limit: Duration) async throws(AgentError) -> TokenGrant {
+        while true {
+            if let grant = try await obtain(withNewCredentials: false, within: limit) { return grant }
         }
     }
 
@@ -81,32 +92,29 @@ final class LoginOrigin {
 
     // MARK: By IAM
 
-    private func logInByIdentity(within limit: Duration) async throws(AgentError) -> TokenGrant {
+    private func logInByIdentity(within limit: Duration) async throws(AgentError) -> TokenGrant? {
         let credentials = try await metrics.observing(.awsCredentials, by: timekeeper) { () throws(AgentError) in
             let credentials = try await chain.credentials()
             try await chain.check(credentials, by: policy)
             return credentials
         }
         used = credentials
-        let course = chain.beginLogin(for: audience, at: server, regions: regions)
-        let deadline = timekeeper.now + limit
-        while true {
-            let signed = try await course.sign(with: credentials)
-            do throws(AgentError) {
-                let grant = try await ask(
-                    .iam(method: signed.method, url: signed.url, headers: signed.headers, body: signed.body),
-                    within: deadline - timekeeper.now)
-                course.succeeded()
-                principal = credentials.principal.completed(by: grant.principal)
-                return grant
-            } catch {
-                let words = vault.refusal
-                guard await course.learn(from: error, saying: words), timekeeper.now < deadline else {
-                    throw course.explained(error, saying: words)
-                }
-                log.notice(
-                    "Login refused, signing again", metadata: ["code": "\(error.code.rawValue)", "reason": "\(error)"])
-            }
+        let course = course ?? chain.beginLogin(for: audience, at: server, regions: regions)
+        self.course = nil
+        let signed = try await course.sign(with: credentials)
+        do throws(AgentError) {
+            let grant = try await ask(
+                .iam(method: signed.method, url: signed.url, headers: signed.headers, body: signed.body), within: limit)
+            course.succeeded()
+            principal = credentials.principal.completed(by: grant.principal)
+            return grant
+        } catch {
+            let words = vault.refusal
+            guard await course.learn(from: error, saying: words) else { throw course.explained(error, saying: words) }
+            log.notice(
+                "Login refused, signing again", metadata: ["code": "\(error.code.rawValue)", "reason": "\(error)"])
+            self.course = course
+            return nil
         }
     }
 

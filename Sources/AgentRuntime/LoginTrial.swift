@@ -32,7 +32,7 @@ extension AgentProcess {
     ) throws(AgentError) -> LoginTrial {
         try onLoop { loop throws(AgentError) in
             let login = try makeLogin(settings, stateDirectory: nil, environment, loop, log)
-            let grant = try await login.origin.obtain(withNewCredentials: false, within: trialLimit)
+            let grant = try await login.origin.obtainByAnySignature(within: trialLimit)
             let vault = login.vault
             var failure: AgentError?
             if grant.kind == .batch {

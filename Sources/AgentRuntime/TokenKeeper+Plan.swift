@@ -125,7 +125,7 @@ extension TokenKeeper {
             else { continue }
             let parent = entry.parent.flatMap { ids[$0] }
             guard (parent == nil) == (entry.parent == nil) else { continue }
-            let lease = entry.lease.flatMap(known)
+            let lease = entry.lease.flatMap { known($0, boot: record.boot) }
             let id = keep(
                 HeldToken(
                     found: token, login: login, origin: entry.origin, principal: entry.principal,
@@ -138,9 +138,13 @@ extension TokenKeeper {
         return found
     }
 
-    /// What is left of a lease by the clock; nil where that cannot be true: the clock was set back, and nothing is known.
-    private func known(_ lease: TakeoverRecord.Lease) -> KnownLease? {
-        let left = lease.expiry.map { $0 - timekeeper.wallTime }
+    /// What is left of a lease: by time since boot, which nobody sets; after another boot by the calendar. Nil where that cannot
+    /// be true: the clock was set back, and nothing is known.
+    private func known(_ lease: TakeoverRecord.Lease, boot: String?) -> KnownLease? {
+        let isThisBoot = boot != nil && boot == surroundings.boot
+        let left = lease.expiry.map {
+            isThisBoot ? $0.sinceBoot - timekeeper.now : $0.calendar - timekeeper.wallTime
+        }
         guard let left else {
             return KnownLease(expiry: nil, full: nil, renewable: lease.renewable, limitedUses: lease.limitedUses)
         }

@@ -31,6 +31,7 @@ extension TokenKeeper {
         let journal = line(of: request)?.journal
         do {
             let answer = try await ask(request, within: limit)
+            if case .refusedOnce = answer { return answer }
             journal?.succeeded(request, answer, token: token(in: answer))
             return answer
         } catch {
@@ -53,7 +54,10 @@ extension TokenKeeper {
         switch request {
         case .logIn(let withNewCredentials):
             guard let login = inForce?.login else { throw Self.gone("the login") }
-            let grant = try await login.origin.obtain(withNewCredentials: withNewCredentials, within: limit)
+            guard let grant = try await login.origin.obtain(withNewCredentials: withNewCredentials, within: limit)
+            else {
+                return .refusedOnce
+            }
             return .granted(take(grant, login, origin: login.digest))
         case .createChild(let line, let parent):
             let token = try token(parent)
@@ -132,7 +136,7 @@ extension TokenKeeper {
     private func token(in answer: LifecycleAnswer) -> HeldToken? {
         switch answer {
         case .granted(let facts), .alive(let facts): held[facts.id]
-        case .renewed, .wrapped, .revoked, .failed: nil
+        case .renewed, .wrapped, .revoked, .refusedOnce, .failed: nil
         }
     }
 

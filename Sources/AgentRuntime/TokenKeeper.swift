@@ -211,10 +211,13 @@ final class TokenKeeper {
                     parent: each.parent.flatMap { held[$0].map { SHA256.digest(of: $0.token) } },
                     principal: token.principal, identity: token.identity?.record ?? "",
                     lease: TakeoverRecord.Lease(
-                        expiry: each.lease.expiry.map(wallTime(of:)), full: each.lease.full,
+                        expiry: each.lease.expiry.map {
+                            TakeoverRecord.Moment(calendar: wallTime(of: $0), sinceBoot: $0)
+                        }, full: each.lease.full,
                         renewable: each.lease.renewable, limitedUses: each.lease.limitedUses))
             }
         }
-        surroundings.takeovers?.keep(entries.isEmpty ? nil : TakeoverRecord(entries: entries), for: name)
+        surroundings.takeovers?.keep(
+            entries.isEmpty ? nil : TakeoverRecord(boot: surroundings.boot, entries: entries), for: name)
     }
 }

@@ -154,7 +154,8 @@ package final class World: @unchecked Sendable {
         AgentSurroundings(
             loop: loop, transport: transport, environment: [:], files: NoFiles(), processes: NoProcesses(),
             sinks: SimulatedSinks(world: self, process: transport),
-            takeovers: SimulatedRecords(world: self, process: transport), reporter: reporter, beatInterval: nil,
+            takeovers: SimulatedRecords(world: self, process: transport), boot: "the only one", reporter: reporter,
+            beatInterval: nil,
             seed: options.seed &+ processes &* 977, version: "simulated",
             log: Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() })
     }

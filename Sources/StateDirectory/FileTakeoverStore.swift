@@ -74,11 +74,13 @@ extension TakeoverRecord {
     private static let heading = "takeover 2"
 
     /// `sink token origin parent expiry full flags principal identity`, `-` for what is absent; `?` for a lease that is not known.
+    /// The expiry is in nanoseconds since 1970 and since boot, with a slash between. The heading names the boot.
     var text: String {
         let lines = entries.map { entry in
             let lease = entry.lease.map {
                 [
-                    $0.expiry.map { "\($0.nanosecondsSince1970)" } ?? "-", $0.full.map { "\($0.nanoseconds)" } ?? "-",
+                    $0.expiry.map { "\($0.calendar.nanosecondsSince1970)/\($0.sinceBoot.nanoseconds)" } ?? "-",
+                    $0.full.map { "\($0.nanoseconds)" } ?? "-",
                     ($0.renewable ? "r" : "") + ($0.limitedUses ? "l" : "") + ".",
                 ]
             }
@@ -87,23 +89,23 @@ extension TakeoverRecord {
             let identity = entry.identity.filter { !$0.isNewline && $0 != " " }
             return (digests + (lease ?? ["?", "?", "?"]) + [principal, identity]).joined(separator: " ")
         }
-        return ([Self.heading] + lines).joined(separator: "\n") + "\n"
+        return (["\(Self.heading) \(boot ?? "-")"] + lines).joined(separator: "\n") + "\n"
     }
 
     /// Reads the format before this as well: two digests, of login and token, a line each.
     init?(text: String) {
         var lines = text.split(separator: "\n").map(String.init)
         guard let first = lines.first else { return nil }
-        if first == Self.heading {
-            lines.removeFirst()
+        if first.hasPrefix("\(Self.heading) ") {
+            let boot = String(lines.removeFirst().dropFirst(Self.heading.utf8.count + 1))
             let entries = lines.map(Entry.init(line:))
             guard entries.allSatisfy({ $0 != nil }) else { return nil }
-            self.init(entries: entries.compactMap(\.self))
+            self.init(boot: boot == "-" ? nil : boot, entries: entries.compactMap(\.self))
             return
         }
         guard lines.count == 2, let origin = [UInt8](hexadecimal: lines[0]), let token = [UInt8](hexadecimal: lines[1])
         else { return nil }
-        self.init(entries: [Entry(token: token, origin: origin)])
+        self.init(boot: nil, entries: [Entry(token: token, origin: origin)])
     }
 }
 
@@ -117,11 +119,20 @@ extension TakeoverRecord.Entry {
             sink: [UInt8](hexadecimal: words[0]), token: token, origin: origin, parent: [UInt8](hexadecimal: words[3]),
             principal: words[7], identity: words.count == 9 ? words[8] : "")
         guard words[4] != "?" else { return }
-        let (expiry, full) = (Int64(words[4]), Int64(words[5]))
+        let (expiry, full) = (TakeoverRecord.Moment(text: words[4]), Int64(words[5]))
         guard expiry != nil || words[4] == "-", full != nil || words[5] == "-" else { return nil }
         lease = TakeoverRecord.Lease(
-            expiry: expiry.map { WallTime(nanosecondsSince1970: $0) }, full: full.map { .nanoseconds($0) },
+            expiry: expiry, full: full.map { .nanoseconds($0) },
             renewable: words[6].contains("r"), limitedUses: words[6].contains("l"))
+    }
+}
+
+extension TakeoverRecord.Moment {
+    fileprivate init?(text: String) {
+        let parts = text.split(separator: "/").map { Int64($0) }
+        guard parts.count == 2, let calendar = parts[0], let sinceBoot = parts[1] else { return nil }
+        self.init(
+            calendar: WallTime(nanosecondsSince1970: calendar), sinceBoot: Instant(nanoseconds: sinceBoot))
     }
 }
 

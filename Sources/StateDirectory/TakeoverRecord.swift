@@ -39,15 +39,26 @@ package struct TakeoverRecord: Hashable, Sendable {
         }
     }
 
+    /// A moment by both clocks: calendar time may be set meanwhile, time since boot begins anew with each boot.
+    package struct Moment: Hashable, Sendable {
+        package var calendar: WallTime
+        package var sinceBoot: Instant
+
+        package init(calendar: WallTime, sinceBoot: Instant) {
+            self.calendar = calendar
+            self.sinceBoot = sinceBoot
+        }
+    }
+
     package struct Lease: Hashable, Sendable {
         /// Nil: never.
-        package var expiry: WallTime?
+        package var expiry: Moment?
         /// The longest that Vault gave at once; nil: never expires.
         package var full: Duration?
         package var renewable: Bool
         package var limitedUses: Bool
 
-        package init(expiry: WallTime?, full: Duration?, renewable: Bool, limitedUses: Bool) {
+        package init(expiry: Moment?, full: Duration?, renewable: Bool, limitedUses: Bool) {
             self.expiry = expiry
             self.full = full
             self.renewable = renewable
@@ -55,10 +66,13 @@ package struct TakeoverRecord: Hashable, Sendable {
         }
     }
 
+    /// Names the boot that it was written in; nil: unknown, and moments since boot mean nothing.
+    package var boot: String?
     /// The newest token first.
     package var entries: [Entry]
 
-    package init(entries: [Entry]) {
+    package init(boot: String?, entries: [Entry]) {
+        self.boot = boot
         self.entries = entries
     }
 }

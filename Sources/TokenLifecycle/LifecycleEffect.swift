@@ -26,6 +26,8 @@ package enum LifecycleAnswer: Sendable {
     /// The wrapping token is good for `duration` from `sentAt`.
     case wrapped(TokenID, duration: Duration, sentAt: Instant)
     case revoked
+    /// To `logIn`: refused, and another signature may do better. The next one begins as soon as the budget has room.
+    case refusedOnce
     case failed(AgentError)
 }
 

@@ -13,6 +13,7 @@ extension TokenLifecycle {
         case (.logIn, .granted(let grant)):
             granted(grant, parent: nil, line: 0, flight, at: now)
             loginEnded(nil, at: now)
+        case (.logIn, .refusedOnce): lines[0].retryAt = now
         case (.createChild(let line, let parent), .granted(let grant)):
             guard let index = index(of: line) else { return retire(grant, at: now) }
             granted(grant, parent: parent, line: index, flight, at: now)
