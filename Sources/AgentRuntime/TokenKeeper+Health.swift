@@ -24,7 +24,7 @@ extension TokenKeeper {
                 }
             }
             if line.policies == nil {
-                health.configuration = inForce.map { TokenFingerprint($0.settings).parts } ?? [:]
+                health.configuration = inForce?.fingerprint.parts ?? [:]
             }
             health.counters = line.journal.counters
             health.counters.sinkWrites = sinks.reduce(0) { $0 + $1.writes }

@@ -52,11 +52,25 @@ final class TokenKeeper {
 
     /// What a configuration has made of this token.
     struct InForce {
-        var settings: TokenSettings
+        let settings: TokenSettings
         var login: LoginPoint
         var lines: [KeptLine]
         var sinks: [KeptSink]
         var onChange: (any ChangeListener)?
+        /// Of `settings`. Made once: every report tells it.
+        let fingerprint: TokenFingerprint
+
+        init(
+            settings: TokenSettings, login: LoginPoint, lines: [KeptLine], sinks: [KeptSink],
+            onChange: (any ChangeListener)?
+        ) {
+            self.settings = settings
+            self.login = login
+            self.lines = lines
+            self.sinks = sinks
+            self.onChange = onChange
+            fingerprint = TokenFingerprint(settings)
+        }
     }
 
     init(name: String, in surroundings: AgentSurroundings) {
