@@ -8,10 +8,17 @@ PYTHON_SOURCES := Tests tools
 SWIFT_SOURCES  := Sources Tests Package.swift
 # Checks that no source imports a room which Package.swift does not name among its dependencies.
 BUILD_FLAGS    := --explicit-target-dependency-import-check error
-# Swift linked statically, unreferenced sections dropped (the default), symbols stripped. lld with packed relocations
-# (glibc 2.36) and without a dynamic symbol table or unwind tables: 17.9 MB become 14.1.
-RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker -s \
-	-Xlinker -z -Xlinker pack-relative-relocs -Xlinker --no-export-dynamic -Xlinker $(CURDIR)/tools/no-unwind-tables.ld
+# Swift and C++ linked statically, unreferenced sections dropped (the default), symbols stripped; lld without a dynamic symbol
+# table or unwind tables. No RUNPATH: a library planted beside the program must not be loaded. A stand-in for the few
+# names of FoundationEssentials that swift-argument-parser uses. No path of this folder inside.
+LIBRARIES      := $(CURDIR)/.libraries
+RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib --disable-local-rpath -Xswiftc -use-ld=lld -Xlinker -s \
+	-Xlinker --no-export-dynamic -Xlinker $(CURDIR)/tools/no-unwind-tables.ld -Xlinker -L$(LIBRARIES)/release \
+	-Xlinker $(LIBRARIES)/release/compatibility.o -Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xswiftc -I$(LIBRARIES)/release \
+	-Xswiftc -Xfrontend -Xswiftc -enable-stack-protector -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=.
+# Says which objects and archives the binary is made of; a test reads it.
+LINK_MAP       := -Xlinker -Map=$(CURDIR)/out/vault-token-agent.map
+RELEASED       := out/vault-token-agent
 # Parallel end-to-end tests: they wait more than they work.
 WORKERS        ?= 8
 # So many Swift tests at a time, all in one process: all at once, each would get a sliver of the machine, and what waits
@@ -21,7 +28,8 @@ export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH ?= 6
 REPORT         ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test test-again swift-test swift-run python-test python-run sim sim-build sim-run explore fleet demo bench deb lint format reference
+.PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build sim-run explore \
+	fleet demo bench deb rpm tarball rootfs packages sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,12 +40,16 @@ setup: ## install what is missing: Debian packages (as root), .venv with pinned 
 build: setup ## debug build of the agent and of its tests
 	swift build --build-tests $(BUILD_FLAGS)
 
-release: setup ## release build: Swift linked statically, stripped; prints where it is
-	swift build $(RELEASE_FLAGS) --product vault-token-agent
-	@ls -l "$$(swift build $(RELEASE_FLAGS) --show-bin-path)/vault-token-agent"
+release: setup binary ## release build: Swift linked statically, stripped: out/vault-token-agent
+
+binary:
+	@mkdir -p out
+	swift build $(RELEASE_FLAGS) $(LINK_MAP) --product vault-token-agent
+	@install "$$(swift build $(RELEASE_FLAGS) $(LINK_MAP) --show-bin-path)/vault-token-agent" $(RELEASED)
+	@ls -l $(RELEASED)
 
 # Built before anything runs, then run side by side: much of a test is waiting.
-test: lint build sim-build ## set-up, build, lint, every test, and 1,000 seeds of the simulation
+test: lint build binary sim-build ## set-up, build, lint, every test, and 1,000 seeds of the simulation
 	@echo "Swift tests, end-to-end tests and simulation run side by side; each tells when it is done"
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target swift-run python-run sim-run
 
@@ -53,7 +65,7 @@ swift-run:
 	$(SWIFT_TEST) --filter '$(CONNECTION_SUITES)' $(if $(REPORT),--xunit-output $(REPORT)-connections)
 	$(SWIFT_TEST) --skip '$(CONNECTION_SUITES)' $(if $(REPORT),--xunit-output $(REPORT))
 
-python-test: build python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
+python-test: build binary python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
 python-run:
 	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(if $(REPORT),--junitxml=$(REPORT)) $(TESTS)
 
@@ -95,4 +107,22 @@ format: setup ## format all sources in place
 	.venv/bin/ruff format --quiet $(PYTHON_SOURCES)
 
 deb: release ## a Debian package of the release build, in out/
-	@tools/build-deb.sh "$$(swift build $(RELEASE_FLAGS) --show-bin-path)/vault-token-agent" out
+	@tools/build-deb.sh $(RELEASED) out
+
+rpm: release ## an RPM package of it
+	@tools/build-rpm.sh $(RELEASED) out
+
+tarball: release ## a tar archive of it with an installer, for any Linux with systemd
+	@tools/build-tarball.sh $(RELEASED) out
+
+rootfs: release ## the container image's root file system, in out/rootfs
+	@rm -rf out/rootfs && tools/build-rootfs.sh $(RELEASED) out/rootfs && du -sh out/rootfs
+
+sbom: release ## what is in the release build, and what it loads: SPDX JSON
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) python3 tools/write-sbom.py $(RELEASED) >out/vault-token-agent.spdx.json
+
+packages: deb rpm tarball sbom ## all packages, the bill of materials, and their digests in out/SHA256SUMS
+	@cd out && sha256sum vault-token-agent*.deb vault-token-agent*.rpm vault-token-agent*.tar.gz *.spdx.json >SHA256SUMS && cat SHA256SUMS
+
+reproducible: release ## builds the last commit once more in another folder and compares the two binaries
+	@tools/compare-builds.sh $(RELEASED)

@@ -2,8 +2,9 @@
 # Builds a lean libcurl (HTTP/1.1, HTTP/2, TLS, proxies, unix sockets; static) from the distribution's patched source.
 # usage: tools/build-libcurl.sh DIRECTORY
 #
-# DIRECTORY gets libcurl.a, with nghttp2 inside, and headers/; headers/provenance.h declares functions that tell the source
-# package and its patches. Exits with 1, DIRECTORY untouched, where that source cannot be had.
+# DIRECTORY gets libcurl.a with nghttp2 inside; contents, which has name, version and licence of both; and headers/, where
+# provenance.h declares functions that tell the source package and its patches. Exits with 1, DIRECTORY untouched, where that
+# source cannot be had.
 #
 # What is trusted: apt takes only a package index whose signature the distribution's archive keyring vouches for, and a
 # .dsc with the digest in that index; dpkg-source takes only files with the digests in the .dsc. Nothing of the system's
@@ -104,5 +105,6 @@ EOF
 quietly "$CC" -I include "$work/check.c" -o "$work/check" lib/libcurl.a -lssl -lcrypto
 quietly "$work/check"
 mkdir -p "$target"
+printf 'curl %s curl\nnghttp2 %s MIT\n' "$version" "$(dpkg-query -W -f '${Version}' libnghttp2-dev)" >"$target/contents"
 mv include/curl "$target/headers"
 mv lib/libcurl.a "$target/"

@@ -220,7 +220,7 @@ def table(results: dict[str, Result]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=70, help="how long both are watched (default 70)")
-    parser.add_argument("--binary", type=Path, default=PROJECT / ".build" / "release" / "vault-token-agent")
+    parser.add_argument("--binary", type=Path, default=PROJECT / "out" / "vault-token-agent")
     parser.add_argument("--output", type=Path, default=PROJECT / "out" / "benchmark.json")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

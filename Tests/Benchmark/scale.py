@@ -223,7 +223,7 @@ def aims(results: list[Size]) -> list[Aim]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binary", type=Path, default=PROJECT / ".build" / "release" / "vault-token-agent")
+    parser.add_argument("--binary", type=Path, default=PROJECT / "out" / "vault-token-agent")
     parser.add_argument("--output", type=Path, default=PROJECT / "out" / "scale.json")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of tokens, ascending")
     arguments = parser.parse_args()
