@@ -18,8 +18,8 @@ let strict: [SwiftSetting] = [
 /// vector registers on the stack: with them whatever was copied last, a token too.
 let boundAtStart: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]
 
-/// Static libraries and their headers: tools/prepare-libraries.sh, a part of `make setup`, makes the folder.
-let libraries = "\(Context.packageDirectory)/.libraries"
+/// Where the static libraries are: tools/prepare-libraries.sh, a part of `make setup`, makes the folder.
+let amongLibraries: [LinkerSetting] = [.unsafeFlags(["-L\(Context.packageDirectory)/.libraries/lib"])]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
@@ -36,14 +36,6 @@ func library(_ name: String, pkgConfig: String, debian: String) -> Target {
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([debian])])
 }
 
-/// A room that has one of `libraries` inside.
-func room(_ name: String, _ dependencies: [Target.Dependency], within: String) -> Target {
-    .target(
-        name: name, dependencies: dependencies,
-        swiftSettings: strict + [.unsafeFlags(["-Xcc", "-I\(within)/include"])],
-        linkerSettings: [.unsafeFlags(["-L\(within)/lib"])])
-}
-
 let package = Package(
     name: "vault-token-agent",
     products: [.executable(name: "vault-token-agent", targets: ["vault-token-agent"])],
@@ -53,7 +45,7 @@ let package = Package(
     ],
     targets: [
         // System libraries and the kernel's calls, as modules
-        .systemLibrary(name: "CLibcurl"),
+        .target(name: "CLibcurl", linkerSettings: amongLibraries),
         .systemLibrary(name: "CExpat"),
         library("COpenSSL", pkgConfig: "openssl", debian: "libssl-dev"),
         library("CSystemd", pkgConfig: "libsystemd", debian: "libsystemd-dev"),
@@ -74,7 +66,7 @@ let package = Package(
             [
                 "EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLibcurl", "CLinux", "COpenSSL",
                 logging,
-            ], within: libraries),
+            ]),
 
         room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
 

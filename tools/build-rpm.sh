@@ -2,7 +2,8 @@
 # An RPM package of a built agent, by rpmbuild (Debian's package rpm has it).
 # usage: tools/build-rpm.sh BINARY DIRECTORY; prints the package's path
 #
-# The same binary and sources make the same package, byte by byte. RPM_VERSION and RPM_RELEASE stand above the defaults.
+# The same binary and sources make the same package, byte by byte. RPM_VERSION, RPM_RELEASE and RPM_PAYLOAD (as
+# _binary_payload has it) stand above the defaults.
 set -eu
 binary=$(realpath "$1")
 mkdir -p "$2"
@@ -23,7 +24,7 @@ rpmbuild --quiet -bb --target "$architecture-linux" \
     --define "agent_description $(described description)" \
     --define "_buildhost reproducible" --define "use_source_date_epoch_as_buildtime 1" \
     --define "clamp_mtime_to_source_date_epoch 1" --define "_build_id_links none" --define "debug_package %{nil}" \
-    --define "_binary_payload w6.xzdio" --define "__os_install_post %{nil}" --define "dist %{nil}" \
+    --define "_binary_payload ${RPM_PAYLOAD:-w6.xzdio}" --define "__os_install_post %{nil}" --define "dist %{nil}" \
     deploy/rpm/vault-token-agent.spec >&2
 mv "$work"/packages/*.rpm "$target/"
 echo "$target/$(ls "$work/packages" "$target" | grep -m 1 "\.$architecture\.rpm$")"

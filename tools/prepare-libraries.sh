@@ -2,7 +2,7 @@
 # Makes .libraries: those that the agent has inside, for debug and release builds alike.
 # usage: tools/prepare-libraries.sh [--anew]
 #
-#   include/curl/                headers of libcurl, and provenance.h
+#   include/libcurl.h            what to include of libcurl; names its source and its patches
 #   lib/libcurl-chosen.a         a lean static libcurl, by tools/build-libcurl.sh
 #   lib/libexpat-chosen.a        the system's static expat
 #   release/                     for release builds alone: the compiler's static libstdc++, and a stand-in for
@@ -16,7 +16,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 here=$PWD/.libraries
-mkdir -p "$here/lib" "$here/include"
+mkdir -p "$here"
 exec 9>"$here/lock"
 flock 9
 
@@ -39,20 +39,22 @@ built=no
 if command -v dpkg-source >/dev/null 2>&1 && tools/build-libcurl.sh "$here/new"; then built=yes; fi
 
 # What was there served until now.
-rm -rf "$here/made" "$here/include/curl" "$here/lib" "$here/release"
-mkdir -p "$here/lib" "$here/include" "$here/release"
+rm -rf "$here/made" "$here/include" "$here/lib" "$here/release"
+mkdir -p "$here/lib" "$here/release"
 if [ "$built" = yes ]; then
-    mv "$here/new/headers" "$here/include/curl"
-    mv "$here/new/contents" "$here/include/curl/contents"
+    mv "$here/new/include" "$here/include"
+    mv "$here/new/contents" "$here/contents"
     mv "$here/new/libcurl.a" "$here/lib/libcurl-chosen.a"
 else
     say "no lean libcurl: the system's shared libcurl takes its place, and its 30 libraries with it"
     shared curl
-    mkdir -p "$here/include/curl"
-    cat >"$here/include/curl/provenance.h" <<'EOF'
+    mkdir -p "$here/include"
+    : >"$here/contents"
+    cat >"$here/include/libcurl.h" <<'EOF'
 // Written by tools/prepare-libraries.sh: libcurl is the system's shared one.
-static inline const char *vta_libcurl_source(void) { return "the system's shared library"; }
-static inline const char *vta_libcurl_patches(void) { return ""; }
+#include <curl/curl.h>
+#define LIBCURL_SOURCE "the system's shared library"
+#define LIBCURL_PATCHES ""
 EOF
 fi
 rm -rf "$here/new"
@@ -65,8 +67,7 @@ swiftc -O -parse-as-library -static -emit-library -emit-module -module-name Foun
     -module-link-name FoundationStandIn -o "$here/release/libFoundationStandIn.a" tools/FoundationStandIn/*.swift
 
 {
-    cat "$here/include/curl/contents" 2>/dev/null || true
     [ ! -e "$here/lib/libexpat-chosen.a" ] || echo "expat $(pkg-config --modversion expat) MIT"
     echo "libstdc++ $(dpkg-query -W -f '${Version}' "$(dpkg-query -S "$(realpath "$(clang -print-file-name=libstdc++.a)")" | cut -d: -f1)") GPL-3.0-with-GCC-exception"
-} >"$here/contents"
+} >>"$here/contents"
 printf '%s\n' "$wanted" >"$here/made"

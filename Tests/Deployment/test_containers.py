@@ -92,7 +92,7 @@ def check_keys(value: object, shape: Shape) -> None:
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
-    """The Dockerfile's instructions by stage, each with those of the stage that it is from; "" is the image by default."""
+    """The Dockerfile's instructions by stage, each with those of the stage it is from; "" is the default image."""
     found: dict[str, list[tuple[str, str]]] = {}
     for name, text in instructions():
         if name == "FROM":

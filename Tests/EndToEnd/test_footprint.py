@@ -9,7 +9,7 @@ def test_an_idle_agent_sleeps(lab):
     lab.role("idle", ttl="24h")
     run = lab.agent(role="idle")
     run.wait_for_token(10)
-    # The first look whose AWS credentials these are comes 5 s after the start; Dispatch keeps a worker 5 s after its last task.
+    # The first look whose AWS credentials these are comes 5 s after the start; Dispatch keeps a worker 5 s longer.
     time.sleep(14)
     before = figures(run.child.pid)
     time.sleep(10)

@@ -1,10 +1,14 @@
 // libcurl, with typed calls for its variadic functions, which Swift does not import.
 #pragma once
-#include <curl/curl.h>
-#include <curl/provenance.h>
+// By its place, not on a search path: every target that comes by this module finds the same one.
+#include "../../../.libraries/include/libcurl.h"
 #include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
+
+// The source that libcurl was built from, and the patches on it, with a blank between any two.
+const char *vta_libcurl_source(void);
+const char *vta_libcurl_patches(void);
 
 // Memory that libcurl frees is wiped first: its copies of headers, requests and replies hold tokens.
 static inline void vta_wiping_free(void *p) {
