@@ -99,11 +99,11 @@ let package = Package(
         room(
             "Configuration",
             [
-                "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth", "HTTPClient", "Crypto",
-                "SystemCalls", "Timekeeping", "Diagnosis", "CLinux",
+                "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth", "HTTPClient", "SecretJSON",
+                "Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux",
             ]),
         // Other agents' configurations become ours
-        room("ConfigurationImport", ["Configuration", "Timekeeping", "Diagnosis"]),
+        room("ConfigurationImport", ["Configuration", "SecretJSON", "Timekeeping", "Diagnosis"]),
         room(
             "AgentRuntime",
             [
@@ -166,8 +166,11 @@ let package = Package(
             ["EventLoop", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(
             of: "Configuration",
-            ["AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "Timekeeping", "Diagnosis"]),
-        tests(of: "ConfigurationImport", ["Configuration", "Diagnosis"]),
+            [
+                "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "SecretJSON", "Timekeeping",
+                "Diagnosis",
+            ]),
+        tests(of: "ConfigurationImport", ["Configuration", "SecretJSON", "Diagnosis"]),
         tests(of: "SimulatedWorld"),
         tests(
             of: "AgentRuntime",

@@ -99,7 +99,7 @@ struct Assembler {
     private mutating func token(_ section: CheckedSection, stateDirectory: String?) -> TokenSettings {
         var settings = TokenSettings(
             name: section.text("name") ?? "", vault: vault(section),
-            login: LoginSettings(method: .iam(IAMLogin())), sinks: [])
+            login: LoginSettings(method: .iam), sinks: [])
         if let auth = section.subsection("auth") {
             settings.login = login(auth, stateDirectory: stateDirectory)
             settings.aws = aws(auth)
@@ -176,7 +176,7 @@ struct Assembler {
     }
 
     private mutating func login(_ auth: CheckedSection, stateDirectory: String?) -> LoginSettings {
-        var login = LoginSettings(method: .iam(IAMLogin(serverID: auth.text("header_value"))))
+        var login = LoginSettings(method: .iam)
         if auth.text("type") == "ec2" {
             var ec2 = EC2Login()
             ec2.proof = auth.choice("identity_document") ?? ec2.proof

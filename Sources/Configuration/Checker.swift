@@ -79,7 +79,7 @@ struct Checker {
     ///   - parent: The section whose values hold where this one is silent; nil: the defaults do.
     ///   - topLevel: Whether flags and environment speak before the file.
     mutating func check(
-        _ section: Section, _ node: JSONNode?, path: String, below parent: CheckedSection? = nil, topLevel: Bool
+        _ section: Section, _ node: SourceNode?, path: String, below parent: CheckedSection? = nil, topLevel: Bool
     ) -> CheckedSection {
         var checked = CheckedSection(path: path, section: section, offset: node?.offset, inherits: parent != nil)
         var failed: Set<String> = []
@@ -105,7 +105,9 @@ struct Checker {
     }
 
     /// The members by key, without unknown and repeated ones; nil for what is no object.
-    private mutating func members(of node: JSONNode?, _ section: Section, _ path: String) -> [String: JSONMember]? {
+    private mutating func members(
+        of node: SourceNode?, _ section: Section, _ path: String
+    ) -> [String: SourceNode.Member]? {
         guard let node else { return [:] }
         guard case .object(let given) = node.value else {
             problems.add(
@@ -113,7 +115,7 @@ struct Checker {
                 "\(section.title) is written in braces")
             return nil
         }
-        var members: [String: JSONMember] = [:]
+        var members: [String: SourceNode.Member] = [:]
         for member in given where !problems.isFull {
             let here = jsonPath(path, member.key)
             if section.key(member.key) == nil {
@@ -139,7 +141,7 @@ struct Checker {
     }
 
     private mutating func given(
-        _ key: ConfigurationKey, _ member: JSONMember, _ checked: CheckedSection, _ above: CheckedSection?,
+        _ key: ConfigurationKey, _ member: SourceNode.Member, _ checked: CheckedSection, _ above: CheckedSection?,
         topLevel: Bool
     ) -> Given? {
         let path = checked.path(of: key.name)

@@ -56,9 +56,9 @@ package enum ConfigurationLoader {
     ) throws(AgentError) -> String? {
         let fallback = Assembler.defaultStatusFile(environment)
         guard let source = try source?.read(environment: environment) else { return fallback }
-        let node: JSONNode
+        let node: SourceNode
         do {
-            node = try JSONReader.read(source.bytes)
+            node = try SourceNode.read(source.bytes)
         } catch {
             throw error.located(in: source)
         }
@@ -85,9 +85,9 @@ package enum ConfigurationLoader {
         _ source: SourceText, environment: [String: String],
         overrides: ConfigurationOverrides = ConfigurationOverrides()
     ) -> Examination {
-        let node: JSONNode
+        let node: SourceNode
         do {
-            node = try JSONReader.read(source.bytes)
+            node = try SourceNode.read(source.bytes)
         } catch {
             return .unusable([error.located(in: source)])
         }
@@ -154,11 +154,5 @@ package enum ConfigurationLoader {
         guard let directory = unsafe getcwd(nil, 0) else { return "" }
         defer { unsafe free(directory) }
         return unsafe String(cString: directory)
-    }
-}
-
-extension JSONFault {
-    fileprivate func located(in source: SourceText) -> AgentError {
-        AgentError(.configurationInvalid, "\(source.place(offset)): \(complaint)", remedy: remedy)
     }
 }

@@ -1,12 +1,12 @@
 // Configuration: the table of keys as a JSON Schema (draft 2020-12), for editors and checks before deployment.
 
+private import SecretJSON
+
 /// The schema of the configuration file.
 package enum JSONSchema {
     /// The schema, two blanks to a level, with a newline at its end.
     package static var text: String {
-        var text = ""
-        write(schema, indent: 0, to: &text)
-        return text + "\n"
+        schema.laidOut
     }
 
     /// Sections that the root's definition refers to, by the name of the key that holds them.
@@ -16,8 +16,8 @@ package enum JSONSchema {
         ("on_change", KeyTable.onChange), ("log", KeyTable.log), ("metrics", KeyTable.metrics),
     ]
 
-    private static var schema: JSONValue {
-        var members: [(String, JSONValue)] = [
+    private static var schema: JSONText {
+        var members: [(String, JSONText)] = [
             ("$schema", .text("https://json-schema.org/draft/2020-12/schema")),
             ("title", .text("Configuration of vault-token-agent")),
         ]
@@ -26,8 +26,8 @@ package enum JSONSchema {
         return object(members)
     }
 
-    private static func section(_ section: Section) -> [(String, JSONValue)] {
-        var members: [(String, JSONValue)] = [
+    private static func section(_ section: Section) -> [(String, JSONText)] {
+        var members: [(String, JSONText)] = [
             ("type", .text("object")),
             ("additionalProperties", .flag(false)),
             ("properties", object(section.keys.map { ($0.name, object(property($0))) })),
@@ -35,33 +35,33 @@ package enum JSONSchema {
         let required = section.keys.filter(\.isRequiredInFile).map(\.name)
         if !required.isEmpty { members.append(("required", strings(required))) }
         let conditions = section.keys.compactMap { key in key.condition.map { condition(key.name, $0, in: section) } }
-        if !conditions.isEmpty { members.append(("allOf", list(conditions))) }
+        if !conditions.isEmpty { members.append(("allOf", .list(conditions))) }
         return members
     }
 
     /// Where the other key has, by file or by default, none of the values, this key is not allowed.
     private static func condition(_ name: String, _ condition: ConfigurationKey.Condition, in section: Section)
-        -> JSONValue
+        -> JSONText
     {
         var isDefault = false
         if case .value(let text)? = section.key(condition.key)?.fallback { isDefault = condition.values.contains(text) }
         let holds = object([(condition.key, object([("enum", strings(condition.values))]))])
-        var test: [(String, JSONValue)] = [("properties", holds)]
+        var test: [(String, JSONText)] = [("properties", holds)]
         if !isDefault { test.append(("required", strings([condition.key]))) }
         return object([
             ("if", object([("not", object(test))])), ("then", object([("properties", object([(name, .flag(false))]))])),
         ])
     }
 
-    private static func property(_ key: ConfigurationKey) -> [(String, JSONValue)] {
-        var members: [(String, JSONValue)] = [("description", .text(key.summary.filter { $0 != "`" }))]
+    private static func property(_ key: ConfigurationKey) -> [(String, JSONText)] {
+        var members: [(String, JSONText)] = [("description", .text(key.summary.filter { $0 != "`" }))]
         switch key.shape {
         case .text(let rule):
             members += key.nullable ? [("type", strings(["string", "null"]))] : [("type", .text("string"))]
             members += pattern(rule)
         case .textOrList(let rule):
             let one = object([("type", .text("string"))] + pattern(rule))
-            members.append(("anyOf", list([one, array(of: one, limit: KeyTable.listLimit)])))
+            members.append(("anyOf", .list([one, array(of: one, limit: KeyTable.listLimit)])))
         case .list(let rule):
             members += arrayMembers(of: object([("type", .text("string"))] + pattern(rule)), limit: KeyTable.listLimit)
         case .choice(let choices): members.append(("enum", strings(choices)))
@@ -84,67 +84,34 @@ package enum JSONSchema {
         return members
     }
 
-    private static func pattern(_ rule: TextRule) -> [(String, JSONValue)] {
-        rule.pattern.map { [("pattern", .text($0))] } ?? [("minLength", .number("1"))]
+    private static func pattern(_ rule: TextRule) -> [(String, JSONText)] {
+        rule.pattern.map { [("pattern", .text($0))] } ?? [("minLength", .number(1))]
     }
 
-    private static func reference(_ section: Section) -> (String, JSONValue) {
+    private static func reference(_ section: Section) -> (String, JSONText) {
         let name = definitions.first { $0.section.title == section.title }?.name ?? ""
         return ("$ref", .text("#/$defs/\(name)"))
     }
 
     // MARK: JSON
 
-    private static func object(_ members: [(String, JSONValue)]) -> JSONValue {
-        .object(members.map { JSONMember(offset: 0, key: $0.0, node: JSONNode(offset: 0, value: $0.1)) })
+    private static func object(_ members: [(String, JSONText)]) -> JSONText {
+        .object(members.map { (name: $0.0, value: $0.1) })
     }
 
-    private static func list(_ values: [JSONValue]) -> JSONValue {
-        .list(values.map { JSONNode(offset: 0, value: $0) })
+    private static func strings(_ texts: [String]) -> JSONText {
+        .list(texts.map { .text($0) })
     }
 
-    private static func strings(_ texts: [String]) -> JSONValue {
-        list(texts.map { .text($0) })
-    }
-
-    private static func arrayMembers(of element: JSONValue, limit: Int) -> [(String, JSONValue)] {
+    private static func arrayMembers(of element: JSONText, limit: Int) -> [(String, JSONText)] {
         [
-            ("type", .text("array")), ("items", element), ("minItems", .number("1")),
-            ("maxItems", .number(String(limit))),
+            ("type", .text("array")), ("items", element), ("minItems", .number(1)),
+            ("maxItems", .number(limit)),
         ]
     }
 
-    private static func array(of element: JSONValue, limit: Int) -> JSONValue {
+    private static func array(of element: JSONText, limit: Int) -> JSONText {
         object(arrayMembers(of: element, limit: limit))
-    }
-
-    private static func write(_ value: JSONValue, indent: Int, to text: inout String) {
-        let inner = String(repeating: "  ", count: indent + 1)
-        switch value {
-        case .null: text += "null"
-        case .flag(let flag): text += flag ? "true" : "false"
-        case .number(let number): text += number
-        case .text(let content): text += escaped(content)
-        case .list(let nodes):
-            text += "["
-            for (index, node) in nodes.enumerated() {
-                text += index == 0 ? "" : ", "
-                write(node.value, indent: indent, to: &text)
-            }
-            text += "]"
-        case .object(let members):
-            text += "{"
-            for (index, member) in members.enumerated() {
-                text += (index == 0 ? "\n" : ",\n") + inner + escaped(member.key) + ": "
-                write(member.node.value, indent: indent + 1, to: &text)
-            }
-            text += "\n" + inner.dropLast(2) + "}"
-        }
-    }
-
-    /// The schema's own texts hold no control characters.
-    private static func escaped(_ text: String) -> String {
-        "\"" + text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : "\($0)" }.joined() + "\""
     }
 }
 

@@ -77,7 +77,7 @@ enum KeyTable {
             ConfigurationKey(
                 name: "redirect_hosts", shape: .list(of: .hostPattern), fallback: .described("none"),
                 summary: """
-                    Hosts that Vault may redirect to beside those of its addresses' own domains: names (their \
+                    Hosts that Vault may redirect to beside those of its addresses and what is below them: names (their \
                     subdomains included), addresses, or blocks such as `10.0.0.0/8`.
                     """),
             ConfigurationKey(

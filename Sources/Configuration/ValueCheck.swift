@@ -2,7 +2,7 @@
 
 private import Timekeeping
 
-extension JSONValue {
+extension SourceNode.Value {
     /// What it is, for a message; the content of strings stays out, it might be a secret in the wrong place.
     var kind: String {
         switch self {
@@ -17,7 +17,7 @@ extension JSONValue {
 }
 
 extension Checker {
-    mutating func value(_ key: ConfigurationKey, _ node: JSONNode, _ path: String) -> Setting? {
+    mutating func value(_ key: ConfigurationKey, _ node: SourceNode, _ path: String) -> Setting? {
         if node.value == .null, key.nullable { return Setting.none }
         switch (key.shape, node.value) {
         case (.text(let rule), .text(let text)):
@@ -46,7 +46,7 @@ extension Checker {
     }
 
     /// The elements of a list that is neither empty nor longer than `limit`.
-    mutating func elements(_ node: JSONNode, _ path: String, limit: Int) -> [JSONNode]? {
+    mutating func elements(_ node: SourceNode, _ path: String, limit: Int) -> [SourceNode]? {
         guard case .list(let nodes) = node.value else {
             problems.add(
                 node.offset, path, "found \(node.value.kind), expected a list",
@@ -64,7 +64,7 @@ extension Checker {
         return nodes
     }
 
-    private mutating func tidied(_ text: String, _ rule: TextRule, _ node: JSONNode, _ path: String) -> String? {
+    private mutating func tidied(_ text: String, _ rule: TextRule, _ node: SourceNode, _ path: String) -> String? {
         do {
             return try rule.tidy(text, PathContext(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]))
         } catch {
@@ -74,7 +74,7 @@ extension Checker {
         }
     }
 
-    private mutating func texts(_ rule: TextRule, _ list: JSONNode, _ path: String) -> [String]? {
+    private mutating func texts(_ rule: TextRule, _ list: SourceNode, _ path: String) -> [String]? {
         guard let nodes = elements(list, path, limit: KeyTable.listLimit) else { return nil }
         var texts: [String] = []
         for (index, node) in nodes.enumerated() {
@@ -90,7 +90,7 @@ extension Checker {
     }
 
     private mutating func duration(
-        _ text: String, _ range: ClosedRange<Duration>, whole: Bool, _ node: JSONNode, _ path: String
+        _ text: String, _ range: ClosedRange<Duration>, whole: Bool, _ node: SourceNode, _ path: String
     ) -> Setting? {
         guard let duration = Duration(text: text) else {
             problems.add(
@@ -113,7 +113,7 @@ extension Checker {
         return .duration(duration)
     }
 
-    private mutating func mode(_ text: String, _ node: JSONNode, _ path: String) -> Setting? {
+    private mutating func mode(_ text: String, _ node: SourceNode, _ path: String) -> Setting? {
         let digits = text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "7")).contains($0) }
         guard digits, (3...4).contains(text.utf8.count), let mode = UInt16(text, radix: 8), mode <= 0o777 else {
             problems.add(
@@ -130,7 +130,7 @@ extension Checker {
     }
 
     /// What to write instead of a value of the wrong type.
-    private func remedy(for value: JSONValue, _ shape: Shape) -> String {
+    private func remedy(for value: SourceNode.Value, _ shape: Shape) -> String {
         switch (shape, value) {
         case (.mode, .number(let number)):
             let meant = number.utf8.allSatisfy { (0x30...0x37).contains($0) } && number.utf8.count == 3 ? number : "640"

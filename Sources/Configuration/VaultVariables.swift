@@ -27,7 +27,7 @@ enum VaultVariables {
         ("VAULT_AGENT_ADDR", "the agent asks Vault itself; give that address in vault.address"),
         (
             "VAULT_DISABLE_REDIRECTS",
-            "redirects are followed within the domain of vault.address and to vault.redirect_hosts"
+            "redirects are followed to the hosts of vault.address, below them, and to vault.redirect_hosts"
         ),
         ("VAULT_TOKEN", "the agent logs in by its AWS identity"),
     ]

@@ -2,12 +2,13 @@
 
 package import Configuration
 package import Diagnosis
+package import SecretJSON
 private import Timekeeping
 
 /// What came of it.
-package struct ImportedConfiguration: Hashable, Sendable {
+package struct ImportedConfiguration: Sendable {
     /// The same in this agent's terms. Holds no secret: keys and nonces are left out.
-    package let document: ConfigurationDocument
+    package let document: JSONText
     /// What was left out or reads otherwise, a line each with its place, in the order of the file.
     package let remarks: [String]
 
@@ -16,12 +17,12 @@ package struct ImportedConfiguration: Hashable, Sendable {
     package init(_ source: SourceText) throws(AgentError) {
         let file: ForeignObject
         let isJSON: Bool
-        do throws(HCLFault) {
+        do throws(TextFault) {
             let read = try HCLReader.read(source.bytes)
             file = ForeignObject(path: "", offset: 0, members: read.members)
             isJSON = read.isJSON
         } catch {
-            throw AgentError(.configurationInvalid, "\(source.place(error.offset)): \(error.complaint)")
+            throw error.located(in: source)
         }
         var translation = AgentTranslation(source: source, isJSON: isJSON)
         document = try translation.document(file)
@@ -44,7 +45,7 @@ struct AgentTranslation {
         self.isJSON = isJSON
     }
 
-    mutating func document(_ given: ForeignObject) throws(AgentError) -> ConfigurationDocument {
+    mutating func document(_ given: ForeignObject) throws(AgentError) -> JSONText {
         var file = given
         var result = ObjectBuilder()
         result.add("vault", try vault(&file))
@@ -110,7 +111,7 @@ struct AgentTranslation {
 
     // MARK: auto_auth
 
-    private mutating func token(_ file: inout ForeignObject) throws(AgentError) -> ConfigurationDocument {
+    private mutating func token(_ file: inout ForeignObject) throws(AgentError) -> JSONText {
         let found = try blocks("auto_auth", of: &file)
         guard var autoAuth = found.first else {
             throw refusal(0, "there is no auto_auth: this agent has nothing to keep", "Import the file that has it")
@@ -120,7 +121,7 @@ struct AgentTranslation {
         guard var method = methods.first else { throw refusal(autoAuth.offset, "auto_auth has no method", "") }
         guard methods.count == 1 else { throw refusal(methods[1].offset, "a second method", "Keep one of them") }
 
-        let kind = method.take("type")?.text ?? method.labels.first ?? ""
+        let kind = method.take("type")?.text ?? method.label ?? ""
         guard kind == "aws" else {
             throw refusal(
                 method.offset, "the method is \(kind.isEmpty ? "not named" : printable(kind, limit: 60))",
@@ -197,13 +198,13 @@ struct AgentTranslation {
 
     // MARK: Sinks
 
-    private mutating func sinks(_ autoAuth: inout ForeignObject) throws(AgentError) -> [ConfigurationDocument] {
+    private mutating func sinks(_ autoAuth: inout ForeignObject) throws(AgentError) -> [JSONText] {
         var found = try blocks("sink", of: &autoAuth, labelled: true)
         for var group in try blocks("sinks", of: &autoAuth) {
             found += try blocks("sink", of: &group, labelled: true)
             leaveRest(of: group)
         }
-        var result: [ConfigurationDocument] = []
+        var result: [JSONText] = []
         for sink in found {
             if let sink = try self.sink(sink) { result.append(sink) }
         }
@@ -219,9 +220,9 @@ struct AgentTranslation {
         return result
     }
 
-    private mutating func sink(_ given: ForeignObject) throws(AgentError) -> ConfigurationDocument? {
+    private mutating func sink(_ given: ForeignObject) throws(AgentError) -> JSONText? {
         var sink = given
-        let kind = sink.take("type")?.text ?? sink.labels.first ?? "file"
+        let kind = sink.take("type")?.text ?? sink.label ?? "file"
         guard kind == "file" else {
             remark(sink.offset, sink.path, "a sink of type \(printable(kind, limit: 60)) is not known")
             return nil

@@ -1,5 +1,6 @@
 // ConfigurationImport: an object of the foreign file, taken apart key by key. What nobody took is what was left out.
 
+internal import Configuration
 private import Timekeeping
 
 /// What was left out or read otherwise, and why; `offset` is where it stands.
@@ -15,14 +16,14 @@ struct ForeignObject {
     /// Empty for the file itself.
     let path: String
     let offset: Int
-    /// Of a block; in JSON the one key of an object that holds nothing else.
-    let labels: [String]
-    private var members: [HCLMember]
+    /// A block's label: the one key of an object that holds nothing else.
+    let label: String?
+    private var members: [SourceNode.Member]
 
-    init(path: String, offset: Int, labels: [String] = [], members: [HCLMember]) {
+    init(path: String, offset: Int, label: String? = nil, members: [SourceNode.Member]) {
         self.path = path
         self.offset = offset
-        self.labels = labels
+        self.label = label
         self.members = members
     }
 
@@ -40,24 +41,24 @@ struct ForeignObject {
     }
 
     /// The value of `key`; the last one, where it stands several times, as Vault Agent has it.
-    mutating func take(_ key: String) -> HCLNode? {
+    mutating func take(_ key: String) -> SourceNode? {
         let found = members.last { $0.key == key }
         members.removeAll { $0.key == key }
         return found?.node
     }
 
-    /// The blocks of that name, also as HCL's JSON form writes them: an object, or a list of objects, each with its label
-    /// as a key around it. Nil where one of them is no object.
+    /// The blocks of that name: an object each, or a list of objects, with its label as a key around it. Nil where one of
+    /// them is no object.
     mutating func takeBlocks(_ key: String, labelled: Bool = false) -> [ForeignObject]? {
         let found = members.filter { $0.key == key }
         members.removeAll { $0.key == key }
         var blocks: [ForeignObject] = []
         for member in found {
-            let nodes: [HCLNode] = if case .list(let elements) = member.node.value { elements } else { [member.node] }
+            let nodes: [SourceNode] =
+                if case .list(let elements) = member.node.value { elements } else { [member.node] }
             for node in nodes {
                 guard case .object(let inner) = node.value else { return nil }
-                let block = ForeignObject(
-                    path: path(of: key), offset: node.offset, labels: member.labels, members: inner)
+                let block = ForeignObject(path: path(of: key), offset: node.offset, members: inner)
                 blocks.append(labelled ? block.unwrapped : block)
             }
         }
@@ -66,15 +67,15 @@ struct ForeignObject {
 
     /// `{"aws": {…}}` as the block `"aws" {…}`.
     private var unwrapped: ForeignObject {
-        guard labels.isEmpty, members.count == 1, let only = members.first, only.key != "config" else { return self }
-        let node: HCLNode =
+        guard members.count == 1, let only = members.first, only.key != "config" else { return self }
+        let node: SourceNode =
             if case .list(let elements) = only.node.value, elements.count == 1 { elements[0] } else { only.node }
         guard case .object(let inner) = node.value else { return self }
-        return ForeignObject(path: path, offset: node.offset, labels: [only.key], members: inner)
+        return ForeignObject(path: path, offset: node.offset, label: only.key, members: inner)
     }
 }
 
-extension HCLNode {
+extension SourceNode {
     /// A string, or what Vault Agent takes for one.
     var text: String? {
         switch value {

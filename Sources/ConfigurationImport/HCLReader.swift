@@ -1,44 +1,12 @@
-// ConfigurationImport: HCL, as Vault Agent and OpenBao Agent read it (HCL 1), and its JSON form, as one tree with positions.
+// ConfigurationImport: HCL, as Vault Agent and OpenBao Agent read it (HCL 1), and its JSON form, as one tree with positions:
+// a block `sink "file" { … }` is what JSON writes as `"sink": {"file": {…}}`.
 //
-// One reader for both: a JSON file is the same tree written with braces, colons and commas. Bounded: the size by whoever
-// reads the bytes, the nesting here.
+// Bounded: the size by whoever reads the bytes, the nesting here.
 
+internal import Configuration
 private import Diagnosis
 
-/// A value and the offset of its first byte.
-struct HCLNode: Equatable {
-    let offset: Int
-    let value: HCLValue
-}
-
-indirect enum HCLValue: Equatable {
-    case text(String)
-    /// As it was written: `0640` is octal in HCL, and no number in JSON.
-    case number(String)
-    case flag(Bool)
-    case null
-    case list([HCLNode])
-    /// In the order given; a block that stands several times is several members.
-    case object([HCLMember])
-}
-
-/// `key = value`, or a block: `sink "file" { … }`.
-struct HCLMember: Equatable {
-    /// Offset of the key.
-    let offset: Int
-    let key: String
-    /// What stands between a block's key and its brace.
-    let labels: [String]
-    let node: HCLNode
-}
-
-/// Why bytes are not HCL or JSON.
-struct HCLFault: Error, Equatable {
-    let offset: Int
-    /// "found the end of the file, expected }".
-    let complaint: String
-}
-
+/// Reads HCL; a text that begins with a brace is JSON, as Vault Agent has it.
 struct HCLReader {
     /// Objects and lists inside one another; agents' configurations need 6.
     static let depthLimit = 32
@@ -48,29 +16,19 @@ struct HCLReader {
     private let bytes: [UInt8]
     private var index = 0
     private var depth = 0
-    /// Whether the file is JSON: there `${` in a string is two characters, and a number may not begin with 0.
-    private(set) var isJSON = false
 
     /// The members of the file. A byte order mark before them is skipped.
-    static func read(_ bytes: [UInt8]) throws(HCLFault) -> (members: [HCLMember], isJSON: Bool) {
-        do {
-            _ = try UTF8Span(validating: bytes.span)
-        } catch {
-            throw HCLFault(offset: error.byteOffsets.lowerBound, complaint: "not UTF-8")
-        }
+    static func read(_ bytes: [UInt8]) throws(TextFault) -> (members: [SourceNode.Member], isJSON: Bool) {
         var reader = HCLReader(bytes: bytes)
-        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { reader.index = 3 }
+        reader.index = try SourceText.start(of: bytes)
         try reader.skipSpace()
-        reader.isJSON = reader.peek == UInt8(ascii: "{")
-        let members: [HCLMember]
-        if reader.isJSON {
-            members = try reader.braced()
-            try reader.skipSpace()
-        } else {
-            members = try reader.members()
+        if reader.peek == UInt8(ascii: "{") {
+            guard case .object(let members) = try SourceNode.read(bytes).value else { return ([], true) }
+            return (members, true)
         }
-        guard reader.peek == nil else { throw reader.fault("expected nothing after the end") }
-        return (members, reader.isJSON)
+        let members = try reader.members()
+        guard reader.peek == nil else { throw reader.fault("nothing after the end") }
+        return (members, false)
     }
 
     private init(bytes: [UInt8]) {
@@ -80,8 +38,8 @@ struct HCLReader {
     // MARK: Members
 
     /// Up to a closing brace or the end of the file, which is left to the caller.
-    private mutating func members() throws(HCLFault) -> [HCLMember] {
-        var members: [HCLMember] = []
+    private mutating func members() throws(TextFault) -> [SourceNode.Member] {
+        var members: [SourceNode.Member] = []
         while true {
             try skipSpace()
             guard let byte = peek, byte != UInt8(ascii: "}") else { return members }
@@ -91,96 +49,99 @@ struct HCLReader {
         }
     }
 
-    private mutating func member() throws(HCLFault) -> HCLMember {
+    private mutating func member() throws(TextFault) -> SourceNode.Member {
         let start = index
         let key = try key()
         try skipSpace()
         if take("=") || take(":") {
             try skipSpace()
-            return HCLMember(offset: start, key: key, labels: [], node: try value())
+            return SourceNode.Member(offset: start, key: key, node: try value())
         }
-        var labels: [String] = []
+        var labels: [(offset: Int, text: String)] = []
         while let byte = peek, byte != UInt8(ascii: "{") {
             guard byte == UInt8(ascii: "\"") || Self.isWord(byte) else {
-                throw fault("expected = or { after \(printable(key, limit: 60))")
+                throw fault("= or { after \(printable(key, limit: 60))")
             }
-            guard labels.count < Self.labelLimit else { throw fault("expected { after \(Self.labelLimit) labels") }
-            labels.append(try self.key())
+            guard labels.count < Self.labelLimit else { throw fault("{ after \(Self.labelLimit) labels") }
+            labels.append((index, try self.key()))
             try skipSpace()
         }
-        let block = index
-        return HCLMember(
-            offset: start, key: key, labels: labels, node: HCLNode(offset: block, value: .object(try braced())))
+        var node = SourceNode(offset: index, value: .object(try braced()))
+        for label in labels.reversed() {
+            let member = SourceNode.Member(offset: label.offset, key: label.text, node: node)
+            node = SourceNode(offset: label.offset, value: .object([member]))
+        }
+        return SourceNode.Member(offset: start, key: key, node: node)
     }
 
-    private mutating func key() throws(HCLFault) -> String {
+    private mutating func key() throws(TextFault) -> String {
         if peek == UInt8(ascii: "\"") { return try string() }
         let start = index
         while let byte = peek, Self.isWord(byte) || (index > start && (byte == 0x2D || byte == 0x2E)) { index += 1 }
-        guard index > start else { throw fault("expected a key") }
+        guard index > start else { throw fault("a key") }
         return String(decoding: bytes[start..<index], as: UTF8.self)
     }
 
-    private mutating func braced() throws(HCLFault) -> [HCLMember] {
+    private mutating func braced() throws(TextFault) -> [SourceNode.Member] {
         try descend("{")
         defer { depth -= 1 }
         let members = try members()
-        guard take("}") else { throw fault("expected }") }
+        guard take("}") else { throw fault("}") }
         return members
     }
 
-    private mutating func descend(_ opening: Unicode.Scalar) throws(HCLFault) {
-        guard take(opening) else { throw fault("expected \(opening)") }
+    private mutating func descend(_ opening: Unicode.Scalar) throws(TextFault) {
+        guard take(opening) else { throw fault("\(opening)") }
         depth += 1
         guard depth <= Self.depthLimit else {
-            throw HCLFault(
+            throw TextFault(
                 offset: index - 1, complaint: "more than \(Self.depthLimit) objects and lists inside one another")
         }
     }
 
     // MARK: Values
 
-    private mutating func value() throws(HCLFault) -> HCLNode {
+    private mutating func value() throws(TextFault) -> SourceNode {
         let start = index
-        guard let byte = peek else { throw fault("expected a value") }
+        guard let byte = peek else { throw fault("a value") }
         switch byte {
-        case UInt8(ascii: "\""): return HCLNode(offset: start, value: .text(try string()))
-        case UInt8(ascii: "{"): return HCLNode(offset: start, value: .object(try braced()))
-        case UInt8(ascii: "["): return HCLNode(offset: start, value: .list(try list()))
-        case UInt8(ascii: "<"): return HCLNode(offset: start, value: .text(try heredoc()))
+        case UInt8(ascii: "\""): return SourceNode(offset: start, value: .text(try string()))
+        case UInt8(ascii: "{"): return SourceNode(offset: start, value: .object(try braced()))
+        case UInt8(ascii: "["): return SourceNode(offset: start, value: .list(try list()))
+        case UInt8(ascii: "<"): return SourceNode(offset: start, value: .text(try heredoc()))
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"):
             index += 1
             while let byte = peek, Self.isWord(byte) || byte == 0x2E || byte == 0x2B || byte == 0x2D { index += 1 }
-            return HCLNode(offset: start, value: .number(String(decoding: bytes[start..<index], as: UTF8.self)))
+            return SourceNode(offset: start, value: .number(String(decoding: bytes[start..<index], as: UTF8.self)))
         default: break
         }
         while let byte = peek, Self.isWord(byte) { index += 1 }
         switch String(decoding: bytes[start..<index], as: UTF8.self) {
-        case "true": return HCLNode(offset: start, value: .flag(true))
-        case "false": return HCLNode(offset: start, value: .flag(false))
-        case "null": return HCLNode(offset: start, value: .null)
+        case "true": return SourceNode(offset: start, value: .flag(true))
+        case "false": return SourceNode(offset: start, value: .flag(false))
+        case "null": return SourceNode(offset: start, value: .null)
         default:
             index = start
-            throw fault("expected a value: a string in double quotes, a number, true, false, [ or {")
+            throw fault("a value: a string in double quotes, a number, true, false, [ or {")
         }
     }
 
-    private mutating func list() throws(HCLFault) -> [HCLNode] {
+    private mutating func list() throws(TextFault) -> [SourceNode] {
         try descend("[")
         defer { depth -= 1 }
-        var elements: [HCLNode] = []
+        var elements: [SourceNode] = []
         while true {
             try skipSpace()
             if take("]") { return elements }
             elements.append(try value())
             try skipSpace()
-            guard take(",") || peek == UInt8(ascii: "]") else { throw fault("expected a comma or ]") }
+            guard take(",") || peek == UInt8(ascii: "]") else { throw fault("a comma or ]") }
         }
     }
 
     // MARK: Strings
 
-    private mutating func string() throws(HCLFault) -> String {
+    private mutating func string() throws(TextFault) -> String {
         let start = index
         index += 1
         var content: [UInt8] = []
@@ -193,24 +154,24 @@ struct HCLReader {
                 return String(decoding: content, as: UTF8.self)
             case UInt8(ascii: "\\") where braces == 0:
                 content.append(contentsOf: String(Character(try escape())).utf8)
-            case UInt8(ascii: "\n") where braces == 0: throw fault("expected the string to end on its line")
+            case UInt8(ascii: "\n") where braces == 0: throw fault("the string to end on its line")
             default:
-                if !isJSON, byte == UInt8(ascii: "{"), braces > 0 || content.last == UInt8(ascii: "$") { braces += 1 }
+                if byte == UInt8(ascii: "{"), braces > 0 || content.last == UInt8(ascii: "$") { braces += 1 }
                 if braces > 0, byte == UInt8(ascii: "}") { braces -= 1 }
                 content.append(byte)
                 index += 1
             }
         }
-        throw HCLFault(offset: start, complaint: "a string that begins here never ends")
+        throw TextFault(offset: start, complaint: "a string that begins here never ends")
     }
 
-    private mutating func escape() throws(HCLFault) -> Unicode.Scalar {
+    private mutating func escape() throws(TextFault) -> Unicode.Scalar {
         let start = index
         index += 1
-        guard let letter = peek else { throw fault("expected an escape") }
+        guard let letter = peek else { throw fault("an escape") }
         index += 1
         switch letter {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return Unicode.Scalar(letter)
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"): return Unicode.Scalar(letter)
         case UInt8(ascii: "a"): return "\u{7}"
         case UInt8(ascii: "b"): return "\u{8}"
         case UInt8(ascii: "f"): return "\u{C}"
@@ -218,41 +179,32 @@ struct HCLReader {
         case UInt8(ascii: "r"): return "\r"
         case UInt8(ascii: "t"): return "\t"
         case UInt8(ascii: "v"): return "\u{B}"
-        case UInt8(ascii: "u"): return try scalar(digits: 4, at: start)
-        case UInt8(ascii: "U"): return try scalar(digits: 8, at: start)
-        default: throw HCLFault(offset: start, complaint: "an escape that does not exist")
+        case UInt8(ascii: "u"): return try scalar(digits: 4)
+        case UInt8(ascii: "U"): return try scalar(digits: 8)
+        default: throw TextFault(offset: start, complaint: "an escape that does not exist")
         }
     }
 
-    private mutating func scalar(digits: Int, at start: Int) throws(HCLFault) -> Unicode.Scalar {
-        func number(_ reader: inout HCLReader) throws(HCLFault) -> UInt32 {
-            let text = String(decoding: reader.bytes[reader.index...].prefix(digits), as: UTF8.self)
-            guard text.utf8.count == digits, text.allSatisfy(\.isHexDigit), let number = UInt32(text, radix: 16) else {
-                throw reader.fault("expected \(digits) hexadecimal digits")
-            }
-            reader.index += digits
-            return number
+    /// HCL has no surrogate pairs: it writes a character of more than four digits by `\U`.
+    private mutating func scalar(digits: Int) throws(TextFault) -> Unicode.Scalar {
+        let text = String(decoding: bytes[index...].prefix(digits), as: UTF8.self)
+        guard text.utf8.count == digits, text.allSatisfy(\.isHexDigit), let number = UInt32(text, radix: 16) else {
+            throw fault("\(digits) hexadecimal digits")
         }
-        let first = try number(&self)
-        if let scalar = Unicode.Scalar(first) { return scalar }
-        let half = HCLFault(offset: start, complaint: "half of a surrogate pair")
-        guard first < 0xDC00, take("\\"), take("u") else { throw half }
-        let second = try number(&self)
-        guard (0xDC00...0xDFFF).contains(second),
-            let scalar = Unicode.Scalar(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))
-        else { throw half }
+        guard let scalar = Unicode.Scalar(number) else { throw fault("the number of a character") }
+        index += digits
         return scalar
     }
 
     /// `<<EOF` or `<<-EOF`, the lines up to one that is EOF alone.
-    private mutating func heredoc() throws(HCLFault) -> String {
+    private mutating func heredoc() throws(TextFault) -> String {
         let start = index
         index += 1
-        guard take("<") else { throw fault("expected <<") }
+        guard take("<") else { throw fault("<<") }
         let isIndented = take("-")
         let end = line().trimmed
         guard !end.isEmpty, end.allSatisfy({ Self.isWord($0) }) else {
-            throw HCLFault(offset: start, complaint: "found << without a word to end at")
+            throw TextFault(offset: start, complaint: "found << without a word to end at")
         }
         var lines: [ArraySlice<UInt8>] = []
         while index < bytes.count {
@@ -263,7 +215,7 @@ struct HCLReader {
             }
             lines.append(text)
         }
-        throw HCLFault(offset: start, complaint: "a text that begins here never ends")
+        throw TextFault(offset: start, complaint: "a text that begins here never ends")
     }
 
     /// The rest of the line, and past its end.
@@ -296,7 +248,7 @@ struct HCLReader {
     }
 
     /// Spaces, line breaks and comments.
-    private mutating func skipSpace() throws(HCLFault) {
+    private mutating func skipSpace() throws(TextFault) {
         while let byte = peek {
             switch byte {
             case 0x20, 0x09, 0x0A, 0x0D: index += 1
@@ -307,7 +259,7 @@ struct HCLReader {
                 case UInt8(ascii: "/"): _ = line()
                 case UInt8(ascii: "*"):
                     guard let end = bytes[(index + 2)...].firstRange(of: Array("*/".utf8)) else {
-                        throw HCLFault(offset: start, complaint: "a comment that begins here never ends")
+                        throw TextFault(offset: start, complaint: "a comment that begins here never ends")
                     }
                     index = end.upperBound
                 default: return
@@ -317,16 +269,8 @@ struct HCLReader {
         }
     }
 
-    private func fault(_ expected: String) -> HCLFault {
-        let found: String
-        switch peek {
-        case nil: found = "the end of the file"
-        case UInt8(ascii: "\n"), UInt8(ascii: "\r"): found = "the end of the line"
-        case .some:
-            // A character, not half of one.
-            found = printable(String(decoding: bytes[index...].prefix(8), as: UTF8.self).prefix(1))
-        }
-        return HCLFault(offset: index, complaint: "found \(found), \(expected)")
+    private func fault(_ expected: String) -> TextFault {
+        TextFault(bytes, at: index, expected: expected)
     }
 }
 

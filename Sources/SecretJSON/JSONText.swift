@@ -56,7 +56,8 @@ package indirect enum JSONText: Sendable {
         for scalar in string.unicodeScalars {
             switch scalar {
             case "\"", "\\": text += "\\\(scalar)"
-            case "\0"..."\u{1f}":
+            // The second run too, so that a terminal shows it as it is.
+            case "\0"..."\u{1f}", "\u{7f}"..."\u{9f}":
                 text += scalar.value < 16 ? "\\u000" : "\\u00"
                 text += String(scalar.value, radix: 16)
             default: text.unicodeScalars.append(scalar)

@@ -13,6 +13,39 @@ package indirect enum JSONValue: Sendable {
     case object([String: JSONValue])
 }
 
+extension JSONValue: JSONTree {
+    /// Values in all, keys not counted. A Vault reply with a thousand policies has about as many.
+    package static let countLimit = 20_000
+
+    /// Reads the one value that `document` holds, of at most `limit` values in all, keys not counted. A key that stands
+    /// twice in an object is refused.
+    package init(reading document: Secret, values limit: Int = countLimit) throws(JSONFault) {
+        self = try JSONReader.read(document, values: limit)
+    }
+
+    package init(_ scalar: JSONScalar, at offset: Int) {
+        self =
+            switch scalar {
+            case .null: .null
+            case .boolean(let value): .boolean(value)
+            case .number(let number): .number(number)
+            case .string(let string): .string(string)
+            }
+    }
+
+    package init(list: [JSONValue], at offset: Int) {
+        self = .array(list)
+    }
+
+    package init(members: [JSONMember<JSONValue>], at offset: Int) throws(JSONFault) {
+        var object: [String: JSONValue] = [:]
+        for member in members where object.updateValue(member.value, forKey: member.key.text) != nil {
+            throw JSONFault(offset: member.offset, cause: .repeatedKey)
+        }
+        self = .object(object)
+    }
+}
+
 extension JSONValue {
     /// The member of that name; nil where there is none, it is null, or this is no object.
     package subscript(name: String) -> JSONValue? {
@@ -57,7 +90,7 @@ extension JSONValue {
 
 /// A number as it was written.
 package struct JSONNumber: Sendable {
-    let text: String
+    package let text: String
 
     var integer: Int64? {
         let parts = text.split(separator: ".", maxSplits: 1)
@@ -72,6 +105,8 @@ package struct JSONString: Sendable {
     /// Between the quotes.
     let range: Range<Int>
     let hasEscapes: Bool
+    /// Offset of the first escape in it that is half of a surrogate pair.
+    package let halfSurrogate: Int?
 
     /// An ordinary `String`, which is not wiped; broken UTF-8 and lone surrogates become U+FFFD.
     package var text: String {
@@ -89,64 +124,17 @@ package struct JSONString: Sendable {
             }
         }
         var builder = SecretBuilder(capacity: range.count)
-        var index = range.lowerBound
-        while index < range.upperBound {
-            let byte = unsafe document.withBytes { bytes in unsafe bytes[index] }
-            index += 1
-            if byte == UInt8(ascii: "\\") {
-                appendEscape(at: &index, to: &builder)
+        var offset = range.lowerBound
+        while offset < range.upperBound, let byte = document.byte(at: offset) {
+            // The reader has been through it: each escape is whole.
+            if byte == UInt8(ascii: "\\"), let escape = try? JSONEscape(in: document, at: offset) {
+                builder.append(String(Character(escape.scalar ?? "\u{FFFD}")))
+                offset = escape.end
             } else {
                 builder.append(byte)
+                offset += 1
             }
         }
         return builder.secret()
-    }
-
-    /// `index` is that of the letter after the backslash. The reader has checked that the escape is whole.
-    private func appendEscape(at index: inout Int, to builder: inout SecretBuilder) {
-        let letter = unsafe document.withBytes { bytes in unsafe bytes[index] }
-        index += 1
-        switch letter {
-        case UInt8(ascii: "b"): builder.append(8)
-        case UInt8(ascii: "t"): builder.append(9)
-        case UInt8(ascii: "n"): builder.append(10)
-        case UInt8(ascii: "f"): builder.append(12)
-        case UInt8(ascii: "r"): builder.append(13)
-        case UInt8(ascii: "u"):
-            let first = hexadecimal(at: index)
-            index += 4
-            if 0xD800..<0xDC00 ~= first, let second = lowSurrogate(at: index) {
-                index += 6
-                builder.append(UTF8.encode(Unicode.Scalar(0x1_0000 + (first - 0xD800) << 10 + (second - 0xDC00))))
-            } else {
-                builder.append(UTF8.encode(Unicode.Scalar(first)))
-            }
-        default: builder.append(letter)
-        }
-    }
-
-    private func lowSurrogate(at index: Int) -> UInt32? {
-        guard index + 6 <= range.upperBound else { return nil }
-        let isEscape = unsafe document.withBytes { bytes in
-            unsafe bytes[index] == UInt8(ascii: "\\") && bytes[index + 1] == UInt8(ascii: "u")
-        }
-        guard isEscape else { return nil }
-        let unit = hexadecimal(at: index + 2)
-        return 0xDC00..<0xE000 ~= unit ? unit : nil
-    }
-
-    private func hexadecimal(at index: Int) -> UInt32 {
-        unsafe document.withBytes { bytes in
-            (0..<4).reduce(0) { value, offset in
-                unsafe value << 4 | UInt32(Character(Unicode.Scalar(bytes[index + offset])).hexDigitValue ?? 0)
-            }
-        }
-    }
-}
-
-extension UTF8 {
-    /// U+FFFD for what is no scalar.
-    fileprivate static func encode(_ scalar: Unicode.Scalar?) -> [UInt8] {
-        Array(String(Character(scalar ?? "\u{FFFD}")).utf8)
     }
 }

@@ -4,6 +4,7 @@ internal import ArgumentParser
 private import Configuration
 private import ConfigurationImport
 private import Diagnosis
+private import SecretJSON
 
 extension ConfigCommand {
     struct Import: ParsableCommand {
@@ -25,7 +26,7 @@ extension ConfigCommand {
         func run() throws {
             let source = ConfigurationSource(option: file, environment: [:])
             let imported = try ImportedConfiguration(source.read(environment: [:]))
-            let result = imported.document.json
+            let result = imported.document.laidOut
             output(result)
             if !quiet {
                 for remark in imported.remarks { writeToStandardError(remark) }

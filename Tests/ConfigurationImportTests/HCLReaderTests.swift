@@ -1,20 +1,21 @@
 // The reader of HCL: its forms, its faults with their places, and input that means harm.
 
+import Configuration
 import Testing
 
 @testable import ConfigurationImport
 
-private func read(_ text: String) throws -> [HCLMember] {
+private func read(_ text: String) throws -> [SourceNode.Member] {
     try HCLReader.read(Array(text.utf8)).members
 }
 
-private func value(_ text: String) throws -> HCLValue? {
+private func value(_ text: String) throws -> SourceNode.Value? {
     try read("x = \(text)").first?.node.value
 }
 
 @Suite struct HCLReaderTests {
     @Test(arguments: [
-        (#""a\n\t\"\\é\u00e9\U0001F600""#, "a\n\t\"\\éé😀"), (#""\ud83d\ude00""#, "😀"), (#""""#, ""),
+        (#""a\n\t\"\\é\u00e9\U0001F600""#, "a\n\t\"\\éé😀"), (#""""#, ""),
         (#""${env("X")} and {""#, #"${env("X")} and {"#), (#""${a {"b"} c}d""#, #"${a {"b"} c}d"#),
         ("<<EOF\none\n two\nEOF\n", "one\n two\n"), ("<<-EOF\n    one\n      two\n    EOF\n", "one\n  two\n"),
         ("<<EOF\nEOF", ""), ("<<EOF\r\na\r\nEOF\r\n", "a\r\n"),
@@ -38,39 +39,41 @@ private func value(_ text: String) throws -> HCLValue? {
     }
 
     @Test func `in JSON a dollar and a brace are two characters`() throws {
-        let members = try read(#"{"a": "${", "b": 1}"#)
-        #expect(members.map(\.key) == ["a", "b"])
+        let members = try read(#"{"a": "${", "b": 1, "c": "\ud83d\ude00"}"#)
+        #expect(members.map(\.key) == ["a", "b", "c"])
         #expect(members[0].node.value == .text("${"))
+        #expect(members[2].node.value == .text("😀"))
     }
 
     @Test(arguments: [
         ("a = ", "found the end of the file, expected a value"), ("a", "expected {"),
         ("a b c d e f {}", "labels"),
-        ("a = }", "found }, expected a value"), ("{", "expected }"), ("a {", "expected }"),
+        ("a = }", "found }, expected a value"), ("{", "expected a key in double quotes or }"), ("a {", "expected }"),
         ("}", "nothing after the end"),
-        ("{} x", "nothing after the end"), ("a = [1 2]", "expected a comma or ]"), ("a = [", "expected a value"),
+        ("{} x", "nothing after the end of the value"), ("a = [1 2]", "expected a comma or ]"),
+        ("a = [", "expected a value"),
         ("a = \"x", "never ends"), ("a = \"x\ny\"", "expected the string to end on its line"),
         ("a = \"\\q\"", "an escape that does not exist"), ("a = \"\\u12\"", "expected 4 hexadecimal digits"),
-        ("a = \"\\ud800\"", "half of a surrogate pair"), ("a = <<", "without a word"), ("a = <EOF", "expected <<"),
+        ("a = \"\\ud800\"", "the number of a character"), ("a = <<", "without a word"), ("a = <EOF", "expected <<"),
         ("a = <<EOF\nx", "never ends"), ("/* x", "never ends"), ("a = b", "expected a value"),
         ("= 1", "expected a key"),
         ("a = env(\"X\")", "expected a value"), ("a = 1 = 2", "expected a key"), ("/", "expected a key"),
     ])
     func `a fault is told in one line, within the text`(text: String, complaint: String) {
-        let fault = #expect(throws: HCLFault.self) { try read(text) }
+        let fault = #expect(throws: TextFault.self) { try read(text) }
         #expect(fault?.complaint.contains(complaint) == true, "\(fault?.complaint ?? "")")
         #expect(fault.map { (0...text.utf8.count).contains($0.offset) } == true)
         #expect(fault?.complaint.contains("\n") == false)
     }
 
     @Test func `what is not UTF-8 is refused`() {
-        #expect(throws: HCLFault.self) { try HCLReader.read([0x61, 0x20, 0x3D, 0x20, 0x22, 0xFF, 0x22]) }
+        #expect(throws: TextFault.self) { try HCLReader.read([0x61, 0x20, 0x3D, 0x20, 0x22, 0xFF, 0x22]) }
     }
 
     @Test(arguments: ["[", "{ a = ", "a { ", "a = [{ b = "])
     func `nesting has a bound`(opening: String) {
         let text = "x = " + String(repeating: opening, count: 100_000)
-        let fault = #expect(throws: HCLFault.self) { try read(text) }
+        let fault = #expect(throws: TextFault.self) { try read(text) }
         #expect(fault != nil)
     }
 
@@ -104,7 +107,7 @@ private func value(_ text: String) throws -> HCLValue? {
                 default: bytes.insert(contentsOf: bytes[..<min(20, place)], at: place)
                 }
             }
-            do throws(HCLFault) {
+            do throws(TextFault) {
                 _ = try HCLReader.read(bytes)
             } catch {
                 #expect((0...bytes.count).contains(error.offset))

@@ -3,6 +3,7 @@
 import Configuration
 import ConfigurationImport
 import Diagnosis
+import SecretJSON
 import Testing
 
 /// The import of a text; throws what the command would say.
@@ -12,7 +13,7 @@ private func imported(_ text: String) throws -> ImportedConfiguration {
 
 /// The complaints of this agent's own loader; empty: it would run by it.
 private func complaints(_ imported: ImportedConfiguration) -> [String] {
-    let source = SourceText(path: "config.json", bytes: Array(imported.document.json.utf8))
+    let source = SourceText(path: "config.json", bytes: Array(imported.document.laidOut.utf8))
     let unit = ["VAULT_ADDR": "https://vault:8200", "STATE_DIRECTORY": "/var/lib/vault-token-agent"]
     return switch ConfigurationLoader.examine(source, environment: unit) {
     case .usable: []
@@ -78,7 +79,7 @@ private let wholeHCL = """
     @Test func `everything that has a counterpart is carried over`() throws {
         let result = try imported(wholeHCL)
         #expect(
-            result.document.json == """
+            result.document.laidOut == """
                 {
                   "vault": {
                     "address": "https://vault.example.com:8200",
@@ -147,7 +148,7 @@ private let wholeHCL = """
             ])
         #expect(remarks[0].hasPrefix("agent.hcl:2:1: pid_file: "))
         #expect(!remarks.joined().contains("AKIA") && !remarks.joined().contains("wJalr"))
-        #expect(try !imported(wholeHCL).document.json.contains("AKIA"))
+        #expect(try !imported(wholeHCL).document.laidOut.contains("AKIA"))
     }
 
     @Test(arguments: [
@@ -176,7 +177,7 @@ private let wholeHCL = """
         #expect(result.remarks.isEmpty)
         #expect(complaints(result).isEmpty)
         #expect(
-            result.document.json == """
+            result.document.laidOut == """
                 {
                   "vault": {
                     "address": "https://vault:8200"
@@ -219,7 +220,7 @@ private let wholeHCL = """
     ])
     func `a mode is octal where HCL says so`(sink: String, mode: String) throws {
         let result = try imported(small(sink: sink))
-        #expect(result.document.json.contains("\"mode\": \"\(mode)\""))
+        #expect(result.document.laidOut.contains("\"mode\": \"\(mode)\""))
         #expect(result.remarks.isEmpty)
     }
 
@@ -229,7 +230,7 @@ private let wholeHCL = """
             "sink": {"type": "file", "config": {"path": "/run/t", "mode": 640}}}}
             """
         let result = try imported(text)
-        #expect(!result.document.json.contains("mode\""))
+        #expect(!result.document.laidOut.contains("mode\""))
         #expect(result.remarks.count == 1 && result.remarks[0].contains("640 is mode 01200"))
     }
 
@@ -243,8 +244,8 @@ private let wholeHCL = """
             sink "file" { config = { path = "/run/t" } } }
             """
         let result = try imported(text)
-        #expect(result.document.json.contains("\"region\"") == (expected != nil))
-        if let expected { #expect(result.document.json.contains("\"region\": \"\(expected)\"")) }
+        #expect(result.document.laidOut.contains("\"region\"") == (expected != nil))
+        if let expected { #expect(result.document.laidOut.contains("\"region\": \"\(expected)\"")) }
         #expect(complaints(result).isEmpty)
     }
 
@@ -255,7 +256,7 @@ private let wholeHCL = """
             """
         let result = try imported(text)
         #expect(complaints(result).isEmpty)
-        #expect(!(result.document.json + result.remarks.joined()).contains("s3cret"))
+        #expect(!(result.document.laidOut + result.remarks.joined()).contains("s3cret"))
         #expect(result.remarks.count == 1 && result.remarks[0].contains("nonce_file"))
     }
 
@@ -264,7 +265,7 @@ private let wholeHCL = """
     ])
     func `a pause out of range becomes the nearest`(method: String, expected: String) throws {
         let result = try imported(small(method: method))
-        #expect(result.document.json.contains("\"max_backoff\": \"\(expected)\""))
+        #expect(result.document.laidOut.contains("\"max_backoff\": \"\(expected)\""))
         #expect(result.remarks.count == (expected == "60s" ? 0 : 1))
         #expect(complaints(result).isEmpty)
     }
@@ -273,10 +274,10 @@ private let wholeHCL = """
         let relative = try imported(
             "auto_auth { method \"aws\" { config = { type = \"iam\" region = \"\" } } sink \"file\" { config = { path = \"./token\" } } }"
         )
-        #expect(relative.document.json.contains("\"path\": \"/run/vault-token-agent/token\""))
+        #expect(relative.document.laidOut.contains("\"path\": \"/run/vault-token-agent/token\""))
         #expect(relative.remarks.count == 1)
         let none = try imported("auto_auth { method \"aws\" { config = { type = \"iam\" region = \"\" } } }")
-        #expect(none.document.json.contains("\"path\": \"/run/vault-token-agent/token\""))
+        #expect(none.document.laidOut.contains("\"path\": \"/run/vault-token-agent/token\""))
         #expect(complaints(none).isEmpty && none.remarks.count == 1)
     }
 
@@ -285,13 +286,13 @@ private let wholeHCL = """
         let above = try imported(
             "auto_auth { enable_reauth_on_new_credentials = true" + small().dropFirst("auto_auth {".count))
         for result in [inConfig, above] {
-            #expect(result.document.json.contains("\"enable_reauth_on_new_credentials\": true"))
+            #expect(result.document.laidOut.contains("\"enable_reauth_on_new_credentials\": true"))
             #expect(result.remarks.isEmpty && complaints(result).isEmpty)
         }
     }
 
     @Test func `OpenBao's names of owner and group are taken`() throws {
-        let json = try imported(small(sink: ", uid = 1000, gid = 1001")).document.json
+        let json = try imported(small(sink: ", uid = 1000, gid = 1001")).document.laidOut
         #expect(json.contains("\"owner\": \"1000\"") && json.contains("\"group\": \"1001\""))
     }
 

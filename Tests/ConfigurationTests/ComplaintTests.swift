@@ -43,7 +43,7 @@ private let mistakes: [Mistake] = [
         "trailing comma", "{ \"log\": {},\n‸}",
         "found }, expected a key in double quotes. Take away the comma before it"),
     Mistake("missing comma", "{ \"a\": 1 ‸\"b\": 2 }", "found \", expected a comma or }"),
-    Mistake("no colon", "{ \"a\" ‸1 }", "found 1, expected a colon after the key \"a\""),
+    Mistake("no colon", "{ \"a\" ‸1 }", "found 1, expected a colon after the key"),
     Mistake(
         "single quotes", "{ ‸'a': 1 }",
         "found ', expected a key in double quotes or }. JSON wants double quotes"),
@@ -63,7 +63,7 @@ private let mistakes: [Mistake] = [
             + "JSON has no octal numbers; put a file mode in quotes: \"0640\""),
     Mistake(
         "too deep", String(repeating: "[", count: 32) + "‸" + String(repeating: "[", count: 100_000),
-        "more than 32 objects and arrays inside one another"),
+        "more than 32 objects and lists inside one another"),
     Mistake("not an object", "‸[]", "found a list, expected an object. The file is written in braces"),
 
     // Keys

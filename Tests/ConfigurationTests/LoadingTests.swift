@@ -21,7 +21,8 @@ struct LoadingTests {
         #expect(token.name == "app")
         #expect(token.vault.addresses == ["https://vault.example.com:8200"])
         #expect(token.vault.tls.caFile == nil, "a new user has no such file")
-        #expect(token.login.method == .iam(IAMLogin(serverID: "vault.example.com")))
+        #expect(token.login.method == .iam)
+        #expect(token.audience.serverID == "vault.example.com")
         #expect(token.login.role == "app")
         var place = FilePlace(path: "/run/vault-token-agent/token")
         place.group = "vault-token-readers"
@@ -48,7 +49,7 @@ struct LoadingTests {
                 == AgentConfiguration(tokens: [
                     TokenSettings(
                         name: "app", vault: VaultServer(addresses: ["https://vault.example.com:8200"]),
-                        login: LoginSettings(method: .iam(IAMLogin())),
+                        login: LoginSettings(method: .iam),
                         sinks: [SinkSettings(place: .file(FilePlace(path: "/run/app/token")))])
                 ]))
         let other = try examine(
@@ -104,7 +105,7 @@ struct LoadingTests {
         server.tls.skipVerify = true
 
         var one = TokenSettings(
-            name: "one", vault: server, login: LoginSettings(method: .iam(IAMLogin(serverID: "id"))), sinks: [])
+            name: "one", vault: server, login: LoginSettings(method: .iam), sinks: [])
         one.vault.addresses = ["unix:///run/bao.sock"]
         one.vault.tls.skipVerify = false
         one.login.mountPath = "auth/aws/eu"

@@ -26,7 +26,7 @@ struct ReferenceTests {
 
     @Test("The schema is JSON, describes each section once, and says each default that the loader uses")
     func schemaContent() throws {
-        let members = try #require(Self.object(JSONReader.read(Array(JSONSchema.text.utf8)).value))
+        let members = try #require(Self.object(SourceNode.read(Array(JSONSchema.text.utf8)).value))
         let definitions = try #require(members["$defs"].flatMap(Self.object))
         #expect(definitions.count == 10)
         for (name, section) in [("sink", KeyTable.sink), ("auth", KeyTable.auth), ("vault", KeyTable.vault)] {
@@ -63,7 +63,7 @@ struct ReferenceTests {
         walk(KeyTable.root)
     }
 
-    private static func object(_ value: JSONValue) -> [String: JSONValue]? {
+    private static func object(_ value: SourceNode.Value) -> [String: SourceNode.Value]? {
         guard case .object(let members) = value else { return nil }
         return Dictionary(members.map { ($0.key, $0.node.value) }, uniquingKeysWith: { first, _ in first })
     }

@@ -2,6 +2,7 @@
 
 internal import AWSIdentity
 internal import ConfigurationImport
+internal import SecretJSON
 
 /// Where the agent runs, as far as that changes its configuration.
 enum Place {
@@ -69,7 +70,7 @@ struct FirstConfiguration {
     /// Nil: not found out.
     let principalARN: String?
 
-    var document: ConfigurationDocument {
+    var document: JSONText {
         var vault = ObjectBuilder()
         vault.add("address", address)
         var auth = ObjectBuilder()

@@ -9,6 +9,7 @@ internal import ConfigurationImport
 internal import Diagnosis
 private import Glibc
 private import HTTPClient
+private import SecretJSON
 private import ServiceHealth
 private import SystemCalls
 
@@ -58,7 +59,7 @@ struct InitCommand: ParsableCommand {
             role: answer("Vault's role", given: role, fallback: principal?.roleName, flag: "--role"),
             headerValue: headerValue ?? (yes ? nil : Self.ask("Value of X-Vault-AWS-IAM-Server-ID, if any", nil)),
             principalARN: principal?.boundARN)
-        let text = names.document.json
+        let text = names.document.laidOut
         try Self.check(text)
         let guide = VaultsSide(names)
         if destination == "-" {

@@ -1,13 +1,14 @@
 // RFC 8259, both ways: what is JSON is read as what it says, what is not is refused.
 
+import SecretJSON
 import Testing
 
 @testable import Configuration
 
 @Suite("JSON")
-struct JSONReaderTests {
-    private func value(_ text: String) throws -> JSONValue {
-        try JSONReader.read(Array(text.utf8)).value
+struct SourceNodeTests {
+    private func value(_ text: String) throws -> SourceNode.Value {
+        try SourceNode.read(Array(text.utf8)).value
     }
 
     @Test(
@@ -27,7 +28,7 @@ struct JSONReaderTests {
 
     @Test("Members keep their order, their repetitions and their places")
     func members() throws {
-        let node = try JSONReader.read(Array(#"{"b": [true, null], "a": {}, "b": false}"#.utf8))
+        let node = try SourceNode.read(Array(#"{"b": [true, null], "a": {}, "b": false}"#.utf8))
         guard case .object(let members) = node.value else {
             Issue.record("not an object")
             return
@@ -37,7 +38,7 @@ struct JSONReaderTests {
         #expect(members.map(\.node.offset) == [6, 25, 34])
         #expect(
             members[0].node.value
-                == .list([JSONNode(offset: 7, value: .flag(true)), JSONNode(offset: 13, value: .null)]))
+                == .list([SourceNode(offset: 7, value: .flag(true)), SourceNode(offset: 13, value: .null)]))
     }
 
     @Test(
@@ -49,7 +50,7 @@ struct JSONReaderTests {
             "\"\\uD800\\u0041\"", "'a'", "\"a", "// a\n1", "/* */1", "1 1", "{} x", "\u{A0}1", "[1]\u{FEFF}",
         ])
     func refusals(_ text: String) {
-        #expect(throws: JSONFault.self) { try value(text) }
+        #expect(throws: TextFault.self) { try value(text) }
     }
 
     @Test("Depth is limited, and the limit itself is allowed")
@@ -58,6 +59,6 @@ struct JSONReaderTests {
             String(repeating: "[", count: count) + String(repeating: "]", count: count)
         }
         _ = try value(nested(JSONReader.depthLimit))
-        #expect(throws: JSONFault.self) { try value(nested(JSONReader.depthLimit + 1)) }
+        #expect(throws: TextFault.self) { try value(nested(JSONReader.depthLimit + 1)) }
     }
 }
