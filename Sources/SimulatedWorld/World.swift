@@ -124,7 +124,7 @@ package final class World: @unchecked Sendable {
         if variant % 2 == 1 { policy.expired = policy.expired == .keep ? .remove : .keep }
         let settings = TokenSettings(
             name: "app", vault: VaultServer(addresses: ["http://127.0.0.1:8200"]),
-            login: LoginSettings(method: .iam(IAMLogin())),
+            login: LoginSettings(method: .iam),
             aws: aws, policy: policy, sinks: [SinkSettings(place: .file(FilePlace(path: "/simulated/token")))])
         return AgentConfiguration(tokens: [settings])
     }

@@ -32,7 +32,7 @@ extension VaultServer {
 /// How to log in by the `aws` auth method.
 package struct LoginSettings: Hashable, Sendable {
     package enum Method: Hashable, Sendable {
-        case iam(IAMLogin)
+        case iam
         case ec2(EC2Login)
     }
 
@@ -48,15 +48,6 @@ package struct LoginSettings: Hashable, Sendable {
 
     package init(method: Method) {
         self.method = method
-    }
-}
-
-package struct IAMLogin: Hashable, Sendable {
-    /// Value of `X-Vault-AWS-IAM-Server-ID`; nil: the header is not sent.
-    package var serverID: String?
-
-    package init(serverID: String? = nil) {
-        self.serverID = serverID
     }
 }
 

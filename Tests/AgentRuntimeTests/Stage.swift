@@ -177,7 +177,7 @@ extension TokenSettings {
     /// A token by an iam login in one file.
     init(_ name: String, address: String = "http://127.0.0.1:8200", file: String) {
         self.init(
-            name: name, vault: VaultServer(addresses: [address]), login: LoginSettings(method: .iam(IAMLogin())),
+            name: name, vault: VaultServer(addresses: [address]), login: LoginSettings(method: .iam),
             sinks: [SinkSettings(place: .file(FilePlace(path: file)))])
     }
 }

@@ -319,7 +319,7 @@ private let clusterRows: [(Int, String, AgentError.Code, String)] = [
 @Suite("The table of answers")
 struct AnswerTableTests {
     private func check(_ row: Row) async throws {
-        var login = LoginSettings(method: .iam(IAMLogin()))
+        var login = LoginSettings(method: .iam)
         login.role = "app"
         let vault = ScriptedVault([.reply(row.status, errors(row.said))], login: login)
         let error = await #expect(throws: AgentError.self) { try await row.asked.ask(vault) }

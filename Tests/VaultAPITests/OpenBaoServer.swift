@@ -138,7 +138,7 @@ actor VaultStage {
     private let transport: CurlTransport
     private let server: VaultServer
 
-    init(_ server: VaultServer, login: LoginSettings = LoginSettings(method: .iam(IAMLogin()))) throws {
+    init(_ server: VaultServer, login: LoginSettings = LoginSettings(method: .iam)) throws {
         let loop = try EventLoop(label: "test")
         self.loop = loop
         self.server = server
@@ -152,7 +152,7 @@ actor VaultStage {
 
     /// The same server by other settings.
     nonisolated func settings(
-        login: LoginSettings = LoginSettings(method: .iam(IAMLogin())), _ adjust: (inout VaultServer) -> Void = { _ in }
+        login: LoginSettings = LoginSettings(method: .iam), _ adjust: (inout VaultServer) -> Void = { _ in }
     ) throws -> VaultStage {
         var server = server
         adjust(&server)

@@ -14,7 +14,7 @@ import VaultAPI
 private let limit: Duration = .seconds(30)
 
 private func certLogin(wrapTTL: Duration? = nil, namespace: String? = nil) -> LoginSettings {
-    var login = LoginSettings(method: .iam(IAMLogin()))
+    var login = LoginSettings(method: .iam)
     login.mountPath = "auth/cert"
     login.wrapTTL = wrapTTL
     login.namespace = namespace
@@ -285,7 +285,7 @@ struct OpenBaoTests {
         #expect(absent?.code == .vaultLoginRefused)
         #expect(absent?.remedy.contains("No aws method at auth/aws") == true)
         try await stage.administer("sys/auth/userpass", #"{"type":"userpass"}"#)
-        var login = LoginSettings(method: .iam(IAMLogin()))
+        var login = LoginSettings(method: .iam)
         login.mountPath = "auth/userpass"
         let other = try await failure(try stage.settings(login: login)) { try await $0.logIn(.sample, within: limit) }
         #expect(other?.code == .vaultLoginRefused)

@@ -46,7 +46,7 @@ struct ReplyTests {
 
     @Test("a wrapped login, asked for")
     func wrapped() async throws {
-        var login = LoginSettings(method: .iam(IAMLogin()))
+        var login = LoginSettings(method: .iam)
         login.wrapTTL = .seconds(120)
         let wrapInfo = """
             {"request_id":"","auth":null,"data":null,"wrap_info":{"token":"hvs.wrap","accessor":"wa","ttl":120,\
@@ -76,7 +76,7 @@ struct ReplyTests {
         #expect(error?.observed.contains("not asked for") == true)
         #expect(error?.description.contains("s.w") == false)
 
-        var login = LoginSettings(method: .iam(IAMLogin()))
+        var login = LoginSettings(method: .iam)
         login.wrapTTL = minute
         let unwrapped = ScriptedVault([.reply(200, loginSuccess)], login: login)
         _ = try await unwrapped.logIn()

@@ -14,7 +14,7 @@ private let renewed = """
 struct RequestTests {
     @Test("an iam login holds the signed request in base64")
     func iamLogin() async throws {
-        var login = LoginSettings(method: .iam(IAMLogin()))
+        var login = LoginSettings(method: .iam)
         login.role = "app"
         login.mountPath = "auth/aws-prod"
         let vault = ScriptedVault([.reply(200, loginSuccess)], login: login) { $0.namespace = "team/a" }
@@ -71,7 +71,7 @@ struct RequestTests {
 
     @Test("the login's namespace takes the place of the server's, for the token too, once and in the header only")
     func namespaces() async throws {
-        var login = LoginSettings(method: .iam(IAMLogin()))
+        var login = LoginSettings(method: .iam)
         login.namespace = "team/b"
         let vault = ScriptedVault([.reply(200, loginSuccess), .reply(200, renewed)], login: login) {
             $0.namespace = "team"
@@ -192,7 +192,7 @@ struct RequestTests {
 
     @Test("a mount path with odd characters stays in the path")
     func oddMount() async throws {
-        var login = LoginSettings(method: .iam(IAMLogin()))
+        var login = LoginSettings(method: .iam)
         login.mountPath = "auth/a b?c#d%e\r\nX: é"
         let vault = ScriptedVault([.reply(200, loginSuccess)], login: login)
         _ = try await vault.logIn()

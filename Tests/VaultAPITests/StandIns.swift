@@ -111,7 +111,7 @@ struct ScriptedVault {
 
     init(
         _ script: [Scripted], addresses: [String] = ["https://vault.example:8200"],
-        login: LoginSettings = LoginSettings(method: .iam(IAMLogin())), environment: [String: String] = [:],
+        login: LoginSettings = LoginSettings(method: .iam), environment: [String: String] = [:],
         _ adjust: (inout VaultServer) -> Void = { _ in }
     ) {
         var server = VaultServer(addresses: addresses)

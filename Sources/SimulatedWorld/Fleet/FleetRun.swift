@@ -88,7 +88,7 @@ package struct FleetRun {
         aws.source = .imds
         let settings = TokenSettings(
             name: "app", vault: VaultServer(addresses: [FleetMember.vaultAddress]),
-            login: LoginSettings(method: .iam(IAMLogin())), aws: aws, policy: policy,
+            login: LoginSettings(method: .iam), aws: aws, policy: policy,
             sinks: [SinkSettings(place: .file(FilePlace(path: "/simulated/token")))])
         let configuration = AgentConfiguration(tokens: [settings])
         let members = (0..<agents).map { number in
