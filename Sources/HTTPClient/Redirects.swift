@@ -11,7 +11,7 @@ package enum RedirectPolicy: Hashable, Sendable {
 
 /// To which hosts redirects may lead.
 package struct RedirectScope: Hashable, Sendable {
-    /// Hosts that were configured, and with them every host of the same domain.
+    /// Hosts that were configured, and with them every host below one of them.
     package let hosts: [String]
     /// Further ones, in NO_PROXY's syntax: a domain (its subdomains included), an address, a block such as `10.0.0.0/8`.
     package let listed: [String]
@@ -23,42 +23,18 @@ package struct RedirectScope: Hashable, Sendable {
 
     func holds(_ target: WebAddress) -> Bool {
         let matcher = HostMatcher(host: target.host, port: target.port)
-        return hosts.contains { isSameDomain($0, target.host) } || listed.contains { matcher.matches($0[...]) }
+        return hosts.contains { isWithin($0, target.host) } || listed.contains { matcher.matches($0[...]) }
     }
 }
 
-/// Whether `host` is the configured one, below it, or below the same parent.
-///
-/// A parent counts where one owner has all that is below it: not a top-level domain, not one such as `co.uk`, and not one
-/// under which a cloud gives names to whoever pays.
-private func isSameDomain(_ configured: String, _ host: String) -> Bool {
+/// Whether `host` is the configured one or stands below it, which is for the same owner to decide. A neighbour below the same
+/// parent may be anybody's: nothing on this machine tells `example.com` from `co.uk` or a cloud's `elb.amazonaws.com`.
+private func isWithin(_ configured: String, _ host: String) -> Bool {
     let (configured, host) = (plainName(configured), plainName(host))
     if configured == host { return true }
     guard IPAddress(configured) == nil, IPAddress(host) == nil else { return false }
-    if host.hasSuffix("." + configured), configured.contains(".") { return true }
-    guard let dot = configured.firstIndex(of: ".") else { return false }
-    let parent = configured[configured.index(after: dot)...]
-    return hasOneOwner(parent) && (host == parent || host.hasSuffix("." + parent))
+    return host.hasSuffix("." + configured)
 }
-
-private func hasOneOwner(_ domain: Substring) -> Bool {
-    let labels = domain.split(separator: ".")
-    guard labels.count >= 2 else { return false }
-    if labels.count == 2, labels[1].utf8.count == 2, sharedSecondLevels.contains(labels[0]) { return false }
-    return !cloudDomains.contains { domain == $0 || domain.hasSuffix("." + $0) }
-}
-
-/// Of the Public Suffix List, what a Vault server is likely to stand below.
-private let sharedSecondLevels: Set<Substring> = [
-    "ac", "co", "com", "edu", "gen", "go", "gob", "gouv", "gov", "gv", "id", "ltd", "me", "mil", "ne", "net", "nom",
-    "or",
-    "org", "plc", "sch",
-]
-private let cloudDomains = [
-    "amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws", "on.aws", "azure.com", "azurewebsites.net",
-    "azure-api.net", "windows.net", "googleapis.com", "appspot.com", "run.app", "hashicorp.cloud", "herokuapp.com",
-    "fly.dev", "ngrok.io", "ngrok.app", "ngrok-free.app", "github.io", "cloudfront.net",
-]
 
 private func plainName(_ host: String) -> String {
     (host.hasSuffix(".") ? String(host.dropLast()) : host).lowercased()
@@ -95,7 +71,7 @@ extension RedirectScope {
             }
         } else {
             guard holds(next) else {
-                throw refused("\(next.host) is neither configured, nor of the same domain, nor listed for redirects")
+                throw refused("\(next.host) is neither configured, nor below what is, nor listed for redirects")
             }
         }
         return next
