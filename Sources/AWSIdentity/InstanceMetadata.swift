@@ -34,6 +34,9 @@ final class InstanceMetadata {
     /// Without a token where the service offers version 1 only.
     private var session: (token: Secret?, endpoint: WebAddress, until: Instant)?
 
+    /// Whether anything has ever come from there.
+    private var hasAnswered = false
+
     init(surroundings: AWSSurroundings, jitter: Jitter) {
         self.surroundings = surroundings
         self.jitter = jitter
@@ -146,14 +149,18 @@ final class InstanceMetadata {
             let fault: MetadataFault
             do {
                 let reply = try await surroundings.transport.send(request)
+                hasAnswered = true
                 if reply.status < 500 || attempt >= attempts { return reply }
                 fault = .failed(unusable(request.method.rawValue, "status \(reply.status)"))
             } catch {
                 if error.kind == .cancelled {
                     throw .failed(AgentError(.cancelled, "the request to IMDS was called off"))
                 }
-                // Where nobody listens nobody will in a moment: that is no machine of EC2's.
-                let passes = [.connectTimedOut, .replyTimedOut, .connectionLost].contains(error.kind)
+                // Where nobody has ever answered nobody will in a moment: that is no machine of EC2's, and whoever is in a
+                // hurry there is not to wait for three time-outs. SDKs do not try again either.
+                let passes =
+                    [.replyTimedOut, .connectionLost].contains(error.kind)
+                    || error.kind == .connectTimedOut && hasAnswered
                 if attempt >= attempts || !passes && attempt >= options.attempts {
                     throw await meaning(of: error, request, options)
                 }
