@@ -10,6 +10,8 @@ extension Agent {
     private static let firstLook: Duration = .seconds(5)
     /// Between two looks. Credentials at hand are looked at; their source is asked no more often than their life asks for.
     private static let betweenLooks: Duration = .seconds(300)
+    /// The same where new credentials of the same principal count too. Vault Agent's default `credential_poll_interval`.
+    private static let betweenLooksForNewCredentials: Duration = .seconds(60)
 
     /// Looks from now on.
     func watchIdentities() {
@@ -45,7 +47,8 @@ extension Agent {
             guard case .success(let credentials) = credentials else { continue }
             if await origin.mustLogIn(by: credentials, insteadOf: bound) { logInAnew(id) }
         }
-        planLook(in: Self.betweenLooks)
+        let isHurried = keepersOnDuty.contains { $1.boundLogin?.0.reauthenticatesOnNewCredentials == true }
+        planLook(in: isHurried ? Self.betweenLooksForNewCredentials : Self.betweenLooks)
     }
 }
 

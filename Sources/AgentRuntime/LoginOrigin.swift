@@ -140,6 +140,8 @@ final class LoginOrigin {
         return ObjectIdentifier(chain)
     }
 
+    var reauthenticatesOnNewCredentials: Bool { policy.reauthenticatesOnNewCredentials }
+
     func credentials() async throws(AgentError) -> AWSCredentials { try await chain.credentials() }
 
     /// Whether a token of `bound` should give way to one of these credentials' principal: they are another's, cannot be told

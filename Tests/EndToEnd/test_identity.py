@@ -184,6 +184,39 @@ def test_a_token_of_another_identity_is_kept_where_the_configuration_says_so(lab
     second.stop()
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_new_credentials_of_the_same_role_lead_to_a_login_only_where_that_is_asked_for(lab, tmp_path, wanted):
+    """Vault Agent's enable_reauth_on_new_credentials."""
+    lab.role("bound", AwsRole(bound_principals=[lab.aws.role_arns[ROLE]]), ttl="10m")
+    file = tmp_path / "credentials"
+
+    def write(credentials):
+        new = tmp_path / "credentials.new"
+        new.write_text(
+            f"[default]\naws_access_key_id = {credentials.access_key}\n"
+            f"aws_secret_access_key = {credentials.secret_key}\naws_session_token = {credentials.session_token}\n"
+        )
+        new.rename(file)
+
+    write(lab.aws.assume(ROLE))
+    auth = {"enable_reauth_on_new_credentials": True} if wanted else {}
+    run = lab.agent(
+        folder=tmp_path,
+        configuration=with_auth(lab, tmp_path, role="bound", **auth),
+        environment={"AWS_SHARED_CREDENTIALS_FILE": str(file), "HOME": str(tmp_path), **NO_IMDS},
+    )
+    token = run.wait_for_token(10)
+    write(lab.aws.assume(ROLE))
+    if wanted:
+        # Looked at 5 s after the start, and each minute after that.
+        assert run.wait_for_token(90, other_than=token) != token
+        assert "AWS credentials are new; logging in anew" in run.log
+    else:
+        assert settled(run) == token
+        assert "logging in anew" not in run.log
+    run.stop()
+
+
 # The request by hand
 
 

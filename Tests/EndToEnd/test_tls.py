@@ -4,8 +4,10 @@ import copy
 import time
 
 import pytest
+from cryptography import x509
 
 from laboratory.certificates import PASSPHRASE
+from laboratory.processes import SLOWER
 from laboratory.web import Reply
 
 
@@ -50,6 +52,46 @@ def test_without_ca_cert_the_cas_of_the_systems_openssl_count_and_with_it_they_d
     run = tls_lab.agent(folder=tmp_path, configuration=configuration, environment=systems)
     run.wait_for_token(10)
     run.stop()
+
+
+def test_a_key_pair_that_is_replaced_counts_from_the_next_request_on(tls_lab, tmp_path, configuration):
+    tls_lab.role("short", ttl="4s")
+    configuration["tokens"][0]["auth"]["role"] = "short"
+    paths = {"client_cert": tmp_path / "client.pem", "client_key": tmp_path / "client.key"}
+
+    def put(*, certificate, key):
+        for path, content in zip(paths.values(), (certificate.read_bytes(), key.read_bytes()), strict=True):
+            new = path.with_suffix(".new")
+            new.write_bytes(content)
+            new.rename(path)
+
+    first, second = tls_lab.certificates.client, tls_lab.certificates.issue("second-client", [])
+    put(certificate=first.certificate, key=first.key)
+    run = start(tls_lab, tmp_path, configuration, **{key: str(path) for key, path in paths.items()})
+    token = run.wait_for_token(10)
+    # Half of a replacement: the new certificate stands beside the old key. It has no use, and is said with its name.
+    put(certificate=second.certificate, key=first.key)
+    run.wait_for_log(f"client key {paths['client_key']}.*does not belong to the certificate", 10)
+    put(certificate=second.certificate, key=second.key)
+    deadline = time.monotonic() + 20 * SLOWER
+    while serial(second) not in (serials := shown(tls_lab, run)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert set(serials[: serials.index(serial(second))]) == {serial(first)}
+    replaced = len(serials)
+    # Over the new pair the newest token lives on.
+    time.sleep(6)
+    assert set(shown(tls_lab, run)[replaced:]) == {serial(second)}
+    assert tls_lab.bao.remaining(run.token()) is not None, (token, run.log)
+    run.stop()
+
+
+def shown(tls_lab, run) -> list[int | None]:
+    """Of the client certificates that came with the requests of this run, in order."""
+    return [each.client for each in tls_lab.front_door.exchanges if each.at >= run.started]
+
+
+def serial(pair) -> int:
+    return x509.load_pem_x509_certificate(pair.certificate.read_bytes()).serial_number
 
 
 def test_an_encrypted_key_with_a_passphrase_file(tls_lab, tmp_path, configuration):

@@ -38,6 +38,7 @@ class Exchange:
     status: int
     lease: int | None = None  # auth.lease_duration of the answer, in seconds
     took: float = 0  # seconds until the answer was there
+    client: int | None = None  # serial number of the client's certificate
 
 
 @dataclass
@@ -145,7 +146,7 @@ class FrontDoor:
         with self._lock:
             took = time.monotonic() - started
             status = reply.status if reply else 0
-            self.exchanges.append(Exchange(started, request.method, path, token, status, lease, took))
+            self.exchanges.append(Exchange(started, request.method, path, token, status, lease, took, request.client))
         return reply
 
     def _reply(self, request: Request, path: str) -> Reply | None:

@@ -22,6 +22,7 @@ class Request:
     target: str  # as it stood in the request line: path and query, undecoded
     headers: Message  # by name, case-insensitive
     body: bytes
+    client: int | None = None  # serial number of the certificate that the client showed
 
     @property
     def path(self) -> str:
@@ -71,7 +72,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if length > LARGEST_BODY:
             self.close_connection = True
             return
-        reply = self.server.answer(Request(self.command, self.path, self.headers, self.rfile.read(length)))
+        body = self.rfile.read(length)
+        reply = self.server.answer(Request(self.command, self.path, self.headers, body, self._client_serial()))
         if reply is None:  # answer with nothing at all
             self.close_connection = True
             return
@@ -85,6 +87,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             lines.append(f"Content-Length: {len(reply.body)}")
         head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
         self.wfile.write(head if self.command == "HEAD" else head + reply.body)
+
+    def _client_serial(self) -> int | None:
+        shown = self.request.getpeercert() if isinstance(self.request, ssl.SSLSocket) else None
+        return int(shown["serialNumber"], 16) if shown else None
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_LIST = do_OPTIONS = _serve
 
