@@ -19,6 +19,8 @@ package actor Agent {
         var work: [UInt64: Task<Void, Never>] = [:]
         /// The configuration does not name it any more; it goes when all is done.
         var isDropped = false
+        /// It goes because somebody has logged out, and it is told how that ends.
+        var isLoggedOut = false
 
         init(_ keeper: TokenKeeper) {
             self.keeper = keeper
@@ -40,6 +42,7 @@ package actor Agent {
     private var turns = Turns()
     private var configurationTrouble: AgentError?
     private var lastReload: ReloadReport?
+    private var lastLogout: LogoutReport?
     private var stopping = false
     private var onFinish: (@Sendable () -> Void)?
     private var reportAlarm: Alarm?
@@ -103,6 +106,28 @@ package actor Agent {
     package func logInNow() {
         oneByOne(order[...]) { keeper in keeper.take(.loginRequested) }
     }
+
+    /// Revokes every token, empties the sinks, and keeps no token until the next reload. ``AgentHealth/lastLogout`` tells how
+    /// that goes: it takes up to a minute where Vault is away.
+    package func logOut() async {
+        await turns.take()
+        defer { turns.pass() }
+        guard !stopping else { return }
+        let ids = order
+        (order, inForce) = ([], [])
+        lastLogout = LogoutReport(
+            number: (lastLogout?.number ?? 0) + 1, at: loop.wallTime,
+            pending: ids.compactMap { posts[$0]?.keeper.name })
+        for id in ids {
+            guard let post = posts[id] else { continue }
+            (post.isDropped, post.isLoggedOut) = (true, true)
+            begin(post.keeper.logOut(), for: id, post)
+        }
+        reportNow()
+    }
+
+    /// Nobody is to fight it: what would log in by itself leaves that to a reload.
+    package var isLoggedOut: Bool { order.isEmpty && lastLogout != nil }
 
     var isStopping: Bool { stopping }
 
@@ -245,6 +270,10 @@ package actor Agent {
     private func removeIfDone(_ id: KeeperID, _ post: Post) {
         guard post.isDropped, post.keeper.isFinished, post.work.isEmpty else { return }
         posts[id] = nil
+        guard post.isLoggedOut, let index = lastLogout?.pending.firstIndex(of: post.keeper.name) else { return }
+        lastLogout?.pending.remove(at: index)
+        lastLogout?.tokens.append(.init(token: post.keeper.name, failure: post.keeper.logoutFailure))
+        report()
     }
 
     private func finishIfDone() {
@@ -266,6 +295,7 @@ package actor Agent {
             tokens: order.flatMap { posts[$0]?.keeper.health() ?? [] })
         health.configurationTrouble = configurationTrouble
         health.lastReload = lastReload
+        health.lastLogout = lastLogout
         health.clockCorrection = surroundings.chains.signingTime?.correction
         health.stopping = stopping
         return health

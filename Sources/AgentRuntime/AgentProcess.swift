@@ -18,7 +18,7 @@ private import TokenSinks
 /// The process's ways to run the agent. Each blocks the calling thread, which must be the main one, until it is over.
 package enum AgentProcess {
     /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew by `reload`; once it is in force, `adopt` is told.
-    /// SIGUSR1 logs in anew.
+    /// SIGUSR1 logs in anew, SIGUSR2 logs out.
     ///
     /// Returns when all is stopped, within 5 s of the signal; throws what makes the start impossible.
     package static func run(

@@ -65,7 +65,7 @@ extension AgentProcess {
         }
     }
 
-    private static func makeLogin(
+    static func makeLogin(
         _ settings: TokenSettings, stateDirectory: String?, _ environment: [String: String], _ loop: EventLoop,
         _ log: Logger
     ) throws(AgentError) -> LoginPoint {

@@ -88,10 +88,7 @@ actor ServiceSession {
 
     /// Refuses to be the second agent at the same state or status file.
     private func lock(_ configuration: AgentConfiguration) throws(AgentError) {
-        let paths = [
-            configuration.stateDirectory.map { $0 + "/lock" }, configuration.health.statusFile.map(AgentLock.path),
-        ]
-        for path in paths.compactMap(\.self) {
+        for path in AgentLock.paths(configuration.stateDirectory, configuration.health.statusFile) {
             if let lock = try AgentLock(path: path) { locks.append(lock) }
         }
     }
@@ -132,6 +129,7 @@ actor ServiceSession {
         switch number {
         case SIGHUP: reloadNow()
         case SIGUSR1: logInNow()
+        case SIGUSR2: logOut()
         default: stop()
         }
     }
@@ -140,6 +138,12 @@ actor ServiceSession {
         log.notice("Told to log in anew")
         guard let agent else { return }
         Task(executorPreference: loop) { await agent.logInNow() }
+    }
+
+    private func logOut() {
+        log.notice("Told to log out: revoking every token; a reload logs in anew")
+        guard let agent else { return }
+        Task(executorPreference: loop) { await agent.logOut() }
     }
 
     private func reloadNow() {

@@ -15,6 +15,7 @@ extension TokenKeeper {
                 name: line.name, phase: state.phase, since: wallTime(of: state.since))
             health.validUntil = state.validUntil.map(wallTime(of:))
             health.neverExpires = state.validUntil == nil && (state.phase == .fresh || state.phase == .struggling)
+            health.lease = state.fullLease
             health.nextStep = state.next?.step
             health.nextAt = state.next.map { wallTime(of: $0.at) }
             health.trouble = state.trouble.map(trouble)

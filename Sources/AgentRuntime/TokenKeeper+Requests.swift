@@ -32,10 +32,12 @@ extension TokenKeeper {
         do {
             let answer = try await ask(request, within: limit)
             if case .refusedOnce = answer { return answer }
+            if case .revoked = answer { revocation = .success(()) }
             journal?.succeeded(request, answer, token: token(in: answer))
             return answer
         } catch {
             journal?.failed(request, error)
+            if case .revoke = request { revocation = .failure(error) }
             return .failed(error)
         }
     }

@@ -49,6 +49,8 @@ final class TokenKeeper {
     var found: [FoundToken] = []
     private var lastID: UInt64 = 0
     private(set) var isFinished = false
+    /// How the latest revocation ended; nil: there was none.
+    var revocation: Result<Void, AgentError>?
 
     /// What a configuration has made of this token.
     struct InForce {
@@ -114,6 +116,23 @@ final class TokenKeeper {
     func end(dropped: Bool, taken: Set<String> = []) -> [KeeperWork] {
         let ids = Set(allSinks.filter { taken.contains($0.path) }.map(\.id))
         return carryOut(lifecycle.end(dropped: dropped, taken: ids, at: timekeeper.now))
+    }
+
+    /// Ends, and leaves nothing behind: the token is revoked, the sinks are emptied, the next start takes nothing over.
+    func logOut() -> [KeeperWork] {
+        revocation = lifecycle.current() == nil ? .success(()) : nil
+        surroundings.takeovers?.keep(nil, for: name)
+        return carryOut(lifecycle.end(dropped: true, revoking: true, at: timekeeper.now))
+    }
+
+    /// What has come of ``logOut()``, once it is finished; nil: all is well.
+    var logoutFailure: AgentError? {
+        switch revocation {
+        case .success?: nil
+        case .failure(let error)?: error.code == .tokenDead ? nil : error
+        case nil:
+            AgentError(.vaultUnavailable, "the token could not be revoked in time", remedy: "It lives out its lease")
+        }
     }
 
     func carryOut(_ effects: [LifecycleEffect]) -> [KeeperWork] {

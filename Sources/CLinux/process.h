@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -50,10 +51,13 @@ static inline int vta_signal_descriptor(const sigset_t *signals) {
     return signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-// The next signal that has come; 0 where there is none.
-static inline int vta_next_signal(int descriptor) {
+// The next signal that has come; 0 where there is none. `by_kernel`: nobody sent it; a terminal's keys, which reach every
+// process in its foreground, are told so.
+static inline int vta_next_signal(int descriptor, int *by_kernel) {
     struct signalfd_siginfo signal;
-    return read(descriptor, &signal, sizeof signal) == sizeof signal ? (int)signal.ssi_signo : 0;
+    if (read(descriptor, &signal, sizeof signal) != sizeof signal) return 0;
+    *by_kernel = signal.ssi_code == 0x80 /* SI_KERNEL */;
+    return (int)signal.ssi_signo;
 }
 
 // Ends the process as the signal does by default; process 1 of a container, which the kernel shields from that, with the
@@ -150,6 +154,49 @@ static inline int vta_spawn_tied(
     sem_destroy(&tied.started);
     *process = tied.child;
     return problem;
+}
+
+// A child that takes this process's place before its user: streams, process group and working directory are this one's, the mask
+// of new files is `mask`, no signal is held, and SIGPIPE does what it does by default. The kernel kills it when the thread that
+// calls this ends. 0, or an error number.
+static inline int vta_spawn_foreground(
+    pid_t *process, char *const arguments[], char *const environment[], mode_t mask) {
+    int ends[2];
+    if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return errno;
+    pid_t owner = getpid(), child = fork();
+    if (child == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        signal(SIGPIPE, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &none, 0);
+        umask(mask);
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == owner) {
+            execvpe(arguments[0], arguments, environment);
+        } else if (errno == 0) {
+            errno = ECHILD;
+        }
+        int problem = errno;
+        if (write(ends[1], &problem, sizeof problem) < 0) _exit(126);
+        _exit(127);
+    }
+    int problem = child < 0 ? errno : 0;
+    close(ends[1]);
+    if (child > 0) {
+        // Empty once exec has closed the child's end.
+        ssize_t count;
+        while ((count = read(ends[0], &problem, sizeof problem)) < 0 && errno == EINTR) {}
+        if (count != sizeof problem) problem = 0;
+        if (problem != 0) while (waitpid(child, 0, 0) < 0 && errno == EINTR) {}
+    }
+    close(ends[0]);
+    *process = child;
+    return problem;
+}
+
+// Some child that has ended, reaped; 0: there is none. `status` is as waitpid tells it.
+static inline pid_t vta_reap(int *status) {
+    pid_t ended = waitpid(-1, status, WNOHANG);
+    return ended > 0 ? ended : 0;
 }
 
 // The number of some child that has ended and waits to be reaped; 0: there is none, or no child at all.

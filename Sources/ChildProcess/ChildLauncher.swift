@@ -185,7 +185,7 @@ extension ChildCommand {
 }
 
 /// Lends a NULL-terminated array of C strings.
-private func withCStrings<Result>(
+func withCStrings<Result>(
     _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
 ) -> Result {
     // SAFETY: the copies live until the body has returned.

@@ -332,7 +332,7 @@ struct Assembler {
             if section.isSet("timeout") {
                 complain("timeout", "counts only with \"command\", which is not set", "Take it out")
             }
-            return TextRule.signals.first { $0.name == signal }.map { .signal($0.number, pidFile: pidFile) }
+            return SignalName.number(of: signal).map { .signal($0, pidFile: pidFile) }
         case (nil, _?, nil):
             complain(
                 "pid_file", "missing, expected an absolute path", "\"signal\" wants the file with the process's number")

@@ -133,7 +133,7 @@ extension TextRule {
         case .readPath: "^(/|\\$CREDENTIALS_DIRECTORY/|\\$\\{CREDENTIALS_DIRECTORY\\}/)."
         case .writePath: "^/."
         case .variableName: "^[A-Za-z_][A-Za-z0-9_]*$"
-        case .signal: "^(SIG)?(\(Self.signals.map { String($0.name.dropFirst(3)) }.joined(separator: "|")))$"
+        case .signal: "^(SIG)?(\(SignalName.all.map { String($0.name.dropFirst(3)) }.joined(separator: "|")))$"
         case .listenAddress: "^(([0-9.]+|localhost|\\[[0-9A-Fa-f:.]+\\]):[0-9]+|unix:///.+)$"
         }
     }

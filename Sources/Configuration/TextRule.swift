@@ -68,7 +68,7 @@ enum TextRule: Sendable {
         case .writePath: "an absolute path"
         case .principal: "a name, or a number in quotes"
         case .variableName: "the name of an environment variable"
-        case .signal: "one of " + Self.signals.map { quoted($0.name) }.joined(separator: ", ")
+        case .signal: "one of " + SignalName.known.map { quoted($0) }.joined(separator: ", ")
         case .listenAddress: "\"127.0.0.1:PORT\", \"[::1]:PORT\" or \"unix:///PATH\""
         case .policy: "the name of a policy"
         }
@@ -82,12 +82,6 @@ enum TextRule: Sendable {
         default: quoted(text)
         }
     }
-
-    /// Signals that programs take as a request to do something; KILL and STOP are not.
-    static let signals: [(name: String, number: Int32)] = [
-        ("SIGHUP", SIGHUP), ("SIGINT", SIGINT), ("SIGQUIT", SIGQUIT), ("SIGUSR1", SIGUSR1), ("SIGUSR2", SIGUSR2),
-        ("SIGTERM", SIGTERM), ("SIGCONT", SIGCONT), ("SIGWINCH", SIGWINCH),
-    ]
 
     /// A text that keeps the rule, for those who look at the configuration.
     func display(_ text: String) -> String {
@@ -158,10 +152,10 @@ enum TextRule: Sendable {
             }
             return text
         case .signal:
-            guard let signal = Self.signals.first(where: { $0.name == text || $0.name.dropFirst(3) == text }) else {
+            guard let number = SignalName.number(of: text) else {
                 throw TextComplaint(observed: "is not a signal that the agent sends")
             }
-            return signal.name
+            return SignalName.all.first { $0.number == number }?.name ?? text
         case .listenAddress: return try Self.listenAddress(text)
         case .policy:
             guard text != "root" else {

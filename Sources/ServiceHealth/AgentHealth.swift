@@ -63,6 +63,8 @@ package struct TokenHealth: Hashable, Sendable {
     /// When the token in hand expires; nil without one, and for one that never expires.
     package var validUntil: WallTime?
     package var neverExpires = false
+    /// The whole of the lease that ends then; nil: not known.
+    package var lease: Duration?
     package var nextStep: Step?
     package var nextAt: WallTime?
     package var trouble: Trouble?
@@ -117,6 +119,33 @@ package struct ReloadReport: Hashable, Sendable {
     }
 }
 
+/// How the latest `logout` went: every token revoked, every sink emptied, and none kept until a reload.
+package struct LogoutReport: Hashable, Sendable {
+    package struct Token: Hashable, Sendable {
+        package var token: String
+        /// Why it was not revoked; nil: it was, or there was none.
+        package var failure: AgentError?
+
+        package init(token: String, failure: AgentError?) {
+            self.token = token
+            self.failure = failure
+        }
+    }
+
+    /// Counts those of this process.
+    package var number: Int
+    package var at: WallTime
+    /// Names of those that are still being revoked, or whose sinks are still being emptied.
+    package var pending: [String]
+    package var tokens: [Token] = []
+
+    package init(number: Int, at: WallTime, pending: [String]) {
+        self.number = number
+        self.at = at
+        self.pending = pending
+    }
+}
+
 /// The agent as a whole.
 package struct AgentHealth: Hashable, Sendable {
     package var version: String
@@ -126,6 +155,7 @@ package struct AgentHealth: Hashable, Sendable {
     /// Why the last reload was refused; the configuration before it is in force. Nil after one that was accepted.
     package var configurationTrouble: AgentError?
     package var lastReload: ReloadReport?
+    package var lastLogout: LogoutReport?
     package var stopping = false
     /// How far STS's time is ahead of this machine's, where STS refused a signature for it; nil where they agree.
     package var clockCorrection: Duration?
@@ -134,6 +164,11 @@ package struct AgentHealth: Hashable, Sendable {
         self.version = version
         self.startedAt = startedAt
         self.tokens = tokens
+    }
+
+    /// Since when no token is kept, because somebody said so; nil: tokens are kept.
+    package var loggedOutSince: WallTime? {
+        tokens.isEmpty ? lastLogout?.at : nil
     }
 
     /// Whether every sink of every token holds a valid token.

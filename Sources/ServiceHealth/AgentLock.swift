@@ -37,6 +37,11 @@ package final class AgentLock: Sendable {
         }
     }
 
+    /// The locks of an agent with that state directory and status file.
+    package static func paths(_ stateDirectory: String?, _ statusFile: String?) -> [String] {
+        [stateDirectory.map { $0 + "/lock" }, statusFile.map(path(besides:))].compactMap(\.self)
+    }
+
     /// The lock of the agent with that status file.
     package static func path(besides statusFile: String) -> String { statusFile + ".lock" }
 }

@@ -18,6 +18,7 @@ extension StatusDocument {
             "stopping": .flag(stopping),
             "configuration_trouble": configurationTrouble?.json,
             "last_reload": lastReload?.json,
+            "last_logout": lastLogout?.json,
             "clock_behind_seconds": clockBehindSeconds.map { .number(Int($0)) },
             "tokens": .list(tokens.map(\.json)),
         ]).laidOut
@@ -57,6 +58,7 @@ extension StatusDocument {
             try Failure(value)
         }
         lastReload = try members.object("last_reload").map { value throws(Damage) in try Reload(value) }
+        lastLogout = try members.object("last_logout").map { value throws(Damage) in try Logout(value) }
         clockBehindSeconds = try members.numberIfPresent("clock_behind_seconds").map { Int64($0) }
         tokens = try members.list("tokens").map { value throws(Damage) in try Token(value) }
     }
@@ -79,6 +81,28 @@ extension StatusDocument.Reload {
                 Token(token: try value.text("token"), change: try value.text("change"))
             },
             refused: try members.object("refused").map { value throws(Damage) in try .init(value) })
+    }
+}
+
+extension StatusDocument.Logout {
+    fileprivate var json: JSONText {
+        .object([
+            "number": .number(number),
+            "at": .text(at),
+            "pending": .list(pending.map { .object(["token": .text($0)]) }),
+            "tokens": .list(tokens.map { .object(["token": .text($0.token), "failure": $0.failure?.json]) }),
+        ])
+    }
+
+    fileprivate init(_ members: Members) throws(Damage) {
+        self.init(
+            number: try members.number("number"), at: try members.text("at"),
+            pending: try members.list("pending").map { value throws(Damage) in try value.text("token") },
+            tokens: try members.list("tokens").map { value throws(Damage) in
+                Token(
+                    token: try value.text("token"),
+                    failure: try value.object("failure").map { failure throws(Damage) in try .init(failure) })
+            })
     }
 }
 
@@ -109,6 +133,7 @@ extension StatusDocument.Token {
             "served": .flag(served),
             "valid_until": validUntil.map { .text($0) },
             "never_expires": .flag(neverExpires),
+            "lease_seconds": leaseSeconds.map { .number(Int($0)) },
             "next_step": nextStep.map { .text($0) },
             "next_at": nextAt.map { .text($0) },
             "trouble": trouble?.json,
@@ -124,7 +149,9 @@ extension StatusDocument.Token {
         self.init(
             name: try members.text("name"), phase: try members.text("phase"), since: try members.text("since"),
             served: try members.flag("served"), validUntil: try members.textIfPresent("valid_until"),
-            neverExpires: try members.flag("never_expires"), nextStep: try members.textIfPresent("next_step"),
+            neverExpires: try members.flag("never_expires"),
+            leaseSeconds: try members.numberIfPresent("lease_seconds").map { Int64($0) },
+            nextStep: try members.textIfPresent("next_step"),
             nextAt: try members.textIfPresent("next_at"),
             trouble: try members.object("trouble").map { value throws(Damage) in try .init(value) },
             sinks: try members.list("sinks").map { value throws(Damage) in try .init(value) },

@@ -55,6 +55,22 @@ package struct StatusDocument: Hashable, Sendable {
         package var refused: Failure?
     }
 
+    /// How the latest `logout` went.
+    package struct Logout: Hashable, Sendable {
+        package struct Token: Hashable, Sendable {
+            package var token: String
+            /// Why it was not revoked; absent: it was, or there was none.
+            package var failure: Failure?
+        }
+
+        /// Counts those of this process.
+        package var number: Int
+        package var at: String
+        /// Names of those that are not through yet.
+        package var pending: [String]
+        package var tokens: [Token]
+    }
+
     package struct Token: Hashable, Sendable {
         package var name: String
         /// ``TokenHealth/Phase``.
@@ -64,6 +80,8 @@ package struct StatusDocument: Hashable, Sendable {
         package var served: Bool
         package var validUntil: String?
         package var neverExpires: Bool
+        /// The whole of the lease that ends then. Absent: not known.
+        package var leaseSeconds: Int64?
         /// ``TokenHealth/Step``.
         package var nextStep: String?
         package var nextAt: String?
@@ -87,6 +105,7 @@ package struct StatusDocument: Hashable, Sendable {
     package var stopping: Bool
     package var configurationTrouble: Failure?
     package var lastReload: Reload?
+    package var lastLogout: Logout?
     /// How many seconds STS's time is ahead of this machine's, where that is more than signatures bear.
     package var clockBehindSeconds: Int64?
     package var tokens: [Token]
@@ -102,6 +121,7 @@ package struct StatusDocument: Hashable, Sendable {
         stopping = health.stopping
         configurationTrouble = health.configurationTrouble.map { Failure($0) }
         lastReload = health.lastReload.map { Reload($0) }
+        lastLogout = health.lastLogout.map { Logout($0) }
         clockBehindSeconds = health.clockCorrection?.components.seconds
         tokens = health.tokens.map { Token($0) }
     }
@@ -134,6 +154,15 @@ extension StatusDocument.Reload {
     }
 }
 
+extension StatusDocument.Logout {
+    fileprivate init(_ report: LogoutReport) {
+        number = report.number
+        at = report.at.rfc3339
+        pending = report.pending
+        tokens = report.tokens.map { .init(token: $0.token, failure: $0.failure.map { StatusDocument.Failure($0) }) }
+    }
+}
+
 extension StatusDocument.Token {
     fileprivate init(_ health: TokenHealth) {
         name = health.name
@@ -142,6 +171,7 @@ extension StatusDocument.Token {
         served = health.served
         validUntil = health.validUntil?.rfc3339
         neverExpires = health.neverExpires
+        leaseSeconds = health.lease?.components.seconds
         nextStep = health.nextStep?.rawValue
         nextAt = health.nextAt?.rfc3339
         trouble = health.trouble.map { StatusDocument.Failure($0) }

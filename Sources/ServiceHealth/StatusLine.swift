@@ -20,6 +20,9 @@ extension AgentHealth {
         if let refused = configurationTrouble {
             parts.append("new configuration refused, the old one is in force: \(refused.observed)")
         }
+        if let since = loggedOutSince {
+            parts.append("logged out since \(since.clock(from: now)), a reload logs in anew")
+        }
         let worstFirst = tokens.enumerated()
             .sorted { ($0.element.urgency, $0.offset) < ($1.element.urgency, $1.offset) }
             .map(\.element)

@@ -11,7 +11,8 @@ extension TokenLifecycle {
             let phase = phase(of: line, at: now)
             return LifecycleHealth(
                 line: line.id, phase: phase, since: phase == line.phase ? line.phaseSince : now,
-                validUntil: validUntil(line, mine, at: now), trouble: line.failures?.asTrouble,
+                validUntil: validUntil(line, mine, at: now), fullLease: line.latest.map { _ in line.fullLease },
+                trouble: line.failures?.asTrouble,
                 sinks: mine.map { sink in
                     LifecycleHealth.Sink(
                         id: sink.id, delivered: isServed(sink, at: now), trouble: sink.trouble(at: now))

@@ -1,11 +1,11 @@
 // TokenSinks: reads a token back out of what a sink holds, so that a restart can take it over.
 
-internal import Crypto
+package import Crypto
 internal import SecretJSON
 
 extension TokenFormat {
     /// The token in a sink's content; nil where there is none to be found.
-    func token(in content: Secret) -> Secret? {
+    package func token(in content: Secret) -> Secret? {
         switch self {
         case .token: content.firstLine(after: "")
         case .env: content.firstLine(after: "VAULT_TOKEN=")

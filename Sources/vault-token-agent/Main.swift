@@ -39,7 +39,8 @@ struct VaultTokenAgent: ParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, LoginCommand.self, CredentialsCommand.self, StatusCommand.self, HealthcheckCommand.self,
-            ReloadCommand.self, WaitCommand.self, GetCommand.self, InitCommand.self, DoctorCommand.self,
+            ReloadCommand.self, WaitCommand.self, GetCommand.self, ExecCommand.self, LogoutCommand.self,
+            InitCommand.self, DoctorCommand.self,
             ConfigCommand.self, CompletionCommand.self,
             VersionCommand.self,
         ],

@@ -22,6 +22,13 @@ func endProcess(_ status: Int32) -> Never {
     _exit(status)
 }
 
+/// The same as that signal ends it by default: the end of a program that ran in this one's place.
+func endProcess(bySignal number: Int32) -> Never {
+    fflush(nil)
+    vta_end_by_signal(number)
+    _exit(128 + number)
+}
+
 /// Writes one line for people to standard error. What cannot be written is lost: there is nowhere else to say it.
 func writeToStandardError(_ line: String) {
     _ = write(line + "\n", to: STDERR_FILENO)

@@ -1,12 +1,10 @@
 // The command line: `reload`: has the running agent read its configuration anew, and tells what came of it.
 
 internal import ArgumentParser
-private import CLinux
 private import Configuration
 private import Diagnosis
 private import Glibc
 private import ServiceHealth
-private import SystemCalls
 private import Timekeeping
 
 struct ReloadCommand: ParsableCommand {
@@ -49,24 +47,8 @@ struct ReloadCommand: ParsableCommand {
             try tellPlan(before.document)
             return
         }
-        try signal(pid ?? Int32(clamping: before.document.pid))
+        try RunningAgent.signal(pid ?? Int32(clamping: before.document.pid), SIGHUP)
         try tell(try outcome(after: before.document, at: path))
-    }
-
-    private func signal(_ process: Int32) throws(AgentError) {
-        do throws(SystemFault) {
-            // The descriptor stands for the process, even if its number is used again.
-            let handle = try Descriptor(vta_pidfd_open(process), "opening process", "\(process)")
-            guard vta_pidfd_send_signal(handle.number, SIGHUP) == 0 else {
-                throw SystemFault("signalling process", "\(process)")
-            }
-        } catch {
-            throw AgentError(
-                .commandFailed, error.observed,
-                remedy: error.number == EPERM
-                    ? "Do it as the agent's user or as root"
-                    : "The agent may be in another container: there it has another number, which --pid takes")
-        }
     }
 
     /// The first reload that ends after this state of the agent.

@@ -10,7 +10,8 @@ struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Run as a service: keep every token of the configuration fresh (default).",
         discussion: """
-            Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew; SIGUSR1 logs in anew for every token.
+            Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew; SIGUSR1 logs in anew for every token; SIGUSR2 \
+            logs out, as the command logout does.
             """)
 
     @OptionGroup var options: ConfigurationOptions

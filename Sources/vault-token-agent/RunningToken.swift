@@ -2,19 +2,18 @@
 
 private import CLinux
 internal import Configuration
+private import Crypto
 internal import Diagnosis
 private import Glibc
 internal import ServiceHealth
 private import SystemCalls
+private import Timekeeping
 internal import TokenSinks
 
 /// A token that a configuration names, with the agent that keeps it.
 struct RunningToken {
     /// Longest content of a sink: 64 KiB is what a socket sink hands out at most.
     private static let longestContent = 64 << 10
-    /// Longest wait for a socket sink's next bytes, in milliseconds.
-    private static let patience: Int32 = 10_000
-
     let settings: TokenSettings
     let statusFile: String
 
@@ -45,8 +44,8 @@ struct RunningToken {
     }
 
     /// The token from the first sink that has it as it is and may be read. Throws why there is none: the agent does not run,
-    /// the token is not valid, no sink has it plain.
-    func read() throws(AgentError) -> String {
+    /// the token is not valid, no sink has it plain. `patience`: longest wait for a socket sink's next bytes.
+    func read(patience: Duration = .seconds(10)) throws(AgentError) -> String {
         let reading = try StatusReading(path: statusFile)
         if let reason = reading.reasonsAgainstLiveness(at: wallTime).first {
             throw AgentError(.fileUnreadable, "the agent does not run: \(reason)", remedy: "Start it")
@@ -57,26 +56,36 @@ struct RunningToken {
         }
         let delivered = Set(status.sinks.filter(\.delivered).map(\.name))
         let plain = settings.sinks.filter {
-            $0.format == .token && $0.wrapTTL == nil && $0.encryption == nil && $0.policies.isEmpty
+            $0.wrapTTL == nil && $0.encryption == nil && $0.policies.isEmpty
         }
         guard !plain.isEmpty else {
             throw AgentError(
                 .configurationInvalid, "no sink of \(settings.name) holds the token as it is",
-                remedy: "Give it one of format \"token\", without wrap_ttl, dh_type and policies")
+                remedy: "Give it one without wrap_ttl, dh_type and policies")
         }
         guard let sink = plain.first(where: { delivered.contains($0.place.name) }) else {
             let reasons = reading.reasonsAgainstHealth(token: settings.name, at: wallTime)
             throw AgentError(.tokenDead, reasons.joined(separator: "; "), remedy: "See vault-token-agent status")
         }
-        let content: [UInt8]
         do throws(SystemFault) {
-            content = try Self.content(of: sink.place)
+            guard let token = sink.format.token(in: try Self.content(of: sink.place, patience)) else {
+                throw SystemFault("read", sink.place.name, number: ENODATA)
+            }
+            return token.text
         } catch {
             throw AgentError(
                 .fileUnreadable, "\(sink.place.name): \(error.observed)",
                 remedy: error.number == EACCES ? "Run it as a user that may read the sink" : "")
         }
-        return String(decoding: content.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }
+
+    /// Where to look for changes: the directories of the status file and of the sinks' files.
+    var directories: Set<String> {
+        var paths = [statusFile]
+        for sink in settings.sinks {
+            if case .file(let place) = sink.place { paths.append(place.path) }
+        }
+        return Set(paths.map { String($0[..<($0.lastIndex(of: "/") ?? $0.startIndex)]) })
     }
 
     private static func opened(_ place: SinkSettings.Place) throws(SystemFault) -> Descriptor {
@@ -95,14 +104,17 @@ struct RunningToken {
         }
     }
 
-    private static func content(of place: SinkSettings.Place) throws(SystemFault) -> [UInt8] {
+    private static func content(
+        of place: SinkSettings.Place, _ patience: Duration
+    ) throws(SystemFault) -> Secret {
         let source = try opened(place)
         var content: [UInt8] = []
+        let milliseconds = Int32(clamping: patience.nanoseconds / 1_000_000)
         var chunk = [UInt8](repeating: 0, count: longestContent)
         while content.count <= longestContent {
             var readable = pollfd(fd: source.number, events: Int16(POLLIN), revents: 0)
             // SAFETY: one structure, which outlives the call.
-            let answer = retryingOnSignal { Int(unsafe poll(&readable, 1, patience)) }
+            let answer = retryingOnSignal { Int(unsafe poll(&readable, 1, milliseconds)) }
             guard answer >= 0 else { throw SystemFault("read", place.name) }
             guard answer > 0 else { throw SystemFault("read", place.name, number: ETIMEDOUT) }
             // SAFETY: the kernel writes at most `chunk.count` bytes into the array and says how many.
@@ -111,7 +123,7 @@ struct RunningToken {
             if count == 0 { break }
             content.append(contentsOf: chunk[..<count])
         }
-        return content
+        return Secret(wiping: &content)
     }
 }
 

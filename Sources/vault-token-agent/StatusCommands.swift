@@ -35,9 +35,10 @@ struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show how the running agent is.",
         discussion: """
-            A line about the agent, a line for each token with its state, until when it is valid, what the agent \
-            does next and when, and how many of its sinks hold it; below each what ails it, since when, and what to \
-            do. The exit status says only whether that could be shown; for a verdict there is healthcheck.
+            A line about the agent, a line for each token with its state, until when it is valid, how much of its lease \
+            is left, what the agent does next and when, and how many of its sinks hold it; below each what ails it, \
+            since when, and what to do. In colours on a terminal, unless NO_COLOR is set. The exit status says only whether \
+            that could be shown; for a verdict there is healthcheck.
             """)
 
     @OptionGroup var options: StatusFileOptions
@@ -56,18 +57,18 @@ struct StatusCommand: ParsableCommand {
         let path = try options.path()
         guard watch else {
             let reading = try StatusReading(path: path)
-            output(json ? reading.document.json : reading.table(at: wallTime))
+            output(json ? reading.document.json : reading.table(at: wallTime, style: Terminal.output.style))
             return
         }
-        let isTerminal = isatty(STDOUT_FILENO) == 1
+        let terminal = Terminal.output
         while true {
             let text: String
             do {
-                text = try StatusReading(path: path).table(at: wallTime)
+                text = try StatusReading(path: path).table(at: wallTime, style: terminal.style)
             } catch {
                 text = "\(error)\n"
             }
-            output(isTerminal ? Self.redrawn(text) : text + "\n")
+            output(terminal.isOne ? Self.redrawn(text) : text + "\n")
             sleep(1)
         }
     }

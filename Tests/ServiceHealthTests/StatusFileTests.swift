@@ -286,18 +286,41 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         var token = fresh("payments")
         token.phase = .struggling
         token.trouble = Trouble(error: unreachable, since: noon + .seconds(-60), attempts: 4)
-        let text = reading(agent([fresh("app"), token])).table(at: noon)
+        var (app, eternal) = (fresh("app"), fresh("eternal"))
+        (app.lease, token.lease) = (.seconds(1_200), .seconds(36_000))
+        (eternal.validUntil, eternal.neverExpires) = (nil, true)
+        let text = reading(agent([app, token, eternal])).table(at: noon)
         #expect(
             text == """
                 vault-token-agent 1.0.0, process \(getpid()), up 1h, last heartbeat 5s ago: healthy
 
-                TOKEN     STATE       VALID UNTIL            NEXT                         SINKS
-                app       fresh       10:12:03Z (in 13m52s)  renew 09:59:11Z (in 1m)      1/1
-                payments  struggling  10:12:03Z (in 13m52s)  try again 09:59:11Z (in 1m)  1/1
+                TOKEN     STATE       VALID UNTIL            LEASE LEFT          NEXT                         SINKS
+                app       fresh       10:12:03Z (in 13m52s)  [#######...]  69 %  renew 09:59:11Z (in 1m)      1/1
+                payments  struggling  10:12:03Z (in 13m52s)  [#.........]   2 %  try again 09:59:11Z (in 1m)  1/1
                   since 09:57:11Z, 4 times: vault.example:8200 refused the connection. Check that Vault runs \
                 (vault_unreachable)
+                eternal   fresh       never expires          -                   renew 09:59:11Z (in 1m)      1/1
 
                 """)
+    }
+
+    @Test func `colours say again what words say, and move no column`() {
+        var app = fresh("app")
+        app.lease = .seconds(1_200)
+        var lost = fresh("lost")
+        (lost.phase, lost.lease, lost.validUntil) = (.lost, .seconds(1_200), noon + .seconds(-1))
+        let reading = reading(agent([app, lost]))
+        let coloured = reading.table(at: noon, style: .coloured)
+        for painted in [
+            "\u{1b}[32mfresh\u{1b}[0m", "\u{1b}[32m[#######...]  69 %\u{1b}[0m", "\u{1b}[31mlost\u{1b}[0m",
+            "\u{1b}[31m[..........]   0 %\u{1b}[0m", "\u{1b}[31mNOT HEALTHY\u{1b}[0m",
+        ] {
+            #expect(coloured.contains(painted))
+        }
+        let bare = ["32", "31", "33", "0"].reduce(coloured) { text, code in
+            text.split(separator: "\u{1b}[\(code)m", omittingEmptySubsequences: false).joined()
+        }
+        #expect(bare == reading.table(at: noon))
     }
 
     @Test func `a table made from a hostile file moves no cursor`() {

@@ -42,6 +42,7 @@ struct InitCommand: ParsableCommand {
     var yes = false
 
     func run() throws {
+        if destination != "-" { try Self.checkThatItIsFree(destination) }
         let (place, identity) = try Self.lookAround()
         writeToStandardError("Runs in: \(place.title)")
         switch identity {
@@ -136,6 +137,21 @@ struct InitCommand: ParsableCommand {
         throw ExitCode(AgentError.Code.configurationInvalid.exitStatus)
     }
 
+    /// Before anything is asked.
+    private static func checkThatItIsFree(_ path: String) throws(AgentError) {
+        var status = stat()
+        // SAFETY: the path is lent for the call, which writes to one structure.
+        guard unsafe lstat(path, &status) == 0 else { return }
+        throw cannotWrite(SystemFault("create", path, number: EEXIST))
+    }
+
+    private static func cannotWrite(_ fault: SystemFault) -> AgentError {
+        AgentError(
+            .sinkUnwritable, fault.observed,
+            remedy: fault.number == EEXIST
+                ? "Remove it first, or give another --output" : "Give another --output, or - to have it printed")
+    }
+
     private static func write(_ text: String, to path: String) throws(AgentError) {
         do throws(SystemFault) {
             // SAFETY: the path is lent for the call only.
@@ -150,10 +166,7 @@ struct InitCommand: ParsableCommand {
                 rest = rest.dropFirst(count)
             }
         } catch {
-            throw AgentError(
-                .sinkUnwritable, error.observed,
-                remedy: error.number == EEXIST
-                    ? "Remove it first, or give another --output" : "Give another --output, or - to have it printed")
+            throw cannotWrite(error)
         }
     }
 }

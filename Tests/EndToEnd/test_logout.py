@@ -1,0 +1,128 @@
+"""`logout`: no token at Vault and none in the sinks, with an agent that runs and without one."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+from laboratory.agent import AgentRun, Finished, run_once
+from laboratory.faults import Fault
+from laboratory.laboratory import Laboratory
+from laboratory.processes import SLOWER, wait_until
+
+
+def configured(lab: Laboratory, folder: Path, address: str | None = None, **more: object) -> dict:
+    lab.role("calm", ttl="10m", max_ttl="1h")
+    configuration = lab.configuration(folder, role="calm", address=address) | more
+    (folder / "state").mkdir(exist_ok=True)
+    configuration["state_directory"] = str(folder / "state")
+    return configuration
+
+
+def log_out(lab: Laboratory, run: AgentRun, *arguments: str) -> Finished:
+    return run_once(["logout", "--config", run.configuration, *arguments], lab.environment(), seconds=100)
+
+
+def started(lab: Laboratory, folder: Path, configuration: dict) -> tuple[AgentRun, str]:
+    run = lab.agent(folder=folder, configuration=configuration)
+    token = run.wait_for_token(20)
+    wait_until(lambda: run.status_file.get("ready") is True, 10, "ready")
+    return run, token
+
+
+def test_a_running_agent_lets_go_and_does_not_come_back_by_itself(lab: Laboratory, tmp_path: Path):
+    run, token = started(lab, tmp_path, configured(lab, tmp_path))
+    logins = lab.logins()
+    assert log_out(lab, run) == Finished(0, "app: revoked, its sinks are empty\n", "")
+    assert lab.bao.remaining(token) is None and not run.sink.exists()
+    status = tmp_path / "status.json"
+    assert run_once(["healthcheck", "--status-file", status], {}).status == 1
+    assert "logged out at" in run_once(["status", "--status-file", status], {}).output
+    assert run_once(["healthcheck", "--liveness", "--status-file", status], {}).status == 0
+    # Neither that wakes it: a login on request, and somebody who puts a file in the sink's place.
+    run.child.signal(signal.SIGUSR1)
+    run.sink.write_text("not a token")
+    time.sleep(2)
+    assert run.sink.read_text() == "not a token" and lab.logins() == logins
+    run.sink.unlink()
+    # The second time there is nothing to do.
+    assert log_out(lab, run) == Finished(0, "", "")
+
+    reloaded = run_once(["reload", "--status-file", status], {})
+    assert (reloaded.status, reloaded.output) == (0, "app: added\n")
+    again = run.wait_for_token(20)
+    assert again != token and lab.bao.remaining(again) is not None
+    assert lab.logins() == logins + 1
+
+
+def test_children_go_with_the_login(lab: Laboratory, tmp_path: Path):
+    configuration = configured(lab, tmp_path)
+    creating = 'path "auth/token/create" { capabilities = ["create", "update"] }'
+    lab.bao.expect("PUT", "sys/policies/acl/logout-parent", {"policy": creating})
+    lab.role("calm", ttl="10m", max_ttl="1h", policies=["default", "logout-parent"])
+    lesser = {"type": "file", "path": str(tmp_path / "lesser"), "policies": ["default"]}
+    configuration["tokens"][0]["sinks"].append(lesser)
+    run, token = started(lab, tmp_path, configuration)
+    child = (tmp_path / "lesser").read_text()
+    assert log_out(lab, run).output == "app: revoked, its sinks are empty\n"
+    assert lab.bao.remaining(token) is None and lab.bao.remaining(child) is None
+    assert not (tmp_path / "lesser").exists()
+
+
+def test_while_vault_is_away_the_sinks_are_emptied_and_what_lives_on_is_said(lab: Laboratory, tmp_path: Path):
+    vault = lab.fault_proxy()
+    run, token = started(lab, tmp_path, configured(lab, tmp_path, vault.url))
+    vault.set(Fault.REFUSE)
+    done = log_out(lab, run)
+    assert done.status == 69 and not run.sink.exists()
+    assert done.output.startswith("app: its sinks are empty, but it is not revoked: ")
+    assert lab.bao.remaining(token) is not None
+
+
+def test_without_an_agent_the_files_tokens_are_revoked_and_taken_away(lab: Laboratory, tmp_path: Path):
+    configuration = configured(lab, tmp_path)
+    second = {"type": "file", "path": str(tmp_path / "env"), "format": "env"}
+    configuration["tokens"][0]["sinks"].append(second)
+    run, token = started(lab, tmp_path, configuration)
+    run.stop()
+    assert lab.bao.remaining(token) is not None
+    logins = lab.logins()
+    assert log_out(lab, run) == Finished(0, "app: revoked, its sinks are empty\n", "")
+    assert lab.bao.remaining(token) is None and lab.logins() == logins
+    assert not run.sink.exists() and not (tmp_path / "env").exists()
+    assert not list((tmp_path / "state").glob("takeover-*"))
+    again = log_out(lab, run)
+    assert (again.status, again.output) == (0, "app: its sinks are empty, and held nothing that could be revoked\n")
+
+
+def test_without_an_agent_a_file_whose_token_cannot_be_revoked_stays(lab: Laboratory, tmp_path: Path):
+    vault = lab.fault_proxy()
+    run, token = started(lab, tmp_path, configured(lab, tmp_path, vault.url))
+    run.stop()
+    vault.set(Fault.REFUSE)
+    done = log_out(lab, run)
+    assert done.status == 69 and done.output.startswith("app: not done: ")
+    assert run.token() == token
+    vault.set(Fault.NONE)
+    assert log_out(lab, run).status == 0
+    assert lab.bao.remaining(token) is None and not run.sink.exists()
+
+
+def test_a_token_that_is_dead_already_is_no_failure(lab: Laboratory, tmp_path: Path):
+    run, token = started(lab, tmp_path, configured(lab, tmp_path))
+    run.stop()
+    lab.bao.revoke(token)
+    assert log_out(lab, run).status == 0 and not run.sink.exists()
+
+
+def test_an_agent_that_is_killed_while_logged_out_comes_back_with_its_next_start(lab: Laboratory, tmp_path: Path):
+    configuration = configured(lab, tmp_path)
+    run, token = started(lab, tmp_path, configuration)
+    assert log_out(lab, run).status == 0
+    run.kill()
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    deadline = time.monotonic() + 20 * SLOWER
+    while run.token() in (None, token):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert json.loads(run.configuration.read_text()) == configuration
