@@ -36,8 +36,8 @@ package final class LoginCourse {
     private let regions: any RegionMemory
     private var candidates: [Candidate] = []
     private var begun = false
-    /// Regions that were signed for, in order.
-    private var tried: [String] = []
+    /// Regions that were signed for, in order. us-east-1 by the global endpoint is called "aws-global".
+    package private(set) var tried: [String] = []
     private var signatures = 0
     private var signedAt: WallTime?
     private var sameAgain: String?
@@ -48,6 +48,25 @@ package final class LoginCourse {
         self.server = server
         self.chain = chain
         self.regions = regions
+    }
+
+    /// What the first signature is made for.
+    package struct Beginning: Hashable, Sendable {
+        package let region: String
+        /// "it worked last".
+        package let reason: String
+        /// URL of the STS that Vault has to call for it.
+        package let endpoint: String
+    }
+
+    /// What the first signature would be made for. Makes none.
+    package func beginning(with credentials: AWSCredentials) async throws(AgentError) -> Beginning {
+        for candidate in try await beginnings(credentials) {
+            guard let (region, reason) = try await resolved(candidate) else { continue }
+            let endpoint = try audience.endpoint(for: region)
+            return Beginning(region: endpoint.signingRegion, reason: reason, endpoint: endpoint.url.text)
+        }
+        throw AgentError(.internalFault, "there is no region to sign a login for")
     }
 
     // MARK: Signing
@@ -75,18 +94,20 @@ package final class LoginCourse {
             return region
         }
         while !candidates.isEmpty {
-            switch candidates.removeFirst() {
-            case .region(let name, let why):
-                if tried.contains(name) { continue }
-                note(name, why)
-                return name
-            case .machine:
-                guard let region = try await chain.machineRegion(), !isTried(region.name) else { continue }
-                note(region.name, "this machine's, by \(region.origin)")
-                return region.name
-            }
+            guard let (region, why) = try await resolved(candidates.removeFirst()), !isTried(region) else { continue }
+            note(region, why)
+            return region
         }
         return nil
+    }
+
+    /// The candidate's region and why it is one; nil where this machine has none.
+    private func resolved(_ candidate: Candidate) async throws(AgentError) -> (region: String, why: String)? {
+        switch candidate {
+        case .region(let name, let why): return (name, why)
+        case .machine:
+            return try await chain.machineRegion().map { ($0.name, "this machine's, by \($0.origin)") }
+        }
     }
 
     /// us-east-1's own endpoint and the global one sign for the same region.

@@ -28,6 +28,8 @@ final class LoginOrigin {
     private var course: LoginCourse?
     /// What the latest login was made with.
     private var used: AWSCredentials?
+    /// The regions that the latest login was signed for, in order; none before it, and for ec2 logins.
+    private(set) var regionsTried: [String] = []
     /// Whose the latest token is, as source, Vault and STS told it; nil before the first login, and for ec2 logins.
     private(set) var principal: Principal?
 
@@ -106,6 +108,7 @@ final class LoginOrigin {
             let grant = try await ask(
                 .iam(method: signed.method, url: signed.url, headers: signed.headers, body: signed.body), within: limit)
             course.succeeded()
+            regionsTried = course.tried
             principal = credentials.principal.completed(by: grant.principal)
             return grant
         } catch {

@@ -1,11 +1,11 @@
 // AgentRuntime: the server and the login that a token's settings name. A reload that changes them makes another.
 
-import AWSIdentity
-import Configuration
+package import AWSIdentity
+package import Configuration
 import Crypto
 import Diagnosis
 import HTTPClient
-import Logging
+package import Logging
 import ServiceHealth
 import Timekeeping
 import VaultAPI
@@ -55,6 +55,13 @@ struct LoginPoint {
 }
 
 extension TokenSettings {
+    /// The signatures of one login, as the agent would begin them now; `chain` is that of ``aws``.
+    package func loginCourse(by chain: CredentialChain, stateDirectory: String?, log: Logger) -> LoginCourse {
+        let regions: any RegionMemory =
+            stateDirectory.map { FileRegionMemory(directory: $0, log: log) } ?? PassingRegionMemory()
+        return chain.beginLogin(for: audience, at: mountDigest, regions: regions)
+    }
+
     fileprivate var loginDigest: [UInt8] {
         let parts = [
             vault.addresses.joined(separator: " "), vault.namespace, login.namespace ?? "", login.mountPath,

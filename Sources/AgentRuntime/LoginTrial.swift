@@ -17,6 +17,8 @@ package struct LoginTrial: Sendable {
     /// Nil: does not expire.
     package let leaseDuration: Duration?
     package let renewable: Bool
+    /// The regions that it was signed for, in order; the last is the one that was taken.
+    package let regions: [String]
     /// Why the token lives on; nil: it is revoked.
     package let revocationFailure: AgentError?
 }
@@ -33,7 +35,7 @@ extension AgentProcess {
         try onLoop { loop throws(AgentError) in
             let login = try makeLogin(settings, stateDirectory: nil, environment, loop, log)
             let grant = try await login.origin.obtainByAnySignature(within: trialLimit)
-            let vault = login.vault
+            let (vault, regions) = (login.vault, login.origin.regionsTried)
             var failure: AgentError?
             if grant.kind == .batch {
                 failure = AgentError(.tokenNotRenewable, "batch tokens cannot be revoked")
@@ -50,7 +52,7 @@ extension AgentProcess {
             }
             return LoginTrial(
                 policies: grant.policies, leaseDuration: grant.leaseDuration, renewable: grant.renewable,
-                revocationFailure: failure)
+                regions: regions, revocationFailure: failure)
         }
     }
 

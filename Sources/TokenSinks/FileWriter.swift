@@ -73,7 +73,7 @@ final class FileWriter: Sendable {
         state.inPlace = directory.isMountPoint(name)
         if state.inPlace {
             report.warnings.append(Self.inPlaceWarning)
-            try directory.rehearseOverwriting(name, rights: rights)
+            try directory.rehearseOverwriting(name)
             return report
         }
         let leftovers = try directory.removeLeftovers(of: name)

@@ -147,10 +147,12 @@ struct SinkDirectory: ~Copyable {
         guard remove(other) else { throw SystemFault("unlink", full(other)) }
     }
 
-    /// The same for a file that can only be overwritten: it is opened and given its rights.
-    func rehearseOverwriting(_ name: String, rights: FileRights) throws(SystemFault) {
+    /// The same for a file that can only be overwritten, which somebody may be reading: it is opened, and given the mode that
+    /// it has already.
+    func rehearseOverwriting(_ name: String) throws(SystemFault) {
         let file = try openFile(name, O_WRONLY)
-        try rights.apply(to: file, path: full(name))
+        let mode = try FileStamp(descriptor: file.number, path: full(name)).mode
+        guard fchmod(file.number, mode_t(mode)) == 0 else { throw SystemFault("chmod", full(name)) }
     }
 
     /// Empties a file that cannot be removed.

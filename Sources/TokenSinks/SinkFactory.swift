@@ -11,13 +11,16 @@ internal import SystemCalls
 package final class SinkFactory {
     private let loop: EventLoop
     private let log: Logger
+    private let agent: Int32
     private lazy var watcher = makeWatcher()
     private var queues: [BlockingQueue] = []
     private var queueOfDirectory: [String: BlockingQueue] = [:]
 
-    package init(loop: EventLoop, log: Logger) {
+    /// - Parameter agent: The process whose sockets may stand where a sink is to be; nil: this one.
+    package init(loop: EventLoop, log: Logger, agent: Int32? = nil) {
         self.loop = loop
         self.log = log
+        self.agent = agent ?? getpid()
     }
 
     /// Where the kernel has no inotify instance left, sinks are not watched: what happens to them is noticed when the
@@ -45,7 +48,7 @@ package final class SinkFactory {
             return try FileSink(settings, place, queue: queue(for: place.path), watcher: watcher, log: log)
         case .socket(let place):
             return try SocketSink(
-                settings, place, loop: loop, queue: queue(for: place.path), watcher: watcher, log: log)
+                settings, place, of: agent, loop: loop, queue: queue(for: place.path), watcher: watcher, log: log)
         }
     }
 

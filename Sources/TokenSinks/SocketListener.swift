@@ -22,11 +22,14 @@ final class SocketListener: Sendable {
     let place: SocketPlace
     let directory: String
     let name: String
+    /// The process whose listening is no reason to stay away.
+    private let agent: Int32
     private let state = Mutex(State())
 
     /// Throws `configurationInvalid` for a path that is not absolute, names no file, or does not fit a socket's address.
-    init(_ place: SocketPlace) throws(AgentError) {
+    init(_ place: SocketPlace, of agent: Int32 = getpid()) throws(AgentError) {
         self.place = place
+        self.agent = agent
         guard let (directory, name) = splitPath(place.path) else {
             throw AgentError(
                 .configurationInvalid, "a socket sink's path is \(place.path)",
@@ -74,7 +77,7 @@ final class SocketListener: Sendable {
                 .configurationInvalid, "\(place.path) is \(found.kind.rawValue), not a socket",
                 remedy: "Remove it, or give another path")
         }
-        if let listener = process(listeningAt: place.path), listener != getpid() {
+        if let listener = process(listeningAt: place.path), listener != agent {
             throw AgentError(
                 .configurationInvalid, "process \(listener) listens on \(place.path) already",
                 remedy: "Stop it, or give another path")

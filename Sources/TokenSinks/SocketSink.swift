@@ -23,13 +23,13 @@ package final class SocketSink: TokenSink {
 
     /// Throws `configurationInvalid` for a path that cannot be one.
     init(
-        _ settings: SinkSettings, _ place: SocketPlace, loop: EventLoop, queue: BlockingQueue,
-        watcher: DirectoryWatcher?, log: Logger
+        _ settings: SinkSettings, _ place: SocketPlace, of agent: Int32 = getpid(), loop: EventLoop,
+        queue: BlockingQueue, watcher: DirectoryWatcher?, log: Logger
     ) throws(AgentError) {
         name = "socket \(place.path)"
         self.settings = settings
         self.place = place
-        listener = try SocketListener(place)
+        listener = try SocketListener(place, of: agent)
         envelope = settings.encryption.map { Envelope(settings: $0) }
         self.queue = queue
         self.watcher = watcher

@@ -9,9 +9,11 @@ private import Crypto
 private import Diagnosis
 private import Glibc
 private import HTTPClient
+private import Logging
 private import SecretJSON
 private import ServiceHealth
 private import Timekeeping
+private import VaultAPI
 
 struct CredentialsCommand: ParsableCommand {
     enum Format: String, CaseIterable, ExpressibleByArgument {
@@ -22,7 +24,8 @@ struct CredentialsCommand: ParsableCommand {
         commandName: "credentials", abstract: "Show where AWS credentials come from, and whose they are.",
         discussion: """
             Asks every source in the order in which the agent and the AWS CLI ask them, and says of each: found, \
-            absent and why, failed and what to do, or never reached. Then asks STS who these credentials are.
+            absent and why, failed and what to do, or never reached. Then asks STS who these credentials are, and says \
+            which region a login with Vault would be signed for.
 
             --format process prints them as AWS's credential_process does, for other tools; it is the only one that \
             shows secrets. The exit status is 0 only if credentials were found and, but for that format, STS knows \
@@ -42,62 +45,82 @@ struct CredentialsCommand: ParsableCommand {
     var format: Format = .table
 
     func run() throws {
-        let settings = try settings()
+        let subject = try subject()
         var health = HealthSettings()
         health.logLevel = .warning
         let log = LogOutput(health).logger(label: "vault-token-agent")
         let environment = processEnvironment
         let asksWho = format != .process
-        let (report, identity) = try AgentProcess.onLoop { loop throws(AgentError) in
+        let answer = try AgentProcess.onLoop { loop throws(AgentError) in
             let chain = CredentialChain(
-                settings: settings,
+                settings: subject.aws,
                 surroundings: AWSSurroundings(
                     environment: environment, transport: CurlTransport(loop: loop, log: log), timekeeper: loop,
                     log: log, processes: ChildLauncher(loop: loop)))
-            let report = await chain.examine()
-            var identity: Result<CallerIdentity, AgentError>?
-            if asksWho, case .success = report.outcome {
-                do throws(AgentError) {
-                    identity = .success(try await chain.callerIdentity())
-                } catch {
-                    identity = .failure(error)
-                }
+            var answer = CredentialsAnswer(report: await chain.examine())
+            guard asksWho, case .success(let credentials) = answer.report.outcome else { return answer }
+            answer.identity = await result { () throws(AgentError) in try await chain.callerIdentity() }
+            if let course = subject.course(chain, log) {
+                answer.login = await result { () throws(AgentError) in try await course.beginning(with: credentials) }
             }
-            return (report, identity)
+            return answer
         }
         switch format {
-        case .table: output(Self.table(report, identity))
-        case .json: output(CredentialsDocument(report: report, identity: identity).json.laidOut)
-        case .process: output(try report.outcome.get().processDocument.text + "\n")
+        case .table: output(Self.table(answer))
+        case .json: output(answer.json.laidOut)
+        case .process: output(try answer.report.outcome.get().processDocument.text + "\n")
         }
-        if case .failure(let error) = report.outcome { throw ExitCode(error.code.exitStatus) }
-        if case .failure(let error)? = identity { throw ExitCode(error.code.exitStatus) }
+        if case .failure(let error) = answer.report.outcome { throw ExitCode(error.code.exitStatus) }
+        if case .failure(let error)? = answer.identity { throw ExitCode(error.code.exitStatus) }
     }
 
-    private func settings() throws -> AWSSettings {
+    /// Whose way to AWS is shown, and for which token's login.
+    private struct Subject {
+        var aws = AWSSettings()
+        /// Nil without a configuration.
+        var token: TokenSettings?
+        var stateDirectory: String?
+        /// Several tokens that are signed for differently.
+        var loginsDiffer = false
+
+        /// Nil where there is no one login to speak of.
+        func course(_ chain: CredentialChain, _ log: Logger) -> LoginCourse? {
+            if loginsDiffer { return nil }
+            guard let token else {
+                return chain.beginLogin(for: LoginAudience(), at: "", regions: PassingRegionMemory())
+            }
+            guard case .iam = token.login.method else { return nil }
+            return token.loginCourse(by: chain, stateDirectory: stateDirectory, log: log)
+        }
+    }
+
+    private func subject() throws -> Subject {
         let environment = processEnvironment
         guard let source = ConfigurationSource(optional: config, environment: environment) else {
             if token != nil { throw ValidationError("--token needs a configuration: give --config FILE.") }
-            return AWSSettings()
+            return Subject()
         }
-        let loaded = try ConfigurationLoader.load(source, environment: environment)
-        let tokens = loaded.configuration.tokens
+        let configuration = try ConfigurationLoader.load(source, environment: environment).configuration
+        let tokens = configuration.tokens
         if let token {
             guard let settings = tokens.first(where: { $0.name == token }) else {
                 throw ValidationError("\(source.name) has no token \"\(token)\".")
             }
-            return settings.aws
+            return Subject(aws: settings.aws, token: settings, stateDirectory: configuration.stateDirectory)
         }
         guard Set(tokens.map(\.aws)).count == 1, let first = tokens.first else {
             throw ValidationError(
                 "The tokens of \(source.name) have different AWS settings: name one by --token NAME.")
         }
-        return first.aws
+        return Subject(
+            aws: first.aws, token: first, stateDirectory: configuration.stateDirectory,
+            loginsDiffer: Set(tokens.map(\.audience)).count > 1)
     }
 
     // MARK: For people
 
-    private static func table(_ report: ChainReport, _ identity: Result<CallerIdentity, AgentError>?) -> String {
+    private static func table(_ answer: CredentialsAnswer) -> String {
+        let report = answer.report
         let rows =
             [["SOURCE", "WHAT", "FINDING"]]
             + report.rows.map { [$0.source.rawValue, $0.title, words($0.finding)] }
@@ -107,7 +130,10 @@ struct CredentialsCommand: ParsableCommand {
         }.joined()
         text += "\nregion    " + words(report.region.map { "\($0.name) (\($0.origin))" }) + "\n"
         text += "STS       " + words(report.stsEndpoint) + "\n"
-        switch (report.outcome, identity) {
+        if let login = answer.login {
+            text += "login     " + words(login.map { "signed for \($0.region) (\($0.reason)), \($0.endpoint)" }) + "\n"
+        }
+        switch (report.outcome, answer.identity) {
         case (.success, let identity?): text += "identity  " + words(identity.map(\.arn)) + "\n"
         case (.success, nil): break
         case (.failure(let error), _): text += "identity  none: \(error.remedy) [\(error.code.rawValue)]\n"
@@ -133,5 +159,15 @@ struct CredentialsCommand: ParsableCommand {
         case .success(let text): text
         case .failure(let error): "unknown: \(error) [\(error.code.rawValue)]"
         }
+    }
+}
+
+private func result<Value>(
+    _ body: () async throws(AgentError) -> Value
+) async -> Result<Value, AgentError> {
+    do throws(AgentError) {
+        return .success(try await body())
+    } catch {
+        return .failure(error)
     }
 }

@@ -1,14 +1,16 @@
-// The command line: what `credentials --format json` prints. No secrets.
+// The command line: what `credentials` found out, and how `--format json` prints it. No secrets.
 
 internal import AWSIdentity
 internal import Diagnosis
 internal import SecretJSON
 private import Timekeeping
 
-struct CredentialsDocument {
+struct CredentialsAnswer: Sendable {
     let report: ChainReport
     /// Nil where STS was not asked.
-    let identity: Result<CallerIdentity, AgentError>?
+    var identity: Result<CallerIdentity, AgentError>?
+    /// What a login would be signed for; nil where that was not asked, or there is no one login to speak of.
+    var login: Result<LoginCourse.Beginning, AgentError>?
 
     var json: JSONText {
         .object([
@@ -17,6 +19,12 @@ struct CredentialsDocument {
                 .object(["name": .text(region.name), "origin": .text(region.origin)])
             },
             "sts_endpoint": (try? report.stsEndpoint.get()).map { .text($0) },
+            "login": (try? login?.get()).map { login in
+                .object([
+                    "region": .text(login.region), "reason": .text(login.reason),
+                    "sts_endpoint": .text(login.endpoint),
+                ])
+            },
             "identity": (try? identity?.get()).map { caller in
                 .object(["arn": .text(caller.arn), "account": .text(caller.account), "user_id": .text(caller.userID)])
             },
@@ -27,7 +35,7 @@ struct CredentialsDocument {
     private var errors: [AgentError] {
         let failures: [AgentError?] = [
             Self.failure(of: report.region), Self.failure(of: report.stsEndpoint), identity.flatMap(Self.failure),
-            Self.failure(of: report.outcome),
+            login.flatMap(Self.failure), Self.failure(of: report.outcome),
         ]
         return failures.compactMap { $0 }
     }

@@ -136,6 +136,8 @@ struct FileSystemTests {
             try await sink.check()
             if !isKnownAtStart { mounted.append(try Mounted(["--bind", source], at: path)) }
             let before = try #require(Status(source))
+            #expect(before.mode == 0o644, "a rehearsal leaves the file as it is")
+            #expect(contents(source) == "what was there before and was rather long")
             try await sink.deliver(content("hvs.first"))
             #expect(contents(source) == "hvs.first")
             #expect(Status(source)?.inode == before.inode)

@@ -1,4 +1,5 @@
-// The command line, `doctor`: AWS: whose credentials, which region, does STS know them, does its clock agree with ours?
+// The command line, `doctor`: AWS: whose credentials, which region, for whose ears a login is signed, does STS know them, does
+// its clock agree with ours?
 
 private import AWSIdentity
 private import AgentRuntime
@@ -12,39 +13,42 @@ private import Timekeeping
 private import VaultAPI
 
 enum AWSChecks {
-    /// STS refuses signatures that are 5 minutes off; the agent corrects for more than one.
+    /// A difference worth a word, though STS bears 5 minutes.
     private static let noticedSkew: Duration = .seconds(60)
     private static let requestLimit: Duration = .seconds(10)
 
     /// One round for each way to credentials that the tokens have.
     static func findings(
-        _ tokens: [TokenSettings], environment: [String: String], log: Logger
+        _ configuration: AgentConfiguration, environment: [String: String], log: Logger
     ) throws(AgentError) -> [Finding] {
-        var settings: [AWSSettings] = []
-        for token in tokens {
-            if case .iam = token.login.method, !settings.contains(token.aws) { settings.append(token.aws) }
+        var groups: [[TokenSettings]] = []
+        for token in configuration.tokens {
+            guard case .iam = token.login.method else { continue }
+            if let known = groups.firstIndex(where: { $0[0].aws == token.aws }) {
+                groups[known].append(token)
+            } else {
+                groups.append([token])
+            }
         }
-        let wanted = settings
+        let rounds = groups
+        let stateDirectory = configuration.stateDirectory
         return try AgentProcess.onLoop { loop throws(AgentError) in
             var findings: [Finding] = []
-            for settings in wanted {
-                let transport = CurlTransport(loop: loop, log: log)
-                let chain = CredentialChain(
-                    settings: settings,
-                    surroundings: AWSSurroundings(
-                        environment: environment, transport: transport, timekeeper: loop, log: log,
-                        processes: ChildLauncher(loop: loop)))
+            for tokens in rounds {
+                let surroundings = AWSSurroundings(
+                    environment: environment, transport: CurlTransport(loop: loop, log: log), timekeeper: loop,
+                    log: log, processes: ChildLauncher(loop: loop))
+                let chain = CredentialChain(settings: tokens[0].aws, surroundings: surroundings)
                 let report = await chain.examine()
                 findings += credentials(report) + region(report)
-                if case .success(let endpoint) = report.stsEndpoint {
-                    findings.append(await clock(endpoint, environment, transport, loop))
+                var identity: Result<CallerIdentity, AgentError>?
+                if case .success(let found) = report.outcome {
+                    identity = await caller(chain)
+                    findings += identity.map { [Self.identity($0)] } ?? []
+                    findings += await expectations(tokens, chain, found)
+                    findings += await audiences(tokens, chain, found, stateDirectory, log)
                 }
-                guard case .success = report.outcome else { continue }
-                do throws(AgentError) {
-                    findings.append(.ok("identity", try await chain.callerIdentity().arn))
-                } catch {
-                    findings.append(.failed("identity", error))
-                }
+                findings.append(await clock(report, identity, surroundings))
             }
             return findings
         }
@@ -66,30 +70,118 @@ enum AWSChecks {
         }
     }
 
-    /// Any answer of STS tells its time, so no credentials are needed.
-    private static func clock(
-        _ endpoint: String, _ environment: [String: String], _ transport: CurlTransport, _ loop: EventLoop
-    ) async -> Finding {
-        let route = HTTPRoute(proxy: .fromEnvironment(environment, for: endpoint))
-        do throws(HTTPFailure) {
-            let reply = try await transport.send(
-                HTTPRequest(.get, endpoint, route: route, totalTimeout: requestLimit))
-            guard let date = reply.header("date").flatMap({ WallTime(httpDate: $0) }) else {
-                return .warning("clock", "\(endpoint) does not tell the time")
-            }
-            return skew(date - loop.wallTime, from: endpoint)
+    // MARK: Who
+
+    private static func caller(_ chain: CredentialChain) async -> Result<CallerIdentity, AgentError> {
+        do throws(AgentError) {
+            return .success(try await chain.callerIdentity())
         } catch {
-            return .warning("clock", "cannot be compared with that of \(endpoint): \(error.observed)")
+            return .failure(error)
         }
     }
 
-    private static func skew(_ skew: Duration, from endpoint: String) -> Finding {
-        let size = skew < .zero ? .zero - skew : skew
+    /// A login needs no STS that this machine can reach: Vault asks its own.
+    private static func identity(_ caller: Result<CallerIdentity, AgentError>) -> Finding {
+        switch caller {
+        case .success(let caller): return .ok("identity", caller.arn)
+        case .failure(let error) where error.code == .awsSTSUnavailable:
+            return .warning("identity", error, "A login does not need it: Vault asks STS, not the agent")
+        case .failure(let error): return .failed("identity", error)
+        }
+    }
+
+    private static func expectations(
+        _ tokens: [TokenSettings], _ chain: CredentialChain, _ found: AWSCredentials
+    ) async -> [Finding] {
+        var findings: [Finding] = []
+        for token in tokens where !token.identity.expected.isEmpty {
+            let subject = "expect"
+            do throws(AgentError) {
+                try await chain.check(found, by: token.identity)
+                findings.append(.ok(subject, "\(token.name): the identity is one that auth.expect names"))
+            } catch {
+                findings.append(.failed(subject, error))
+            }
+        }
+        return findings
+    }
+
+    // MARK: For whose ears
+
+    /// One finding for each Vault and audience. Whether Vault takes what is signed, the login shows.
+    private static func audiences(
+        _ tokens: [TokenSettings], _ chain: CredentialChain, _ found: AWSCredentials, _ stateDirectory: String?,
+        _ log: Logger
+    ) async -> [Finding] {
+        var findings: [Finding] = []
+        var seen: Set<String> = []
+        for token in tokens {
+            let course = token.loginCourse(by: chain, stateDirectory: stateDirectory, log: log)
+            let finding: Finding
+            do throws(AgentError) {
+                let beginning = try await course.beginning(with: found)
+                let header = token.audience.serverID.map { "header_value \(printable($0, limit: 80))" }
+                finding = .ok(
+                    "audience",
+                    "signed for \(beginning.region) (\(beginning.reason)), for Vault to send to \(beginning.endpoint), "
+                        + (header ?? "no header_value"))
+            } catch {
+                finding = .failed("audience", error)
+            }
+            if seen.insert(finding.text).inserted { findings.append(finding) }
+        }
+        return findings
+    }
+
+    // MARK: The clock
+
+    /// What STS itself says of a signature decides. Its `Date` is only shown: anybody on the way can write it.
+    private static func clock(
+        _ report: ChainReport, _ identity: Result<CallerIdentity, AgentError>?, _ surroundings: AWSSurroundings
+    ) async -> Finding {
+        let subject = "clock"
+        if let correction = surroundings.signingTime.correction {
+            let error = AgentError(
+                .clockSkew, "STS refused a signature for its time: this machine is \(words(correction)) STS",
+                remedy: "Set the clock right: timedatectl, chronyc tracking")
+            return .warning(subject, error, "Until then the agent signs by the time that STS gave")
+        }
+        if case .failure(let error)? = identity, error.code == .clockSkew { return .failed(subject, error) }
+        let taken = if case .success? = identity { "STS takes this machine's signatures" } else { "" }
+        guard case .success(let endpoint) = report.stsEndpoint else {
+            return .skipped(subject, "there is no STS to ask")
+        }
+        let difference: Duration
+        do throws(HTTPFailure) {
+            difference = try await distance(to: endpoint, surroundings)
+        } catch {
+            return taken.isEmpty
+                ? .warning(subject, "cannot be compared with that of \(endpoint): \(error.observed)")
+                : .ok(subject, taken)
+        }
+        let shown = "by its Date this machine is \(words(difference)) \(endpoint)"
+        let both = [taken, shown].filter { !$0.isEmpty }.joined(separator: "; ")
+        let size = difference < .zero ? .zero - difference : difference
         // A date has whole seconds.
-        guard size > .seconds(2) else { return .ok("clock", "agrees with \(endpoint)") }
-        let words = "this machine is \(size.text) \(skew < .zero ? "ahead of" : "behind") \(endpoint)"
-        guard size > noticedSkew else { return .ok("clock", words) }
-        let error = AgentError(.clockSkew, words, remedy: "Set the clock right: timedatectl, chronyc tracking")
-        return size > .seconds(300) ? .failed("clock", error) : .warning("clock", "\(error)")
+        if size <= .seconds(2) { return .ok(subject, taken.isEmpty ? "agrees with the Date of \(endpoint)" : taken) }
+        guard size > noticedSkew else { return .ok(subject, both) }
+        return .warning(subject, "\(both). Set the clock right: timedatectl, chronyc tracking")
+    }
+
+    /// How far its Date is ahead of this machine's clock. Any answer tells it, so no credentials are needed.
+    private static func distance(
+        to endpoint: String, _ surroundings: AWSSurroundings
+    ) async throws(HTTPFailure) -> Duration {
+        let route = HTTPRoute(proxy: .fromEnvironment(surroundings.environment, for: endpoint))
+        let reply = try await surroundings.transport.send(
+            HTTPRequest(.get, endpoint, route: route, totalTimeout: requestLimit))
+        guard let date = reply.header("date").flatMap({ WallTime(httpDate: $0) }) else {
+            throw HTTPFailure(.replyMalformed, "it does not tell the time", maybeSent: true)
+        }
+        return date - surroundings.timekeeper.wallTime
+    }
+
+    private static func words(_ difference: Duration) -> String {
+        difference < .zero ? "\((.zero - difference).text) ahead of" : "\(difference.text) behind"
     }
 }

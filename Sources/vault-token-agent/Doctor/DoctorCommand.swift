@@ -6,6 +6,7 @@ private import Configuration
 private import Diagnosis
 private import Glibc
 private import Logging
+private import SecretJSON
 private import ServiceHealth
 
 struct DoctorCommand: ParsableCommand {
@@ -25,46 +26,61 @@ struct DoctorCommand: ParsableCommand {
     @Flag(help: "Do not log in. Each login makes a token, which is revoked at once.")
     var noLogin = false
 
+    @Flag(help: "Print one JSON document, once all is known.")
+    var json = false
+
     func run() throws {
-        var report = DoctorReport()
-        let user = geteuid() == 0 ? "root (the service's own user may fare otherwise)" : "uid \(geteuid())"
-        report.add([.ok("user", user)])
-        let loaded: LoadedConfiguration
+        var report = DoctorReport(isJSON: json)
         do throws(AgentError) {
-            loaded = try options.load()
+            try examine(&report)
         } catch {
             report.add([.failed("configuration", error)])
             report.finish()
             throw ExitCode(error.code.exitStatus)
         }
-        let tokens = loaded.configuration.tokens
-        report.add([.ok("configuration", "\(loaded.path), \(tokens.count) \(tokens.count == 1 ? "token" : "tokens")")])
+        report.finish()
+        if report.count(.failed) > 0 { throw ExitCode(1) }
+    }
+
+    /// Throws where there is no configuration to go by.
+    private func examine(_ report: inout DoctorReport) throws(AgentError) {
+        let user = geteuid() == 0 ? "root (the service's own user may fare otherwise)" : "uid \(geteuid())"
+        report.add([.ok("user", user)])
+        let loaded = try options.load()
+        let configuration = loaded.configuration
+        let count = configuration.tokens.count
+        report.add([.ok("configuration", "\(loaded.path), \(count) \(count == 1 ? "token" : "tokens")")])
         report.add(loaded.warnings.map { .warning("configuration", $0) })
-        report.add(FileChecks.findings(loaded.configuration))
+        report.add(FileChecks.findings(configuration))
 
         // Logs would stand between the lines of the report; what matters of them is found out anew here.
         let log = Logger(label: "doctor") { _ in SwiftLogNoOpLogHandler() }
         let environment = processEnvironment
-        report.add(try AWSChecks.findings(tokens, environment: environment, log: log))
-        report.add(try VaultChecks.findings(tokens, environment: environment, log: log))
+        report.add(try AWSChecks.findings(configuration, environment: environment, log: log))
+        report.add(try VaultChecks.findings(configuration.tokens, environment: environment, log: log))
         if noLogin {
             report.add([.skipped("login", "--no-login was given")])
         } else {
-            report.add(LoginChecks.findings(loaded.configuration, environment: environment, log: log))
+            report.add(LoginChecks.findings(configuration, environment: environment, log: log))
         }
-        report.add(try SinkChecks.findings(tokens, log: log))
-        report.finish()
-        if report.count(.failed) > 0 { throw ExitCode(1) }
+        report.add(try SinkChecks.findings(configuration, log: log))
     }
 }
 
-/// Prints as it goes: the network may be slow, and what is known should be seen.
+/// For people it prints as it goes: the network may be slow, and what is known should be seen.
 private struct DoctorReport {
     private static let subjectWidth = 14
+    let isJSON: Bool
     private var findings: [Finding] = []
 
+    init(isJSON: Bool) {
+        self.isJSON = isJSON
+    }
+
     mutating func add(_ more: [Finding]) {
-        for finding in more { output(finding.line(subjectWidth: Self.subjectWidth) + "\n") }
+        if !isJSON {
+            for finding in more { output(finding.line(subjectWidth: Self.subjectWidth) + "\n") }
+        }
         findings += more
     }
 
@@ -73,7 +89,11 @@ private struct DoctorReport {
     }
 
     func finish() {
-        let parts = Finding.Verdict.allCases.map { "\(count($0)) \($0.rawValue)" }
-        output("\n" + parts.joined(separator: ", ") + "\n")
+        if isJSON {
+            let counts = Finding.Verdict.allCases.map { (name: $0.rawValue, value: JSONText.number(count($0))) }
+            output(JSONText.object(["findings": .list(findings.map(\.json)), "count": .object(counts)]).laidOut)
+        } else {
+            output("\n" + Finding.Verdict.allCases.map { "\(count($0)) \($0.rawValue)" }.joined(separator: ", ") + "\n")
+        }
     }
 }

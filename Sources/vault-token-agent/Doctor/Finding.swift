@@ -1,6 +1,7 @@
 // The command line, `doctor`: what one check found.
 
 internal import Diagnosis
+internal import SecretJSON
 
 /// One line of the report.
 struct Finding: Sendable {
@@ -9,9 +10,12 @@ struct Finding: Sendable {
     }
 
     let verdict: Verdict
-    /// What was looked at: "sink /run/app/token".
+    /// What was looked at: "sink".
     let subject: String
+    /// What was found, and what to do where there is something.
     let text: String
+    /// Of a failure, or a warning that is one of another time.
+    private(set) var code: AgentError.Code?
 
     static func ok(_ subject: String, _ text: String) -> Finding {
         Finding(verdict: .ok, subject: subject, text: text)
@@ -25,8 +29,13 @@ struct Finding: Sendable {
         Finding(verdict: .warning, subject: subject, text: text)
     }
 
+    /// A failure that keeps no token away, and why it does not.
+    static func warning(_ subject: String, _ error: AgentError, _ consolation: String) -> Finding {
+        Finding(verdict: .warning, subject: subject, text: "\(error). \(consolation)", code: error.code)
+    }
+
     static func failed(_ subject: String, _ error: AgentError) -> Finding {
-        Finding(verdict: .failed, subject: subject, text: "\(error) [\(error.code.rawValue)]")
+        Finding(verdict: .failed, subject: subject, text: "\(error)", code: error.code)
     }
 
     /// `ok       credentials  instance role app (IMDS)`.
@@ -34,6 +43,14 @@ struct Finding: Sendable {
         func padded(_ text: String, _ width: Int) -> String {
             text + String(repeating: " ", count: max(0, width - text.count))
         }
-        return "\(padded(verdict.rawValue, 7))  \(padded(subject, subjectWidth))  \(text)"
+        let end = code.map { " [\($0.rawValue)]" } ?? ""
+        return "\(padded(verdict.rawValue, 7))  \(padded(subject, subjectWidth))  \(text)\(end)"
+    }
+
+    var json: JSONText {
+        .object([
+            "verdict": .text(verdict.rawValue), "subject": .text(subject), "text": .text(text),
+            "code": code.map { .text($0.rawValue) },
+        ])
     }
 }

@@ -26,6 +26,14 @@ enum LoginChecks {
                         subject,
                         "\(token.name): \(lease), \(trial.renewable ? "" : "not ")renewable, policies \(policies)")
                 ]
+                if let taken = trial.regions.last, trial.regions.count > 1 {
+                    let refused = trial.regions.dropLast().joined(separator: ", ")
+                    findings.append(
+                        .warning(
+                            "audience",
+                            "\(token.name): Vault's STS takes \(taken), not \(refused). Set auth.region to it, or keep a "
+                                + "state_directory, in which the agent remembers it"))
+                }
                 if let error = trial.revocationFailure {
                     findings.append(
                         .warning(subject, "\(token.name): the token lives on until its lease ends: \(error)"))
