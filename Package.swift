@@ -70,6 +70,8 @@ let package = Package(
 
         room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
 
+        room("HTTPServer", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux"]),
+
         room("StateDirectory", ["Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux", logging]),
 
         // What the agent knows
@@ -91,7 +93,7 @@ let package = Package(
         room(
             "ServiceHealth",
             [
-                "EventLoop", "SecretJSON", "Crypto", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis",
+                "HTTPServer", "SecretJSON", "Crypto", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis",
                 "CSystemd", "CLinux", logging,
             ]),
 
@@ -99,8 +101,8 @@ let package = Package(
         room(
             "Configuration",
             [
-                "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth", "HTTPClient", "SecretJSON",
-                "Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux",
+                "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth", "HTTPServer", "HTTPClient",
+                "SecretJSON", "Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux",
             ]),
         // Other agents' configurations become ours
         room("ConfigurationImport", ["Configuration", "SecretJSON", "Timekeeping", "Diagnosis"]),
@@ -108,9 +110,8 @@ let package = Package(
             "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
-                "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping",
-                "Diagnosis",
-                "CLinux", logging,
+                "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "HTTPServer", "Crypto",
+                "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
         // The real runtime in a simulated world
         room(
@@ -161,9 +162,10 @@ let package = Package(
             of: "TokenSinks",
             ["ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
             exclude: ["open_envelope.py"]),
+        tests(of: "HTTPServer", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis"]),
         tests(
             of: "ServiceHealth",
-            ["EventLoop", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis", "CLinux", logging]),
+            ["HTTPServer", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis", "CLinux", logging]),
         tests(
             of: "Configuration",
             [

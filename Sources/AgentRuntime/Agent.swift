@@ -4,6 +4,7 @@
 import AWSIdentity
 package import Configuration
 package import Diagnosis
+package import HTTPServer
 package import ServiceHealth
 import Timekeeping
 
@@ -44,6 +45,7 @@ package actor Agent {
     private var lastReload: ReloadReport?
     private var lastLogout: LogoutReport?
     private var stopping = false
+    private var listeners: [ListenerHealth] = []
     private var onFinish: (@Sendable () -> Void)?
     private var reportAlarm: Alarm?
     private var nextReport: Instant = .distantPast
@@ -298,12 +300,20 @@ package actor Agent {
         health.lastLogout = lastLogout
         health.clockCorrection = surroundings.chains.signingTime?.correction
         health.stopping = stopping
+        health.listeners = listeners
         return health
     }
 
-    /// A page of the health server, as things are now.
-    package func answer(to page: HealthPage) -> HealthAnswer {
-        HealthAnswer(page, health(), surroundings.metrics, at: loop.wallTime)
+    /// What a machine is told that asks for one of these pages, as things are now.
+    package func answer(to request: ServerRequest, among pages: HealthPages) -> ServerReply {
+        pages.reply(to: request, health(), surroundings.metrics, at: loop.wallTime)
+    }
+
+    /// Where machines may ask.
+    package func note(_ listeners: [ListenerHealth]) {
+        guard listeners != self.listeners else { return }
+        self.listeners = listeners
+        report()
     }
 
     /// The tokens that are held, in the configuration's order.

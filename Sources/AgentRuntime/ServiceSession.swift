@@ -26,7 +26,7 @@ actor ServiceSession {
     private let adopt: @Sendable (HealthSettings) -> Void
     private var agent: Agent?
     private var stateDirectory: String?
-    private var healthServer: (address: String, server: HealthServer)?
+    private var listeners: HealthListeners?
     private var signals: SignalListener?
     private var locks: [AgentLock] = []
     private var isReloading = false
@@ -74,7 +74,11 @@ actor ServiceSession {
                 reporter: ServiceReporter(manager: manager, settings: configuration.health, log: log),
                 beatInterval: interval, version: version, log: log))
         self.agent = agent
-        serveHealth(at: configuration.health.metricsListen, of: agent)
+        listeners = HealthListeners(
+            on: loop, log: log,
+            answer: { request, pages in agent.assumeIsolated { $0.answer(to: request, among: pages) } },
+            whenChanged: { listeners in agent.assumeIsolated { $0.note(listeners) } })
+        listeners?.adopt(configuration.health.listeners)
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.start(configuration)
@@ -100,22 +104,6 @@ actor ServiceSession {
             if let lock = try AgentLock(path: path) { locks.append(lock) }
         } catch {
             log.error("The new status file is another agent's too", error: error)
-        }
-    }
-
-    /// Has the health server listen there and nowhere else. An address that cannot be had keeps no token from anyone.
-    private func serveHealth(at address: String?, of agent: Agent) {
-        guard healthServer?.address != address else { return }
-        healthServer?.server.stop()
-        healthServer = nil
-        guard let address else { return }
-        do throws(AgentError) {
-            let server = try HealthServer(at: try ListenAddress(address), on: loop) { page in
-                agent.assumeIsolated { $0.answer(to: page) }
-            }
-            healthServer = (address, server)
-        } catch {
-            log.error("Metrics and probes are not served", error: error)
         }
     }
 
@@ -173,7 +161,7 @@ actor ServiceSession {
             let plan = try await agent.reload(loaded.configuration)
             adopt(loaded.configuration.health)
             moveLock(to: loaded.configuration.health.statusFile)
-            serveHealth(at: loaded.configuration.health.metricsListen, of: agent)
+            listeners?.adopt(loaded.configuration.health.listeners)
             if loaded.configuration.stateDirectory != stateDirectory {
                 log.warning("The new state_directory counts from the next restart on; until then the old one is used")
             }
@@ -210,8 +198,8 @@ actor ServiceSession {
     }
 
     private func stopped() {
-        healthServer?.server.stop()
-        healthServer = nil
+        listeners?.stop()
+        listeners = nil
         end.set(.success(()))
     }
 }

@@ -3,6 +3,7 @@
 private import AWSIdentity
 private import Diagnosis
 private import HTTPClient
+private import HTTPServer
 private import ServiceHealth
 private import Timekeeping
 private import TokenLifecycle
@@ -72,14 +73,23 @@ struct Assembler {
                     "\(quoted(textfile)) does not end in .prom", "node_exporter reads only files that do")
             }
             claim(settings.metricsTextfile, metrics, "textfile")
-            if let listen = settings.metricsListen, listen.hasPrefix("unix://") {
-                claim(String(listen.dropFirst("unix://".count)), metrics, "listen")
-            } else if let listen = settings.metricsListen, (try? ListenAddress(listen))?.isOpen == true {
-                let key = metrics.path(of: "listen")
-                warn("\(key): whoever reaches \(listen) may read which tokens and sinks there are")
-            }
+            listen(at: settings.metricsListen, metrics)
+        }
+        if let probes = root.subsection("probes") {
+            settings.probesListen = probes.text("listen")
+            if settings.probesListen != settings.metricsListen { listen(at: settings.probesListen, probes) }
         }
         return settings
+    }
+
+    private mutating func listen(at address: String?, _ section: CheckedSection) {
+        guard let address else { return }
+        if address.hasPrefix("unix://") {
+            claim(String(address.dropFirst("unix://".count)), section, "listen")
+        } else if (try? ListenAddress(address))?.isOpen == true {
+            let key = section.path(of: "listen")
+            warn("\(key): whoever reaches \(address) may read which tokens and sinks there are")
+        }
     }
 
     /// Notes that the agent writes to `path`, and complains if it does so twice.

@@ -47,6 +47,9 @@ enum KeyTable {
             ConfigurationKey(
                 name: "metrics", shape: .section(metrics), fallback: .keys,
                 summary: "Where Prometheus finds the agent's metrics."),
+            ConfigurationKey(
+                name: "probes", shape: .section(probes), fallback: .keys,
+                summary: "Where others ask over HTTP how the agent is."),
         ])
 
     static let vault = Section(
@@ -408,9 +411,20 @@ enum KeyTable {
             ConfigurationKey(
                 name: "listen", shape: .text(.listenAddress), fallback: .described("none"),
                 summary: """
-                    Where to serve `/metrics`, `/healthz` and `/readyz`: a port on loopback, or `unix:///path`. Another \
-                    address, such as `0.0.0.0:9112`, opens the pages to whoever reaches it: they name tokens, roles and \
-                    sinks, and ask for no password.
+                    Where to serve `/metrics`, and the probes too unless `probes.listen` says where: a port on loopback, or \
+                    `unix:///path`. Another address, such as `0.0.0.0:9112`, opens the pages to whoever reaches it: they \
+                    name tokens and sinks, and ask for no password.
                     """),
+        ])
+
+    static let probes = Section(
+        title: "Probes",
+        keys: [
+            ConfigurationKey(
+                name: "listen", shape: .text(.listenAddress), fallback: .described("where `metrics.listen` says"),
+                summary: """
+                    Where to serve `/healthz`, `/readyz` and `/readyz/NAME`, as `metrics.listen` does; that serves \
+                    `/metrics` alone then.
+                    """)
         ])
 }

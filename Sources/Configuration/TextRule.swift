@@ -4,7 +4,7 @@ private import AWSIdentity
 internal import Diagnosis
 private import Glibc
 internal import HTTPClient
-private import ServiceHealth
+private import HTTPServer
 
 /// What is wrong with one string.
 struct TextComplaint: Error, Equatable {

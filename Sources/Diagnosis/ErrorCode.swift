@@ -58,6 +58,8 @@ extension AgentError {
         case sinkUnwritable = "sink_unwritable"
         /// A sink could not be written for want of space or quota.
         case sinkFull = "sink_full"
+        /// An address to listen at is another program's, or is not this machine's.
+        case addressUnavailable = "address_unavailable"
         /// The state directory could not be read or written.
         case stateUnwritable = "state_unwritable"
         /// An `on_change` command failed, was not found or ran too long.
@@ -82,7 +84,7 @@ extension AgentError.Code {
             77  // EX_NOPERM
         case .awsRegionWrong: 78
         case .awsMetadataUnavailable, .awsMetadataRefused, .awsSTSUnavailable, .vaultUnreachable, .vaultTLS,
-            .vaultUnavailable:
+            .vaultUnavailable, .addressUnavailable:
             69  // EX_UNAVAILABLE
         case .vaultThrottled, .clockSkew: 75  // EX_TEMPFAIL
         case .sinkUnwritable, .stateUnwritable: 73  // EX_CANTCREAT
@@ -104,8 +106,8 @@ extension AgentError.Code {
         case .awsCredentialsAbsent, .awsCredentialsBroken, .awsMetadataUnavailable, .awsMetadataRefused,
             .awsSTSUnavailable, .awsCredentialsRefused, .clockSkew, .vaultUnreachable, .vaultTLS, .vaultUnavailable,
             .vaultThrottled,
-            .tokenDead, .tokenAtMaximum, .tokenNotRenewable, .sinkUnwritable, .sinkFull, .stateUnwritable,
-            .commandFailed, .cancelled, .internalFault:
+            .tokenDead, .tokenAtMaximum, .tokenNotRenewable, .sinkUnwritable, .sinkFull, .addressUnavailable,
+            .stateUnwritable, .commandFailed, .cancelled, .internalFault:
             false
         }
     }
@@ -119,7 +121,8 @@ extension AgentError.Code {
             .awsMetadataUnavailable, .awsMetadataRefused, .awsSTSUnavailable, .awsCredentialsRefused,
             .awsIdentityUnexpected, .awsAccessDenied, .awsRegionWrong,
             .clockSkew, .vaultLoginRefused, .vaultDenied, .vaultOperatorNeeded, .tokenDead, .tokenAtMaximum,
-            .tokenNotRenewable, .sinkUnwritable, .sinkFull, .stateUnwritable, .commandFailed, .internalFault:
+            .tokenNotRenewable, .sinkUnwritable, .sinkFull, .addressUnavailable, .stateUnwritable, .commandFailed,
+            .internalFault:
             false
         }
     }

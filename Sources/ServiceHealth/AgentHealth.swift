@@ -91,6 +91,20 @@ package struct TokenHealth: Hashable, Sendable {
     }
 }
 
+/// A place where machines may ask how the agent is.
+package struct ListenerHealth: Hashable, Sendable {
+    package var address: String
+    package var pages: HealthPages
+    /// Why nobody can ask there now; it is tried again.
+    package var trouble: Trouble?
+
+    package init(address: String, pages: HealthPages, trouble: Trouble? = nil) {
+        self.address = address
+        self.pages = pages
+        self.trouble = trouble
+    }
+}
+
 /// How the latest reload ended.
 package struct ReloadReport: Hashable, Sendable {
     package struct Token: Hashable, Sendable {
@@ -157,6 +171,7 @@ package struct AgentHealth: Hashable, Sendable {
     package var lastReload: ReloadReport?
     package var lastLogout: LogoutReport?
     package var stopping = false
+    package var listeners: [ListenerHealth] = []
     /// How far STS's time is ahead of this machine's, where STS refused a signature for it; nil where they agree.
     package var clockCorrection: Duration?
 

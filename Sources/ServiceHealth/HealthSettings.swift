@@ -17,8 +17,19 @@ package struct HealthSettings: Hashable, Sendable {
     package var statusFile: String? = "/run/vault-token-agent/status.json"
     /// File for node_exporter's textfile collector.
     package var metricsTextfile: String?
-    /// Where to serve `/metrics`, `/healthz`, `/readyz`: `127.0.0.1:9112`, `[::1]:9112` or `unix:///path`.
+    /// Where to serve `/metrics`, and the probes too unless ``probesListen`` says where: `127.0.0.1:9112`, `[::1]:9112` or
+    /// `unix:///path`.
     package var metricsListen: String?
+    /// Where to serve `/healthz` and `/readyz`.
+    package var probesListen: String?
 
     package init() {}
+
+    /// What is served where.
+    package var listeners: [String: HealthPages] {
+        var listeners: [String: HealthPages] = [:]
+        if let metricsListen { listeners[metricsListen] = probesListen == nil ? [.metrics, .probes] : .metrics }
+        if let probesListen { listeners[probesListen, default: []].insert(.probes) }
+        return listeners
+    }
 }

@@ -1,4 +1,4 @@
-// ServiceHealth: the agent's numbers in Prometheus' text format, version 0.0.4.
+// ServiceHealth: the agent's numbers in Prometheus' text format, version 0.0.4, or in OpenMetrics 1.0.0.
 //
 // Counters and gauges are made from AgentHealth; only the request durations are kept here. Labels are bounded by
 // construction: token and sink names come from the configuration, codes and operations from closed lists.
@@ -39,9 +39,21 @@ package final class Metrics {
         return try await body()
     }
 
+    /// How the page is written.
+    package enum Format: Sendable {
+        case prometheus, openMetrics
+
+        package var contentType: String {
+            switch self {
+            case .prometheus: "text/plain; version=0.0.4; charset=utf-8"
+            case .openMetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            }
+        }
+    }
+
     /// The whole page. A sample that has no value (the expiry of a token that is not there) is left out.
-    package func text(_ health: AgentHealth, at now: WallTime) -> String {
-        var page = MetricsPage()
+    package func text(_ health: AgentHealth, at now: WallTime, format: Format = .prometheus) -> String {
+        var page = MetricsPage(format: format)
         page.add("build_info", "gauge", "1, with the agent's version as a label.", [(["version": health.version], 1)])
         page.add("start_time_seconds", "gauge", "When the agent started, Unix time.", health.startedAt.unixSeconds)
         page.add(
@@ -59,7 +71,7 @@ package final class Metrics {
             Operation.allCases.compactMap { operation in
                 durations[operation].map { (["operation": operation.rawValue], $0) }
             })
-        return page.text
+        return page.whole
     }
 
     private func addState(of tokens: [TokenHealth], to page: inout MetricsPage) {
@@ -163,7 +175,19 @@ struct Histogram {
 private struct MetricsPage {
     typealias Labels = KeyValuePairs<String, String>
 
-    private(set) var text = ""
+    let format: Metrics.Format
+    private var text = ""
+
+    init(format: Metrics.Format) {
+        self.format = format
+    }
+
+    var whole: String {
+        switch format {
+        case .prometheus: text
+        case .openMetrics: text + "# EOF\n"
+        }
+    }
 
     mutating func add(_ name: String, _ type: String, _ help: String, _ value: Double) {
         let unlabelled: Labels = [:]
@@ -190,14 +214,22 @@ private struct MetricsPage {
     }
 
     private mutating func begin(_ name: String, _ type: String, _ help: String) {
-        text += "# HELP vault_token_agent_\(name) \(help)\n# TYPE vault_token_agent_\(name) \(type)\n"
+        // In OpenMetrics the family of a counter is named without the end of its samples.
+        let family = format == .openMetrics && type == "counter" ? String(name.dropLast("_total".count)) : name
+        text += "# HELP vault_token_agent_\(family) \(help)\n# TYPE vault_token_agent_\(family) \(type)\n"
     }
 
     private mutating func addSample(_ name: String, _ labels: Labels, _ value: Double, bound: Double? = nil) {
         var pairs: [String] = labels.map { "\($0)=\"\(Self.escaped($1))\"" }
-        if let bound { pairs.append("le=\"\(Self.number(bound))\"") }
+        if let bound { pairs.append("le=\"\(self.bound(bound))\"") }
         let braces = pairs.isEmpty ? "" : "{\(pairs.joined(separator: ","))}"
         text += "vault_token_agent_\(name)\(braces) \(Self.number(value))\n"
+    }
+
+    /// OpenMetrics has numbers in a label written in one way only: `1.0`, not `1`.
+    private func bound(_ value: Double) -> String {
+        let number = Self.number(value)
+        return format == .openMetrics && Int64(number) != nil ? number + ".0" : number
     }
 
     /// Whole numbers without a point, times to the millisecond.

@@ -19,6 +19,13 @@ extension StatusDocument {
             "configuration_trouble": configurationTrouble?.json,
             "last_reload": lastReload?.json,
             "last_logout": lastLogout?.json,
+            "listeners": .list(
+                listeners.map { listener in
+                    .object([
+                        "address": .text(listener.address), "serves": .text(listener.serves),
+                        "trouble": listener.trouble?.json,
+                    ])
+                }),
             "clock_behind_seconds": clockBehindSeconds.map { .number(Int($0)) },
             "tokens": .list(tokens.map(\.json)),
         ]).laidOut
@@ -59,6 +66,11 @@ extension StatusDocument {
         }
         lastReload = try members.object("last_reload").map { value throws(Damage) in try Reload(value) }
         lastLogout = try members.object("last_logout").map { value throws(Damage) in try Logout(value) }
+        listeners = try members.list("listeners").map { value throws(Damage) in
+            Listener(
+                address: try value.text("address"), serves: try value.text("serves"),
+                trouble: try value.object("trouble").map { trouble throws(Damage) in try Failure(trouble) })
+        }
         clockBehindSeconds = try members.numberIfPresent("clock_behind_seconds").map { Int64($0) }
         tokens = try members.list("tokens").map { value throws(Damage) in try Token(value) }
     }

@@ -55,6 +55,14 @@ package struct StatusDocument: Hashable, Sendable {
         package var refused: Failure?
     }
 
+    /// A place where machines may ask how the agent is.
+    package struct Listener: Hashable, Sendable {
+        package var address: String
+        /// `metrics`, `probes`, `metrics and probes`.
+        package var serves: String
+        package var trouble: Failure?
+    }
+
     /// How the latest `logout` went.
     package struct Logout: Hashable, Sendable {
         package struct Token: Hashable, Sendable {
@@ -106,6 +114,7 @@ package struct StatusDocument: Hashable, Sendable {
     package var configurationTrouble: Failure?
     package var lastReload: Reload?
     package var lastLogout: Logout?
+    package var listeners: [Listener]
     /// How many seconds STS's time is ahead of this machine's, where that is more than signatures bear.
     package var clockBehindSeconds: Int64?
     package var tokens: [Token]
@@ -122,6 +131,11 @@ package struct StatusDocument: Hashable, Sendable {
         configurationTrouble = health.configurationTrouble.map { Failure($0) }
         lastReload = health.lastReload.map { Reload($0) }
         lastLogout = health.lastLogout.map { Logout($0) }
+        listeners = health.listeners.map { listener in
+            Listener(
+                address: listener.address, serves: listener.pages.words,
+                trouble: listener.trouble.map { Failure($0) })
+        }
         clockBehindSeconds = health.clockCorrection?.components.seconds
         tokens = health.tokens.map { Token($0) }
     }

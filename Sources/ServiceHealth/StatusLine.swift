@@ -34,6 +34,10 @@ extension AgentHealth {
         if tokens.count > Self.tokensInStatusLine {
             parts.append("and \(tokens.count - Self.tokensInStatusLine) more")
         }
+        for listener in listeners {
+            guard let trouble = listener.trouble else { continue }
+            parts.append("\(listener.pages.words) at \(listener.address): \(trouble.inWords(at: now))")
+        }
         return printable(parts.joined(separator: "; "), limit: Self.longestStatusLine)
     }
 }
@@ -135,6 +139,7 @@ extension AgentError.Code {
         case .tokenNotRenewable: "token not renewable"
         case .sinkUnwritable: "cannot be written"
         case .sinkFull: "no space to write"
+        case .addressUnavailable: "address cannot be had"
         case .stateUnwritable: "state directory unusable"
         case .commandFailed: "command failed"
         case .cancelled: "called off"

@@ -60,6 +60,11 @@ extension StatusReading {
                 "\nThis machine's clock is \(Duration.seconds(Int64(clamping: seconds.magnitude)).text) "
                 + "\(seconds < 0 ? "ahead of" : "behind") that of AWS STS, by which logins are signed: set it right"
         }
+        for listener in document.listeners {
+            guard let trouble = listener.trouble else { continue }
+            let place = "\(printable(listener.serves, limit: 64)) at \(printable(listener.address, limit: 200))"
+            text += "\nNobody can ask for \(place) \(trouble.report(at: now))"
+        }
         for reason in reasons { text += "\n- \(reason)" }
         return text
     }

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from laboratory.agent import AgentRun, run_once
 from laboratory.faults import Fault
@@ -109,13 +110,84 @@ def test_a_reload_moves_what_is_served_and_written(lab: Laboratory, tmp_path: Pa
     wait_until(file.exists, "written", 10)
 
 
-def test_a_port_that_is_taken_keeps_no_token_from_anyone(lab: Laboratory, tmp_path: Path):
+def test_a_port_that_is_taken_keeps_no_token_from_anyone_and_is_had_once_it_is_free(lab: Laboratory, tmp_path: Path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        run = start(lab, tmp_path, {"listen": f"127.0.0.1:{other.getsockname()[1]}"})
+        port = other.getsockname()[1]
+        run = start(lab, tmp_path, {"listen": f"127.0.0.1:{port}"})
         run.wait_for_token(20)
         assert "Address already in use" in run.wait_for_log("Metrics and probes are not served", 5)
+        status = tmp_path / "status.json"
+        wait_until(lambda: run_once(["healthcheck", "--status-file", status], {}).status == 0, "healthy", 10)
+        shown = run_once(["status", "--status-file", status], {}).output
+        assert f"Nobody can ask for metrics and probes at 127.0.0.1:{port} since" in shown
+    run.wait_for_log("Metrics and probes are served now", 40)
+    assert get(port, "/readyz")[0] == 200
+    wait_until(lambda: "Nobody can ask" not in run_once(["status", "--status-file", status], {}).output, "told", 10)
+
+
+def test_probes_and_metrics_apart_and_a_token_by_its_name(lab: Laboratory, tmp_path: Path):
+    port, address = free_port(), tmp_path / "probes.sock"
+    configuration = lab.configuration(tmp_path) | {
+        "metrics": {"listen": f"127.0.0.1:{port}"},
+        "probes": {"listen": f"unix://{address}"},
+    }
+    nobody = {"name": "other", "auth": configuration["tokens"][0]["auth"] | {"role": "nobody"}}
+    nobody["sinks"] = [{"type": "file", "path": str(tmp_path / "other")}]
+    configuration["tokens"].append(nobody)
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    run.wait_for_token(20)
+    wait_until(lambda: get(address, "/readyz/app")[0] == 200, "ready", 10)
+    wait_until(lambda: "(vault_login_refused)" in get(address, "/readyz/other")[1], "refused", 10)
+    assert get(address, "/readyz/app")[1].startswith("app: fresh until ")
+    assert get(address, "/readyz/other")[0] == get(address, "/readyz")[0] == 503
+    assert get(address, "/readyz/third")[0] == get(address, "/metrics")[0] == 404
+    assert get(port, "/metrics")[0] == 200
+    assert get(port, "/healthz")[0] == get(port, "/readyz/app")[0] == 404
+
+
+def test_prometheus_reads_what_it_gets_when_it_asks_for_openmetrics(lab: Laboratory, tmp_path: Path):
+    port = free_port()
+    run = start(lab, tmp_path, {"listen": f"127.0.0.1:{port}"})
+    run.wait_for_token(20)
+    wait_until(lambda: get(port, "/readyz")[0] == 200, "ready", 10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    reply = connection.getresponse()
+    page = reply.read().decode()
+    assert reply.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    assert families["vault_token_agent_logins"].type == "counter"
+    assert families["vault_token_agent_request_duration_seconds"].type == "histogram"
+    assert families["vault_token_agent_logins"].samples[0].value == 1
+    if not shutil.which("promtool"):
+        return
+    # Prometheus' own parser, which wants samples with their time here.
+    stamped = "".join(
+        line if line.startswith("#") else f"{line.rstrip()} 1700000000\n" for line in page.splitlines(keepends=True)
+    )
+    (tmp_path / "page").write_text(stamped)
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", tmp_path / "page", tmp_path / "blocks"]
+    parsed = subprocess.run(blocks, capture_output=True, text=True, check=False)
+    assert parsed.returncode == 0, parsed.stdout + parsed.stderr
+    assert len(list((tmp_path / "blocks").iterdir())) == 1
+
+
+def test_a_probe_is_answered_while_others_hold_every_connection(lab: Laboratory, tmp_path: Path):
+    port = free_port()
+    run = start(lab, tmp_path, {"listen": f"127.0.0.1:{port}"})
+    run.wait_for_token(20)
+    wait_until(lambda: get(port, "/readyz")[0] == 200, "ready", 10)
+    holders = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(100)]
+    try:
+        began = time.monotonic()
+        answers = [get(port, "/healthz")[0] for _ in range(20)]
+        # One that waited for an idle one's end would take 5 s.
+        assert answers == [200] * 20 and time.monotonic() - began < 4
+    finally:
+        for holder in holders:
+            holder.close()
 
 
 def test_the_heartbeat_goes_on_and_its_end_is_noticed(lab: Laboratory, tmp_path: Path):

@@ -323,6 +323,27 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         #expect(bare == reading.table(at: noon))
     }
 
+    @Test func `the table says where nobody can ask`() {
+        var health = agent([fresh("app")])
+        let taken = AgentError(.addressUnavailable, "cannot bind 127.0.0.1:9112: Address already in use")
+        health.listeners = [
+            ListenerHealth(address: "unix:///run/x", pages: .probes),
+            ListenerHealth(
+                address: "127.0.0.1:9112", pages: .metrics,
+                trouble: Trouble(error: taken, since: noon + .seconds(-60), attempts: 4)),
+        ]
+        let lines = reading(health).table(at: noon).split(separator: "\n")
+        #expect(
+            lines[1] == """
+                Nobody can ask for metrics at 127.0.0.1:9112 since 09:57:11Z, 4 times: cannot bind 127.0.0.1:9112: Address \
+                already in use (address_unavailable)
+                """)
+        #expect(lines[2].hasPrefix("TOKEN") && health.ready)
+        #expect(
+            health.statusLine(at: noon).hasSuffix(
+                "; metrics at 127.0.0.1:9112: address cannot be had since 09:57:11Z (address_unavailable)"))
+    }
+
     @Test func `a table made from a hostile file moves no cursor`() {
         var hostile = fresh("app")
         hostile.trouble = Trouble(error: AgentError(.internalFault, "\u{1b}[2J"), since: noon)

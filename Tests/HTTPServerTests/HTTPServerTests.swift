@@ -2,10 +2,10 @@ import Diagnosis
 import Dispatch
 import EventLoop
 import Glibc
-import ServiceHealth
+import HTTPServer
+import SystemCalls
 import Testing
 import Timekeeping
-import TokenLifecycle
 
 @Suite struct ListenAddressTests {
     @Test func `loopback and unix addresses are understood`() throws {
@@ -34,21 +34,48 @@ import TokenLifecycle
     }
 }
 
+/// A directory of its own, removed with everything in it.
+final class TestDirectory {
+    let path: String
+
+    init() {
+        var template = Array("/tmp/http-server.XXXXXX".utf8CString)
+        path = unsafe String(cString: mkdtemp(&template))
+    }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    func write(_ text: String, to name: String) {
+        let stream = unsafe fopen(file(name), "w")
+        unsafe fputs(text, stream)
+        unsafe fclose(stream)
+    }
+
+    var entries: [String] {
+        let directory = try? Descriptor(unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", path)
+        return ((try? directory?.names(path: path)) ?? []).filter { $0 != "." && $0 != ".." }.sorted()
+    }
+
+    deinit {
+        for name in entries { unsafe remove(file(name)) }
+        unsafe rmdir(path)
+    }
+}
+
 /// A server on a loop of its own, and a client that speaks to it over a real socket.
 final class RunningServer {
     let loop: EventLoop
-    let server: HealthServer
+    let server: HTTPServer
 
-    init(_ address: ListenAddress = .ipv4(host: "127.0.0.1", port: 0), ready: Bool = true) throws {
-        let loop = try EventLoop(label: "health server test")
-        self.loop = loop
-        server = try loop.queue.sync {
-            try HealthServer(at: address, on: loop) { page in
-                var token = fresh("app")
-                if !ready { token.phase = .lost }
-                return HealthAnswer(page, agent([token]), Metrics(), at: noon)
-            }
+    init(
+        _ address: ListenAddress = .ipv4(host: "127.0.0.1", port: 0),
+        answer: @escaping @Sendable (ServerRequest) -> ServerReply = {
+            $0.path == "/page" ? ServerReply(.good, "ok\n") : ServerReply(.notFound)
         }
+    ) throws {
+        let loop = try EventLoop(label: "http server test")
+        self.loop = loop
+        server = try loop.queue.sync { try HTTPServer(at: address, on: loop, answer: answer) }
     }
 
     deinit {
@@ -94,31 +121,40 @@ func allThat(_ descriptor: Int32) -> String {
     return String(decoding: text, as: UTF8.self)
 }
 
-@Suite struct HealthServerTests {
-    @Test func `metrics come as prometheus text`() throws {
-        let reply = try RunningServer().exchange("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        #expect(reply.hasPrefix("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"))
-        #expect(reply.contains("\nvault_token_agent_ready 1\n"))
+@Suite struct HTTPServerTests {
+    @Test func `a page comes with its type and length, and ends the connection`() throws {
+        let reply = try RunningServer { _ in ServerReply(.good, "ä\n", type: "text/x") }
+            .exchange("GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+        #expect(
+            reply == "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nContent-Length: 3\r\nCache-Control: no-store\r\n"
+                + "Connection: close\r\n\r\nä\n")
     }
 
-    @Test func `readiness follows the tokens, liveness does not`() throws {
-        let lost = try RunningServer(ready: false)
-        #expect(lost.exchange("GET /readyz HTTP/1.0\r\n\r\n").hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"))
-        #expect(lost.exchange("GET /readyz HTTP/1.0\r\n\r\n").contains("app: no valid token since"))
-        #expect(lost.exchange("GET /healthz HTTP/1.0\r\n\r\n").hasSuffix("\r\n\r\nok\n"))
-        #expect(try RunningServer().exchange("GET /readyz?verbose HTTP/1.1\r\n\r\n").hasPrefix("HTTP/1.1 200 OK"))
+    @Test func `the query and every field but Accept mean nothing`() throws {
+        let server = try RunningServer { ServerReply(.good, "\($0.path) \($0.accept)") }
+        let request = "GET /page?verbose HTTP/1.0\r\naccept: a/b\r\nX: y\r\nAccept:c/d;q=1\r\n\r\n"
+        #expect(server.exchange(request).hasSuffix("\r\n\r\n/page  a/b,c/d;q=1"))
+    }
+
+    @Test(arguments: [
+        ("", 0.0), ("a/b", 1), ("A/B;Q=0.5", 0.5), ("x/y, a/b ; q=0.25", 0.25), ("a/b;q=0.1,a/b;q=0.7", 0.7),
+        ("a/b;q=none", 0), ("a/b;q=7", 1), ("a/b;version=1", 1), ("a/b;version=2", 0), ("a/b;version=\"1\";q=0.2", 0.2),
+        ("a/b;q", 1), (",;,=", 0), ("*/*", 0),
+    ])
+    func `how much a type is wanted`(accept: String, weight: Double) {
+        #expect(ServerRequest(path: "/", accept: accept).preference(for: "a/b", versions: ["1"]) == weight)
     }
 
     @Test func `HEAD has the length and no body`() throws {
-        let reply = try RunningServer().exchange("HEAD /healthz HTTP/1.1\r\n\r\n")
+        let reply = try RunningServer().exchange("HEAD /page HTTP/1.1\r\n\r\n")
         #expect(reply.contains("Content-Length: 3\r\n"))
         #expect(reply.hasSuffix("\r\n\r\n"))
     }
 
     @Test(arguments: [
-        ("POST /metrics HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "405"), ("GET / HTTP/1.1\r\n\r\n", "404"),
-        ("GET /metrics/../../etc/passwd HTTP/1.1\r\n\r\n", "404"), ("\r\n\r\n", "400"), ("GET /metrics\r\n\r\n", "400"),
-        ("GET  /metrics HTTP/1.1\r\n\r\n", "400"), ("GET /metrics HTTP/2\r\n\r\n", "400"),
+        ("POST /page HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "405"), ("GET / HTTP/1.1\r\n\r\n", "404"),
+        ("GET /page/../../etc/passwd HTTP/1.1\r\n\r\n", "404"), ("\r\n\r\n", "400"), ("GET /page\r\n\r\n", "400"),
+        ("GET  /page HTTP/1.1\r\n\r\n", "400"), ("GET /page HTTP/2\r\n\r\n", "400"),
         ("\u{16}\u{3}\u{1}\r\n\r\n", "400"),
     ])
     func `everything else gets its own refusal`(request: String, status: String) throws {
@@ -126,7 +162,7 @@ func allThat(_ descriptor: Int32) -> String {
     }
 
     @Test func `a header without end is cut off`() throws {
-        let request = "GET /metrics HTTP/1.1\r\nX: " + String(repeating: "x", count: 9_000) + "\r\n\r\n"
+        let request = "GET /page HTTP/1.1\r\nX: " + String(repeating: "x", count: 9_000) + "\r\n\r\n"
         #expect(try RunningServer().exchange(request).hasPrefix("HTTP/1.1 431 "))
     }
 
@@ -134,20 +170,56 @@ func allThat(_ descriptor: Int32) -> String {
         let server = try RunningServer()
         let descriptor = server.connection()
         defer { close(descriptor) }
-        for piece in ["GET /hea", "lthz HTTP/1.1\r\n", "Host: x\r\n\r", "\n"] {
+        for piece in ["GET /pa", "ge HTTP/1.1\r\n", "Host: x\r\n\r", "\n"] {
             say(piece, to: descriptor)
             usleep(10_000)
         }
         #expect(allThat(descriptor).hasSuffix("ok\n"))
     }
 
-    @Test(.timeLimit(.minutes(10)))
-    func `those who hold connections open are let go and the others served after them`() throws {
+    /// Those who hold connections do so for longer than the server bears; whoever asks does not wait for that.
+    @Test(arguments: ["", "GET /pa"])
+    func `who asks is answered at once while others hold connections open`(held: String) throws {
         let server = try RunningServer()
-        let holders = (0..<HealthServer.mostConnections + 4).map { _ in server.connection() }
+        var holders: [Int32] = []
         defer { for holder in holders { close(holder) } }
-        #expect(server.exchange("GET /healthz HTTP/1.1\r\n\r\n").hasSuffix("ok\n"))
+        for _ in 0..<3 * HTTPServer.mostConnections {
+            holders.append(server.connection())
+            say(held, to: holders[holders.count - 1])
+        }
+        let began = ContinuousClock.now
+        for _ in 0..<5 { #expect(server.exchange("GET /page HTTP/1.1\r\n\r\n").hasSuffix("ok\n")) }
+        // They are still held: nobody's time was up.
+        if ContinuousClock.now - began < HTTPServer.longestConnection {
+            var byte: UInt8 = 0
+            let count = unsafe recv(holders[holders.count - 1], &byte, 1, Int32(MSG_DONTWAIT))
+            #expect(count == -1)
+        }
         #expect(allThat(holders[0]).isEmpty)
+    }
+
+    @Test func `a reply that is being read does not give way to those who only come`() throws {
+        let long = String(repeating: "x", count: 8 << 20)
+        let server = try RunningServer { _ in ServerReply(.good, long) }
+        let reader = server.connection()
+        defer { close(reader) }
+        say("GET /page HTTP/1.1\r\n\r\n", to: reader)
+        var count = 0
+        var chunk = [UInt8](repeating: 0, count: 256 << 10)
+        var others: [Int32] = []
+        defer { for other in others { close(other) } }
+        while case let more = unsafe recv(reader, &chunk, chunk.count, 0), more > 0 {
+            count += more
+            others.append(server.connection())
+        }
+        #expect(count > long.utf8.count && others.count > 2 * HTTPServer.mostConnections)
+    }
+
+    @Test func `one who says nothing is let go`() throws {
+        let server = try RunningServer()
+        let holder = server.connection()
+        defer { close(holder) }
+        #expect(allThat(holder).isEmpty)
     }
 
     @Test func `a server that is stopped twice closes nothing that others have opened meanwhile`() throws {

@@ -1,4 +1,4 @@
-// ServiceHealth: the health server's socket: made, bound, and its name taken away again.
+// HTTPServer: the listening socket: made, bound, and its name taken away again.
 
 private import CLinux
 internal import Diagnosis
@@ -6,7 +6,7 @@ private import Glibc
 internal import SystemCalls
 
 extension ListenAddress {
-    /// A socket that listens here without blocking. Throws `configurationInvalid` with the kernel's reason.
+    /// A socket that listens here without blocking. Throws `addressUnavailable` with the kernel's reason.
     func listen() throws(AgentError) -> Descriptor {
         do throws(SystemFault) {
             let type = SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue
@@ -32,8 +32,9 @@ extension ListenAddress {
     /// What the configuration's author is told where the kernel does not grant the address.
     static func unusable(_ fault: SystemFault) -> AgentError {
         AgentError(
-            .configurationInvalid, "cannot \(fault.call) \(fault.subject): \(fault.words)",
-            remedy: fault.isOfLimits ? fault.limitRemedy : "Choose another address for metrics.listen")
+            .addressUnavailable, "cannot \(fault.call) \(fault.subject): \(fault.words)",
+            remedy: fault.isOfLimits
+                ? fault.limitRemedy : "It is tried again; end what holds it, or give metrics.listen another address")
     }
 
     /// Takes the name of a unix socket away, which outlives the socket.

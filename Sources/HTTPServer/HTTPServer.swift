@@ -1,4 +1,4 @@
-// ServiceHealth: a very small HTTP server on the agent's queue, for one machine's own probes and scrapers.
+// HTTPServer: a very small HTTP server on the agent's queue, for probes and scrapers: short questions, no secrets, no TLS.
 
 private import CLinux
 package import Diagnosis
@@ -7,27 +7,31 @@ private import Glibc
 private import SystemCalls
 private import Timekeeping
 
-/// Serves the ``HealthPage``s. Each connection carries one request and ends; strangers can hold no more than
-/// ``mostConnections`` of them, each for no longer than ``longestConnection`` and with no more than 8 KiB of header.
+/// Each connection carries one request and ends; each is held for no longer than ``longestConnection`` and with no more than
+/// 8 KiB of header. Where ``mostConnections`` are open, the one on which nothing has happened for longest gives way to a new one:
+/// whoever asks at once is answered, however many others hold connections open.
 ///
 /// Everything happens on the loop's queue, `init` and `stop` included.
-package final class HealthServer: @unchecked Sendable {
+package final class HTTPServer: @unchecked Sendable {
     package static let mostConnections = 16
     package static let longestConnection: Duration = .seconds(5)
+    /// So many are accepted in one turn of the loop, on which other things wait.
+    private static let mostInOneTurn = 16
 
     /// The port that was taken, where the address asked for any; nil for a unix socket.
     package let port: UInt16?
 
     private let address: ListenAddress
     private let loop: EventLoop
-    private let answer: @Sendable (HealthPage) -> HealthAnswer
+    private let answer: @Sendable (ServerRequest) -> ServerReply
     /// Nil once it has stopped.
     private var listener: Watch?
-    private var connections: [ObjectIdentifier: HealthConnection] = [:]
+    /// Those on which something has happened last come last.
+    private var connections: [Connection] = []
 
-    /// `answer` is called on the loop's queue. Throws `configurationInvalid` where the address cannot be had.
+    /// `answer` is called on the loop's queue. Throws `addressUnavailable` where the address cannot be had.
     package init(
-        at address: ListenAddress, on loop: EventLoop, answer: @escaping @Sendable (HealthPage) -> HealthAnswer
+        at address: ListenAddress, on loop: EventLoop, answer: @escaping @Sendable (ServerRequest) -> ServerReply
     ) throws(AgentError) {
         self.address = address
         self.loop = loop
@@ -48,33 +52,37 @@ package final class HealthServer: @unchecked Sendable {
         listener.end()
         self.listener = nil
         address.giveUp()
-        for connection in connections.values { connection.end() }
-        connections = [:]
+        for connection in connections { connection.end() }
+        connections = []
     }
 
     private func accept() {
         guard let listener else { return }
-        while connections.count < Self.mostConnections {
+        for _ in 0..<Self.mostInOneTurn {
             do throws(SystemFault) {
                 let socket = try Descriptor(
                     accept4(listener.number, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)),
-                    "accept4", "(health listener)")
-                let connection = try HealthConnection(socket, on: loop, answer: answer) { [weak self] connection in
-                    self?.ended(connection)
-                }
-                connections[ObjectIdentifier(connection)] = connection
+                    "accept4", "(http listener)")
+                if connections.count == Self.mostConnections { connections.removeFirst().end() }
+                connections.append(
+                    try Connection(
+                        socket, on: loop, answer: answer, whenMoved: { [weak self] in self?.moved($0) },
+                        whenEnded: { [weak self] in self?.ended($0) }))
             } catch {
                 // For want of descriptors, memory or watches the listener stays readable, and to go on asking would spin.
                 if error.isOfLimits { pause() }
                 return
             }
         }
-        listen(false)
     }
 
-    private func ended(_ connection: HealthConnection) {
-        connections[ObjectIdentifier(connection)] = nil
-        if connections.count == Self.mostConnections - 1 { listen(true) }
+    private func moved(_ connection: Connection) {
+        guard let index = connections.firstIndex(where: { $0 === connection }) else { return }
+        connections.append(connections.remove(at: index))
+    }
+
+    private func ended(_ connection: Connection) {
+        connections.removeAll { $0 === connection }
     }
 
     private func pause() {
@@ -89,7 +97,7 @@ package final class HealthServer: @unchecked Sendable {
 }
 
 /// One connection: reads a header, writes a reply, waits for the peer to close, all within a limit of time.
-private final class HealthConnection: @unchecked Sendable {
+private final class Connection: @unchecked Sendable {
     private enum Phase {
         case reading([UInt8])
         case writing(ArraySlice<UInt8>)
@@ -99,25 +107,28 @@ private final class HealthConnection: @unchecked Sendable {
     }
 
     private let loop: EventLoop
-    private let answer: @Sendable (HealthPage) -> HealthAnswer
-    private let whenEnded: @Sendable (HealthConnection) -> Void
+    private let answer: @Sendable (ServerRequest) -> ServerReply
+    /// The peer has sent something, or taken something.
+    private let whenMoved: @Sendable (Connection) -> Void
+    private let whenEnded: @Sendable (Connection) -> Void
     private var phase = Phase.reading([])
     /// Nil once it has ended.
     private var watch: Watch?
     private var deadline: Alarm?
 
     init(
-        _ socket: consuming Descriptor, on loop: EventLoop, answer: @escaping @Sendable (HealthPage) -> HealthAnswer,
-        whenEnded: @escaping @Sendable (HealthConnection) -> Void
+        _ socket: consuming Descriptor, on loop: EventLoop, answer: @escaping @Sendable (ServerRequest) -> ServerReply,
+        whenMoved: @escaping @Sendable (Connection) -> Void, whenEnded: @escaping @Sendable (Connection) -> Void
     ) throws(SystemFault) {
         self.loop = loop
         self.answer = answer
+        self.whenMoved = whenMoved
         self.whenEnded = whenEnded
         watch = try loop.watch(socket, for: .readable) { [weak self] _ in self?.proceed() }
-        deadline = loop.schedule(at: loop.now + HealthServer.longestConnection) { [weak self] in self?.finish() }
+        deadline = loop.schedule(at: loop.now + HTTPServer.longestConnection) { [weak self] in self?.finish() }
     }
 
-    /// Closes without telling the server.
+    /// Closes without a word to the server.
     func end() {
         watch?.end()
         watch = nil
@@ -142,7 +153,7 @@ private final class HealthConnection: @unchecked Sendable {
 
     /// Nil: the peer is gone.
     private func received(from watch: Watch) -> ArraySlice<UInt8>? {
-        var chunk = [UInt8](repeating: 0, count: HealthRequest.longestHeader)
+        var chunk = [UInt8](repeating: 0, count: RequestReading.longestHeader)
         // SAFETY: the kernel writes at most `chunk.count` bytes into the array.
         let count = unsafe recv(watch.number, &chunk, chunk.count, 0)
         if count > 0 { return chunk[..<count] }
@@ -153,8 +164,12 @@ private final class HealthConnection: @unchecked Sendable {
         guard let more = received(from: watch) else { return finish() }
         let bytes = header + more
         phase = .reading(bytes)
-        guard let reply = HealthRequest(bytes).reply(answer) else { return }
-        write(reply[...], to: watch)
+        if !more.isEmpty { whenMoved(self) }
+        switch RequestReading(bytes) {
+        case .incomplete: return
+        case .refused(let status): write(ServerReply(status).bytes()[...], to: watch)
+        case .whole(let request): write(answer(request).bytes(withBody: !request.isHead)[...], to: watch)
+        }
     }
 
     private func write(_ reply: ArraySlice<UInt8>, to watch: Watch) {
@@ -163,6 +178,7 @@ private final class HealthConnection: @unchecked Sendable {
             unsafe send(watch.number, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
         }
         if count < 0, errno != EAGAIN, errno != EINTR { return finish() }
+        if count > 0 { whenMoved(self) }
         let rest = reply.dropFirst(max(0, count))
         do throws(SystemFault) {
             if rest.isEmpty {

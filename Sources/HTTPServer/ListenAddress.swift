@@ -1,4 +1,4 @@
-// ServiceHealth: where the health server listens, as the configuration says it.
+// HTTPServer: where it listens, as the configuration says it.
 
 package import Diagnosis
 internal import Glibc
