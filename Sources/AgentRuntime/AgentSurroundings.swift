@@ -10,6 +10,7 @@ package import ServiceHealth
 package import StateDirectory
 package import Timekeeping
 package import TokenSinks
+import VaultAPI
 
 /// The queue, as executor and as clock.
 package typealias AgentLoop = SerialExecutor & TaskExecutor & Timekeeper
@@ -101,6 +102,7 @@ package struct AgentSurroundings {
     package var reporter: any HealthReporter
     package var metrics = Metrics()
     let chains = CredentialChains()
+    let servers = VaultServers()
     /// Time between two beats of ``HealthReporter``; nil: none.
     package var beatInterval: Duration?
     /// Spreads timers. Equal seeds give equal runs.

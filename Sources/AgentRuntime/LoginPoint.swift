@@ -25,12 +25,12 @@ struct LoginPoint {
     /// Throws `configurationInvalid` for an ec2 login that has no place for its nonce.
     init(
         _ settings: TokenSettings, chain: CredentialChain, stateDirectory: String?, regions: any RegionMemory,
-        environment: [String: String], transport: any HTTPTransport, metrics: Metrics, timekeeper: any Timekeeper,
-        log: Logger
+        servers: VaultServers = VaultServers(), environment: [String: String], transport: any HTTPTransport,
+        metrics: Metrics, timekeeper: any Timekeeper, log: Logger
     ) throws(AgentError) {
         vault = VaultClient(
-            server: settings.vault, login: settings.login, transport: transport, timekeeper: timekeeper,
-            environment: environment, log: log)
+            server: settings.vault, login: settings.login, servers: servers, transport: transport,
+            timekeeper: timekeeper, environment: environment, log: log)
         origin = try LoginOrigin(
             settings, stateDirectory: stateDirectory, chain: chain, vault: vault, regions: regions, metrics: metrics,
             timekeeper: timekeeper, log: log)
@@ -42,7 +42,7 @@ struct LoginPoint {
     init(_ settings: TokenSettings, in surroundings: AgentSurroundings, log: Logger) throws(AgentError) {
         try self.init(
             settings, chain: surroundings.chains.chain(settings.aws, surroundings),
-            stateDirectory: surroundings.stateDirectory, regions: surroundings.regions,
+            stateDirectory: surroundings.stateDirectory, regions: surroundings.regions, servers: surroundings.servers,
             environment: surroundings.environment, transport: surroundings.transport, metrics: surroundings.metrics,
             timekeeper: surroundings.loop, log: log)
     }

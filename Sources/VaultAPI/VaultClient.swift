@@ -16,14 +16,16 @@ package final class VaultClient {
     private let login: LoginSettings
     private var warnings: WarningLog
 
-    /// `environment`: for HTTPS_PROXY and its kin; not used for sockets.
+    /// - Parameters:
+    ///   - servers: What is known of the servers, shared with other tokens.
+    ///   - environment: For HTTPS_PROXY and its kin; not used for sockets.
     package init(
-        server: VaultServer, login: LoginSettings, transport: any HTTPTransport, timekeeper: any Timekeeper,
+        server: VaultServer, login: LoginSettings, servers: VaultServers = VaultServers(), transport: any HTTPTransport, timekeeper: any Timekeeper,
         environment: [String: String], log: Logger
     ) {
         self.login = login
         connection = VaultConnection(
-            server: server, login: login, transport: transport, timekeeper: timekeeper,
+            server: server, login: login, servers: servers, transport: transport, timekeeper: timekeeper,
             environment: environment, log: log)
         warnings = WarningLog(log: log)
     }

@@ -22,7 +22,7 @@ struct VaultCall {
     var repeatable = true
 }
 
-/// The addresses of one cluster, which of them answers, and which is to be left alone.
+/// The addresses of one cluster, as one token asks them.
 ///
 /// They are tried in the order given, beginning with the one that answered last. The next is tried at once after no answer
 /// (name, connection, TLS, time-out, a reply that is not HTTP) and after an answer about that server rather than the
@@ -35,18 +35,9 @@ final class VaultConnection {
     /// So long an address that failed comes after the others.
     private static let rest: Duration = .seconds(10)
 
-    /// One of the addresses and what is known of it.
-    private struct Server {
-        let endpoint: VaultEndpoint
-        var restsUntil: Instant?
-        /// As its `Retry-After` says.
-        var quietUntil: Instant?
-        /// The last answer made no sense, or there was none: not by a connection that is there.
-        var isDoubtful = false
-    }
-
     private let server: VaultServer
-    private var servers: [Server]
+    private let endpoints: [VaultEndpoint]
+    private let servers: VaultServers
     private let namespace: String
     private let mount: String
     private let role: String?
@@ -62,17 +53,16 @@ final class VaultConnection {
     private(set) var refusal = ""
 
     init(
-        server: VaultServer, login: LoginSettings, transport: any HTTPTransport, timekeeper: any Timekeeper,
-        environment: [String: String], log: Logger
+        server: VaultServer, login: LoginSettings, servers: VaultServers, transport: any HTTPTransport,
+        timekeeper: any Timekeeper, environment: [String: String], log: Logger
     ) {
         self.server = server
+        self.servers = servers
         self.transport = transport
         self.timekeeper = timekeeper
         self.log = log
-        servers = server.addresses.map { address in
-            Server(
-                endpoint: VaultEndpoint(
-                    address: address, tls: server.tls, proxy: server.proxy(for: address, in: environment)))
+        endpoints = server.addresses.map { address in
+            VaultEndpoint(address: address, tls: server.tls, proxy: server.proxy(for: address, in: environment))
         }
         namespace = login.namespace ?? server.namespace
         mount = login.mountPath
@@ -80,10 +70,10 @@ final class VaultConnection {
         redirects = .follow(
             RedirectScope(
                 hosts: server.addresses.compactMap { try? WebAddress($0).host }, listed: server.redirectHosts))
-        precondition(!servers.isEmpty, "a Vault server has at least one address")
+        precondition(!endpoints.isEmpty, "a Vault server has at least one address")
     }
 
-    var addresses: [String] { servers.map(\.endpoint.address) }
+    var addresses: [String] { endpoints.map(\.address) }
 
     private func context(_ call: VaultCall, at address: String) -> AnswerContext {
         AnswerContext(operation: call.operation, address: address, mount: mount, role: role, namespace: namespace)
@@ -93,12 +83,12 @@ final class VaultConnection {
     func send(
         _ call: VaultCall, to address: String, within limit: Duration
     ) async throws(AgentError) -> (HTTPReply, AnswerContext) {
-        guard let server = servers.first(where: { $0.endpoint.address == address }) else {
+        guard let endpoint = endpoints.first(where: { $0.address == address }) else {
             throw AgentError(.internalFault, "\(address) is none of Vault's addresses")
         }
         let context = context(call, at: address)
         do throws(HTTPFailure) {
-            return (try await transport.send(request(call, to: server, within: limit)), context)
+            return (try await transport.send(request(call, to: endpoint, within: limit)), context)
         } catch {
             throw context.verdict(on: error)
         }
@@ -117,8 +107,8 @@ final class VaultConnection {
             let left = deadline - timekeeper.now
             guard failures.isEmpty || left > .zero else { break }
             // Should this one hang until the caller gives up, the next attempt begins with the one after it.
-            preferred = (index + 1) % servers.count
-            switch await ask(servers[index], call, within: left, read) {
+            preferred = (index + 1) % endpoints.count
+            switch await ask(endpoints[index], call, within: left, read) {
             case .served(let value):
                 settle(on: index)
                 return value
@@ -138,23 +128,24 @@ final class VaultConnection {
     /// The addresses to ask, the likeliest first. Where all want to be left alone, the one whose time ends first.
     private func order() -> [Int] {
         let now = timekeeper.now
-        let ring = servers.indices.map { (preferred + $0) % servers.count }
-        let ready = ring.filter { servers[$0].quietUntil.map { $0 <= now } ?? true }
-        let fit = ready.filter { servers[$0].restsUntil.map { $0 <= now } ?? true }
+        let ring = endpoints.indices.map { (preferred + $0) % endpoints.count }
+        let ready = ring.filter { servers[endpoints[$0]].quietUntil.map { $0 <= now } ?? true }
+        let fit = ready.filter { servers[endpoints[$0]].restsUntil.map { $0 <= now } ?? true }
         if ready.isEmpty, let first = ring.min(by: { quietTime($0, now) < quietTime($1, now) }) { return [first] }
         return fit + ready.filter { !fit.contains($0) }
     }
 
     /// How long this address still wants to be left alone.
     private func quietTime(_ index: Int, _ now: Instant) -> Duration {
-        servers[index].quietUntil.map { max(.zero, $0 - now) } ?? .zero
+        servers[endpoints[index]].quietUntil.map { max(.zero, $0 - now) } ?? .zero
     }
 
     private func note(_ error: AgentError, of index: Int) {
         let now = timekeeper.now
-        servers[index].restsUntil = now + Self.rest
-        servers[index].quietUntil = error.retryAfter.map { now + $0 }
-        servers[index].isDoubtful = true
+        servers.note(
+            VaultServers.Standing(
+                restsUntil: now + Self.rest, quietUntil: error.retryAfter.map { now + $0 }, isDoubtful: true),
+            of: endpoints[index])
     }
 
     /// What one address made of a call.
@@ -169,14 +160,14 @@ final class VaultConnection {
     }
 
     private func ask<Value>(
-        _ server: Server, _ call: VaultCall, within left: Duration,
+        _ endpoint: VaultEndpoint, _ call: VaultCall, within left: Duration,
         _ read: (HTTPReply, AnswerContext) throws(AgentError) -> Value
     ) async -> Outcome<Value> {
-        let context = context(call, at: server.endpoint.address)
+        let context = context(call, at: endpoint.address)
         refusal = ""
         let reply: HTTPReply
         do throws(HTTPFailure) {
-            reply = try await transport.send(request(call, to: server, within: left))
+            reply = try await transport.send(request(call, to: endpoint, within: left))
         } catch {
             let verdict = context.verdict(on: error)
             let mayTryAnother = error.kind != .cancelled && (call.repeatable || !error.maybeSent)
@@ -199,7 +190,7 @@ final class VaultConnection {
         }
     }
 
-    private func request(_ call: VaultCall, to server: Server, within left: Duration) -> HTTPRequest {
+    private func request(_ call: VaultCall, to endpoint: VaultEndpoint, within left: Duration) -> HTTPRequest {
         // Vault Agent and Proxy can be told to refuse requests without it, against forged ones from browsers.
         var headers = [HTTPHeader("X-Vault-Request", "true")]
         if !namespace.isEmpty { headers.append(HTTPHeader("X-Vault-Namespace", namespace)) }
@@ -207,19 +198,16 @@ final class VaultConnection {
         if let ttl = call.wrapTTL { headers.append(HTTPHeader("X-Vault-Wrap-TTL", "\(ttl.wholeSeconds)s")) }
         if call.body != nil { headers.append(HTTPHeader("Content-Type", "application/json")) }
         var request = HTTPRequest(
-            call.method, server.endpoint.url(call.path), headers: headers, body: call.body,
-            route: server.endpoint.route, redirects: redirects,
-            connectTimeout: min(self.server.connectTimeout, left),
-            totalTimeout: min(self.server.requestTimeout, left))
-        request.wantsOtherConnection = server.isDoubtful
+            call.method, endpoint.url(call.path), headers: headers, body: call.body,
+            route: endpoint.route, redirects: redirects,
+            connectTimeout: min(server.connectTimeout, left), totalTimeout: min(server.requestTimeout, left))
+        request.wantsOtherConnection = servers[endpoint].isDoubtful
         return request
     }
 
     private func settle(on index: Int) {
         preferred = index
-        servers[index].restsUntil = nil
-        servers[index].quietUntil = nil
-        servers[index].isDoubtful = false
+        servers.clear(endpoints[index])
         guard index != settled else { return }
         if settled != nil || index != 0 {
             log.notice("Vault answers at another address", metadata: ["address": "\(addresses[index])"])
@@ -231,16 +219,16 @@ final class VaultConnection {
     private func summary(of failures: [AgentError]) -> AgentError {
         let bySignificance: [AgentError.Code] = [.vaultUnavailable, .vaultThrottled, .vaultTLS, .vaultUnreachable]
         let chief = bySignificance.lazy.compactMap { code in failures.first { $0.code == code } }.first ?? failures[0]
-        guard servers.count > 1 else { return chief }
+        guard endpoints.count > 1 else { return chief }
         let now = timekeeper.now
-        let waits = servers.indices.map { quietTime($0, now) }
-        let unasked = zip(servers, waits).filter { server, wait in
-            wait > .zero && !failures.contains { $0.observed.contains(server.endpoint.address) }
+        let waits = endpoints.indices.map { quietTime($0, now) }
+        let unasked = zip(endpoints, waits).filter { endpoint, wait in
+            wait > .zero && !failures.contains { $0.observed.contains(endpoint.address) }
         }
-        let silent = unasked.map { "\($0.endpoint.address) asked to be left alone for another \($1.text)" }
+        let silent = unasked.map { "\($0.address) asked to be left alone for another \($1.text)" }
         return AgentError(
             chief.code,
-            "None of \(servers.count) addresses served: \((failures.map(\.observed) + silent).joined(separator: "; "))",
+            "None of \(endpoints.count) addresses served: \((failures.map(\.observed) + silent).joined(separator: "; "))",
             remedy: chief.remedy, retryAfter: waits.allSatisfy { $0 > .zero } ? waits.min() : nil)
     }
 }

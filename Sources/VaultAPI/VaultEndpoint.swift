@@ -2,7 +2,7 @@
 
 internal import HTTPClient
 
-struct VaultEndpoint {
+struct VaultEndpoint: Hashable {
     /// As configured, for messages.
     let address: String
     /// `https://host:port`, without a slash at the end.

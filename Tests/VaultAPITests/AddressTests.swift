@@ -41,6 +41,28 @@ struct AddressTests {
         }
     }
 
+    @Test("what one token met with a server spares the others the same, unless they reach it by another way")
+    func shared() async throws {
+        let servers = VaultServers()
+        let first = ScriptedVault([failure(.connectTimedOut), renewed], addresses: three, servers: servers)
+        try await Asked.renew.ask(first)
+        #expect(hosts(first) == "ab")
+        let second = ScriptedVault([renewed, renewed], addresses: three, servers: servers)
+        try await Asked.renew.ask(second)
+        #expect(hosts(second) == "b")
+        let throttled = ScriptedVault(
+            [.reply(429, errors("quota"), [("retry-after", "60")]), renewed], addresses: ["https://b:8200", three[2]],
+            servers: servers)
+        try await Asked.renew.ask(throttled)
+        #expect(hosts(throttled) == "bc")
+        let third = ScriptedVault([renewed], addresses: three, servers: servers)
+        try await Asked.renew.ask(third)
+        #expect(hosts(third) == "c", "the one rests, the other wants to be left alone")
+        let other = ScriptedVault([renewed], addresses: three, servers: servers) { $0.tls.serverName = "vault" }
+        try await Asked.renew.ask(other)
+        #expect(hosts(other) == "a")
+    }
+
     @Test(
         "and where the answer is about that server",
         arguments: [

@@ -111,15 +111,15 @@ struct ScriptedVault {
 
     init(
         _ script: [Scripted], addresses: [String] = ["https://vault.example:8200"],
-        login: LoginSettings = LoginSettings(method: .iam), environment: [String: String] = [:],
+        login: LoginSettings = LoginSettings(method: .iam), servers: VaultServers = VaultServers(), environment: [String: String] = [:],
         _ adjust: (inout VaultServer) -> Void = { _ in }
     ) {
         var server = VaultServer(addresses: addresses)
         adjust(&server)
         transport = ScriptedTransport(script)
         client = VaultClient(
-            server: server, login: login, transport: transport, timekeeper: transport.clock, environment: environment,
-            log: log.logger)
+            server: server, login: login, servers: servers, transport: transport, timekeeper: transport.clock,
+            environment: environment, log: log.logger)
     }
 
     func logIn(_ proof: LoginProof = .sample) async throws(AgentError) -> TokenGrant {
