@@ -1,6 +1,7 @@
 // AgentRuntime: the agent on the real machine: event loop, libcurl, signals, systemd.
 
 private import CLinux
+private import ChildProcess
 package import Configuration
 private import Crypto
 package import Diagnosis
@@ -41,6 +42,7 @@ package enum AgentProcess {
             }
             session.assumeIsolated { $0.start(loaded, environment: environment, version: version) }
         }
+        defer { TiedChildren.killAll() }
         try end.wait()
     }
 
@@ -101,6 +103,7 @@ package enum AgentProcess {
             }
         }
         let result = Swift.Result { () throws(AgentError) in try outcome.wait() }
+        TiedChildren.killAll()
         if let number = interruption.signal { vta_end_by_signal(number) }
         return try result.get()
     }

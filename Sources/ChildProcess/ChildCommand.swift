@@ -17,7 +17,7 @@ package struct ChildCommand: Hashable, Sendable {
     package var outputLimit: Int
     /// The same for its standard error; too much of that spoils nothing.
     package var errorLimit: Int
-    /// The kernel kills it when the agent ends, however that ends; what it has started itself is not.
+    /// The kernel kills it when the agent ends, however that ends; what it has started itself, ``TiedChildren/killAll()`` does.
     package var diesWithAgent: Bool
 
     package init(

@@ -139,6 +139,7 @@ actor ChildRun {
     private func end() {
         // While the child is not yet reaped its number is the group's and nobody else's.
         if stopping != nil { kill(-child.process, SIGKILL) }
+        TiedChildren.ended(child.process)
         var status: Int32 = 0
         // SAFETY: the kernel writes one number. The child has ended, so this does not wait.
         let reaped = unsafe waitpid(child.process, &status, WNOHANG)

@@ -4,32 +4,7 @@
 internal import CLinux
 package import EventLoop
 internal import Glibc
-private import Synchronization
-internal import SystemCalls
 private import Timekeeping
-
-/// The children that a ``ChildRun`` sees through and reaps. Their exit statuses are nobody else's.
-enum OwnChildren {
-    private static let numbers = Mutex<Set<pid_t>>([])
-
-    /// Starts a child; nobody looks for orphans before its number is known.
-    static func starting(_ start: () throws(SystemFault) -> pid_t) throws(SystemFault) -> pid_t {
-        try numbers.withLock { numbers throws(SystemFault) in
-            let number = try start()
-            numbers.insert(number)
-            return number
-        }
-    }
-
-    static func reaped(_ number: pid_t) {
-        _ = numbers.withLock { $0.remove(number) }
-    }
-
-    /// Nil while a child is being started, which can wait for a disk.
-    static func ifKnown<Result>(_ body: (Set<pid_t>) -> Result) -> Result? {
-        numbers.withLockIfAvailable { body($0) }
-    }
-}
 
 /// Reaps orphans, in a process that is the first of its container.
 package final class OrphanReaper: Sendable {

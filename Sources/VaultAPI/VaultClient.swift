@@ -20,7 +20,8 @@ package final class VaultClient {
     ///   - servers: What is known of the servers, shared with other tokens.
     ///   - environment: For HTTPS_PROXY and its kin; not used for sockets.
     package init(
-        server: VaultServer, login: LoginSettings, servers: VaultServers = VaultServers(), transport: any HTTPTransport, timekeeper: any Timekeeper,
+        server: VaultServer, login: LoginSettings, servers: VaultServers = VaultServers(), transport: any HTTPTransport,
+        timekeeper: any Timekeeper,
         environment: [String: String], log: Logger
     ) {
         self.login = login

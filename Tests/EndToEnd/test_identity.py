@@ -13,6 +13,7 @@ import pytest
 from laboratory.agent import agent_binary
 from laboratory.aws import OTHER_ROLE, ROLE, USER, sts_error
 from laboratory.aws_login import AwsRole
+from laboratory.processes import SLOWER
 
 NO_IMDS = {"AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -277,6 +278,22 @@ def test_a_helper_dies_with_the_agent(lab, tmp_path):
     while alive(pid) and time.monotonic() < deadline + 10:
         time.sleep(0.02)
     assert not alive(pid)
+
+
+def test_what_a_helpers_shell_has_started_ends_with_the_agents_stop(lab, tmp_path):
+    """The kernel kills the shell alone where the agent is killed; a stop reaches its whole process group."""
+    pids = tmp_path / "pids"
+    line = f"sh -c 'echo $$ >> {pids}; exec sleep 400' | sh -c 'echo $$ >> {pids}; exec cat'"
+    run = lab.agent(folder=tmp_path, environment=profile(tmp_path, line))
+    deadline = time.monotonic() + 20 * SLOWER
+    while not (pids.exists() and len(pids.read_text().split()) == 2) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    started = [int(pid) for pid in pids.read_text().split()]
+    assert len(started) == 2 and all(alive(pid) for pid in started)
+    run.stop()
+    while any(alive(pid) for pid in started) and time.monotonic() < deadline + 10:
+        time.sleep(0.02)
+    assert not any(alive(pid) for pid in started)
 
 
 def alive(pid: int) -> bool:

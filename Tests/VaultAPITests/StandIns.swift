@@ -111,8 +111,8 @@ struct ScriptedVault {
 
     init(
         _ script: [Scripted], addresses: [String] = ["https://vault.example:8200"],
-        login: LoginSettings = LoginSettings(method: .iam), servers: VaultServers = VaultServers(), environment: [String: String] = [:],
-        _ adjust: (inout VaultServer) -> Void = { _ in }
+        login: LoginSettings = LoginSettings(method: .iam), servers: VaultServers = VaultServers(),
+        environment: [String: String] = [:], _ adjust: (inout VaultServer) -> Void = { _ in }
     ) {
         var server = VaultServer(addresses: addresses)
         adjust(&server)
