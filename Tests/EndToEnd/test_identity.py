@@ -142,6 +142,20 @@ def bound(lab, tmp_path):
     return start
 
 
+def put_credentials(folder: Path, credentials) -> None:
+    """Into a shared credentials file, all at once."""
+    new = folder / "credentials.new"
+    new.write_text(
+        f"[default]\naws_access_key_id = {credentials.access_key}\n"
+        f"aws_secret_access_key = {credentials.secret_key}\naws_session_token = {credentials.session_token}\n"
+    )
+    new.rename(folder / "credentials")
+
+
+def shared_file(folder: Path) -> dict[str, str]:
+    return {"AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"), "HOME": str(folder), **NO_IMDS}
+
+
 def settled(run) -> str:
     """The token once the first look at the identity, 5 s after the start, is over."""
     time.sleep(8)
@@ -185,29 +199,34 @@ def test_a_token_of_another_identity_is_kept_where_the_configuration_says_so(lab
     second.stop()
 
 
+def test_credentials_that_become_another_roles_under_a_running_agent_lead_to_a_login(lab, tmp_path):
+    roles = [lab.aws.role_arns[ROLE], lab.aws.role_arns[OTHER_ROLE]]
+    lab.role("bound", AwsRole(bound_principals=roles), ttl="10m")
+    put_credentials(tmp_path, lab.aws.assume(ROLE))
+    run = lab.agent(
+        folder=tmp_path, configuration=with_auth(lab, tmp_path, role="bound"), environment=shared_file(tmp_path)
+    )
+    token = run.wait_for_token(10)
+    put_credentials(tmp_path, lab.aws.assume(OTHER_ROLE))
+    changed = run.wait_for_token(20, other_than=token)
+    assert "AWS credentials are another identity's than the token's; logging in anew" in run.log
+    assert lab.bao.remaining(changed) is not None
+    run.stop()
+
+
 @pytest.mark.parametrize("wanted", [False, True])
 def test_new_credentials_of_the_same_role_lead_to_a_login_only_where_that_is_asked_for(lab, tmp_path, wanted):
     """Vault Agent's enable_reauth_on_new_credentials."""
     lab.role("bound", AwsRole(bound_principals=[lab.aws.role_arns[ROLE]]), ttl="10m")
-    file = tmp_path / "credentials"
-
-    def write(credentials):
-        new = tmp_path / "credentials.new"
-        new.write_text(
-            f"[default]\naws_access_key_id = {credentials.access_key}\n"
-            f"aws_secret_access_key = {credentials.secret_key}\naws_session_token = {credentials.session_token}\n"
-        )
-        new.rename(file)
-
-    write(lab.aws.assume(ROLE))
+    put_credentials(tmp_path, lab.aws.assume(ROLE))
     auth = {"enable_reauth_on_new_credentials": True} if wanted else {}
     run = lab.agent(
         folder=tmp_path,
         configuration=with_auth(lab, tmp_path, role="bound", **auth),
-        environment={"AWS_SHARED_CREDENTIALS_FILE": str(file), "HOME": str(tmp_path), **NO_IMDS},
+        environment=shared_file(tmp_path),
     )
     token = run.wait_for_token(10)
-    write(lab.aws.assume(ROLE))
+    put_credentials(tmp_path, lab.aws.assume(ROLE))
     if wanted:
         # Looked at 5 s after the start, and each minute after that.
         assert run.wait_for_token(90, other_than=token) != token
