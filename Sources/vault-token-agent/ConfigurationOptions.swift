@@ -58,6 +58,11 @@ struct ConfigurationOptions: ParsableArguments {
         return overrides
     }
 
+    /// Whether any of them was given.
+    var isGiven: Bool {
+        config != nil || !overrides.values.isEmpty
+    }
+
     var source: ConfigurationSource {
         ConfigurationSource(option: config, environment: processEnvironment)
     }

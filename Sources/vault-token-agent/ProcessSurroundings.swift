@@ -2,7 +2,7 @@
 
 private import CLinux
 private import Glibc
-private import SystemCalls
+internal import SystemCalls
 internal import Timekeeping
 
 /// Writes text to standard output, unbuffered, so that what a reader sees is what was written.
@@ -32,6 +32,14 @@ func endProcess(bySignal number: Int32) -> Never {
 /// Writes one line for people to standard error. What cannot be written is lost: there is nowhere else to say it.
 func writeToStandardError(_ line: String) {
     _ = write(line + "\n", to: STDERR_FILENO)
+}
+
+/// A file that was not there before, readable by everyone.
+func writeNewFile(_ path: String, _ text: String) throws(SystemFault) {
+    // SAFETY: the path is lent for the call only.
+    let file = try Descriptor(unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644), "create", path)
+    let fault = write(text, to: file.number)
+    guard fault == 0 else { throw SystemFault("write", path, number: fault) }
 }
 
 /// 0, or the error number.

@@ -18,7 +18,8 @@ struct DoctorCommand: ParsableCommand {
             what it got, and rehearses the write of each sink under another name. One line each: ok, warning, or \
             failed with what to do. The exit status is 1 if a check failed.
 
-            Run it as the user that the agent runs as, with the same environment: what root may do proves little.
+            Run it as the user that the agent runs as, with the same environment: what root may do proves little. For a \
+            service of systemd's --unit does that.
             """)
 
     @OptionGroup var options: ConfigurationOptions
@@ -29,7 +30,26 @@ struct DoctorCommand: ParsableCommand {
     @Flag(help: "Print one JSON document, once all is known.")
     var json = false
 
+    @Option(
+        help: ArgumentHelp(
+            "As this service would see it: systemd makes the checks by its user, in its sandbox. Needs root.",
+            valueName: "name"))
+    var unit: String?
+
+    func validate() throws {
+        if unit != nil && options.isGiven {
+            throw ValidationError("--unit takes the configuration and its flags from the unit: give no other.")
+        }
+    }
+
     func run() throws {
+        if let unit {
+            let arguments = (noLogin ? ["--no-login"] : []) + (json ? ["--json"] : [])
+            let (text, status) = try DoctorUnit(unit, arguments: arguments).examine()
+            output(text)
+            if status != 0 { throw ExitCode(status) }
+            return
+        }
         var report = DoctorReport(isJSON: json)
         do throws(AgentError) {
             try examine(&report)

@@ -67,7 +67,11 @@ struct InitCommand: ParsableCommand {
             output(text)
             writeToStandardError(guide.text)
         } else {
-            try Self.write(text, to: destination)
+            do throws(SystemFault) {
+                try writeNewFile(destination, text)
+            } catch {
+                throw Self.cannotWrite(error)
+            }
             output("Wrote \(destination).\n\(guide.text)\n")
         }
     }
@@ -150,23 +154,5 @@ struct InitCommand: ParsableCommand {
             .sinkUnwritable, fault.observed,
             remedy: fault.number == EEXIST
                 ? "Remove it first, or give another --output" : "Give another --output, or - to have it printed")
-    }
-
-    private static func write(_ text: String, to path: String) throws(AgentError) {
-        do throws(SystemFault) {
-            // SAFETY: the path is lent for the call only.
-            let file = try Descriptor(unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644), "create", path)
-            var rest = Array(text.utf8)[...]
-            while !rest.isEmpty {
-                // SAFETY: the kernel reads `count` bytes of a buffer that outlives the call.
-                let count = retryingOnSignal {
-                    unsafe rest.withUnsafeBytes { unsafe Glibc.write(file.number, $0.baseAddress, $0.count) }
-                }
-                guard count >= 0 else { throw SystemFault("write", path) }
-                rest = rest.dropFirst(count)
-            }
-        } catch {
-            throw cannotWrite(error)
-        }
     }
 }
