@@ -203,7 +203,7 @@ extension TokenLifecycle {
         switch error.code {
         case .tokenDead where holding.replacement == nil || holding.replacement == .requested:
             lines[index].update { $0.replacement = .dead }
-            lines[index].retryAt = now
+            beginAgain(line: index, at: now)
         case .tokenAtMaximum, .tokenNotRenewable, .vaultDenied:
             lines[index].update { $0.lease.refuseRenewal() }
             lines[index].retryAt = now
@@ -242,7 +242,7 @@ extension TokenLifecycle {
             plan(.never, line: index)
         case .tokenDead:
             lines[index].update { ($0.replacement, $0.lookup) = (.dead, .never) }
-            lines[index].retryAt = now
+            beginAgain(line: index, at: now)
         default:
             record(error, line: index, at: now)
             let moment = flight.startedAt + delay(line: index, at: now)
@@ -258,9 +258,17 @@ extension TokenLifecycle {
         lines[index].retryAt = flight.startedAt + delay(line: index, at: now)
     }
 
+    /// What hindered the token that Vault now calls dead says nothing of its replacement: that is tried at once, and first.
+    private mutating func beginAgain(line index: Int, at now: Instant) {
+        lines[index].failures = lines[index].failures.map { Failures(error: $0.error, since: $0.since, count: 0) }
+        lines[index].retryAt = now
+    }
+
     private mutating func delay(line index: Int, at now: Instant) -> Duration {
         let line = lines[index]
-        return delay(line.failures, line, until: line.current.map { validity(of: $0.id) }, at: now)
+        // What Vault calls dead gives readers no time to spare.
+        let good = line.current.flatMap { $0.replacement == .dead ? nil : $0.id }
+        return delay(line.failures, line, until: good.map { validity(of: $0) }, at: now)
     }
 
     private mutating func delay(_ wrapping: Wrapping, _ line: TokenLine, at now: Instant) -> Duration {

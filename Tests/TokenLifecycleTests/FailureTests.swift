@@ -58,6 +58,32 @@ private let unreachable = AgentError(.vaultUnreachable, "connection refused")
         }
     }
 
+    /// Vault does not know the token any more when it comes back: readers have nothing, whatever the lease once was.
+    @Test(arguments: [nil, unreachable])
+    func aTokenThatDiedInAnOutageIsReplacedAtOnce(loginFailsWith failure: AgentError?) throws {
+        for seed in 0..<50 {
+            let vault = HealthyVault(ttl: .seconds(7_200))
+            var stage = Stage(seed: UInt64(seed), vault: vault.answer)
+            stage.start()
+            stage.run(until: .seconds(60))
+            vault.failure = unreachable
+            stage.run(until: .seconds(5_000 + seed * 7))
+            vault.failure = nil
+            vault.revokeAll()
+            vault.loginFailure = failure
+            let healthySince = stage.elapsed
+            stage.run(until: healthySince + .seconds(600))
+            let refused = try #require(stage.asked.first { $0.at - stage.begin >= healthySince }).at - stage.begin
+            let logins = stage.times(of: .login).filter { $0 >= refused }
+            #expect(try #require(logins.first) - refused <= .seconds(1), "seed \(seed)")
+            guard failure != nil else { continue }
+            for (before, after) in zip(logins, logins.dropFirst()) {
+                // A renewal may have its turn between two logins.
+                #expect(after - before <= .seconds(50) + .milliseconds(50), "seed \(seed)")
+            }
+        }
+    }
+
     @Test func aHungServerCostsAShortLeaseOnlyASecondAtATime() {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)

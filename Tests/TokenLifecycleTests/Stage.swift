@@ -178,6 +178,8 @@ final class HealthyVault {
     private var parent: [TokenID: TokenID] = [:]
     /// Set to make every request fail.
     var failure: AgentError?
+    /// Set to make every login fail.
+    var loginFailure: AgentError?
     var latency: Duration = .milliseconds(20)
 
     init(ttl: Duration, maximum: Duration = .seconds(1_000_000_000), renewable: Bool = true, limitedUses: Bool = false)
@@ -186,6 +188,10 @@ final class HealthyVault {
         self.maximum = maximum
         self.renewable = renewable
         self.limitedUses = limitedUses
+    }
+
+    func revokeAll() {
+        expiry = [:]
     }
 
     private func isValid(_ id: TokenID, at now: Instant) -> Bool {
@@ -197,7 +203,9 @@ final class HealthyVault {
         if let failure { return Reply(answer: .failed(failure), latency: latency) }
         let dead = Reply(answer: .failed(AgentError(.tokenDead, "permission denied")), latency: latency)
         switch request {
-        case .logIn: return grant(newID, sentAt)
+        case .logIn:
+            if let loginFailure { return Reply(answer: .failed(loginFailure), latency: latency) }
+            return grant(newID, sentAt)
         case .createChild(_, let parent):
             guard isValid(parent, at: sentAt) else { return dead }
             self.parent[newID] = parent
