@@ -164,7 +164,7 @@ package actor Agent {
             let known = order.first { posts[$0]?.keeper.name == settings.name }
             lastID += 1
             let keeper = known.flatMap { posts[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: surroundings)
-            prepared.append((known ?? lastID, keeper, try await keeper.prepare(settings)))
+            prepared.append((known ?? lastID, keeper, try await keeper.prepare(settings, isReload: !inForce.isEmpty)))
         }
         guard !stopping else { throw AgentError(.cancelled, "the agent stops") }
 

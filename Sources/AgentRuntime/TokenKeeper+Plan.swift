@@ -29,7 +29,8 @@ extension TokenKeeper {
     // MARK: Prepare
 
     /// Throws what makes a sink or a login impossible, and what only a person can mend. Nothing has happened then.
-    func prepare(_ settings: TokenSettings) async throws(AgentError) -> Preparation {
+    /// `isReload`: there is something to lose; at a start a file that is not there yet is waited for.
+    func prepare(_ settings: TokenSettings, isReload: Bool) async throws(AgentError) -> Preparation {
         let before = inForce
         let isSame = before.map { $0.settings.isSameLogin(as: settings) } ?? false
         let login = isSame ? nil : try LoginPoint(settings, in: surroundings, log: log)
@@ -38,6 +39,7 @@ extension TokenKeeper {
         let onChange =
             before?.settings.onChange == settings.onChange
             ? nil : settings.onChange.flatMap { listener(for: $0, about: [:]) }
+        if isReload, login != nil { try settings.vault.checkFiles() }
         for sink in sinks where !isInForce(sink) { try await sink.check() }
         try await login?.origin.prepare()
         let found: [FoundToken] = if before == nil, let login { await findTokens(sinks, lines, login) } else { [] }

@@ -22,6 +22,13 @@ struct TLSMaterial {
     }
 }
 
+extension TLSSettings {
+    /// Reads the files that it names as a request would. Throws which of them cannot be used, and why.
+    package func checkFiles() throws(HTTPFailure) {
+        _ = try TLSMaterial(reading: self)
+    }
+}
+
 /// A client certificate and its key, checked to belong together.
 struct ClientIdentity {
     /// PEM: the certificate and those that vouch for it.

@@ -1,4 +1,4 @@
-// SimulatedWorld: a model of the places where an agent leaves things: its sink and its take-over records. Survives the agent.
+// SimulatedWorld: a model of the places where an agent leaves things: its sinks and its take-over records. Survives the agent.
 
 import AgentRuntime
 import Crypto
@@ -10,71 +10,119 @@ import TokenSinks
 
 /// What is on the disk.
 final class DiskModel {
-    private(set) var token: String?
+    /// By path.
+    private(set) var contents: [String: String] = [:]
     var records: [String: TakeoverRecord] = [:]
-    /// Called before the sink changes: with what it will hold, and since when that was under way.
-    var onChange: ((_ next: String?, _ begun: Instant) -> Void)?
+    /// Called before a sink changes: with what it will hold, and since when that was under way.
+    var onChange: ((_ path: String, _ next: String?, _ begun: Instant) -> Void)?
 
-    func put(_ text: String?, begun: Instant) {
-        onChange?(text, begun)
-        token = text
+    subscript(path: String) -> String? { contents[path] }
+
+    func put(_ text: String?, at path: String, begun: Instant) {
+        onChange?(path, text, begun)
+        contents[path] = text
     }
 
     /// Somebody else removes or overwrites the file.
-    func damage(_ text: String?) {
-        token = text
+    func damage(_ path: String, _ text: String?) {
+        contents[path] = text
+    }
+
+    /// The machine's kernel takes away what dies with a process.
+    func loseSockets() {
+        for path in contents.keys where Place(path: path) == .socket { contents[path] = nil }
     }
 }
 
-/// The file of one agent process.
+/// What stands at a path of the simulated machine.
+enum Place: Hashable {
+    case file, socket, wrapped, child
+    /// No directory: what is to stand there is refused.
+    case nowhere
+
+    init(path: String) {
+        self =
+            switch true {
+            case path.hasPrefix("/nowhere"): .nowhere
+            case path.hasSuffix("socket"): .socket
+            case path.hasSuffix("wrapped"): .wrapped
+            case path.hasSuffix("child"): .child
+            default: .file
+            }
+    }
+}
+
+/// One sink of one agent process.
 final class SimulatedSink: TokenSink {
-    let name = "file /simulated/token"
+    let name: String
+    private let path: String
+    private let place: Place
     private let world: World
     private let process: SimulatedTransport
     private var delivered: String?
     private var onDisturbed: (@Sendable (SinkDisturbance) -> Void)?
+    private var isClosed = false
 
-    init(world: World, process: SimulatedTransport) {
+    init(_ settings: SinkSettings, world: World, process: SimulatedTransport) {
+        switch settings.place {
+        case .file(let file): path = file.path
+        case .socket(let socket): path = socket.path
+        }
+        place = Place(path: path)
+        name = "\(place) \(path)"
         self.world = world
         self.process = process
     }
 
-    func check() async throws(AgentError) {}
+    func check() async throws(AgentError) {
+        await world.loop.sleep(for: .milliseconds(1))
+        if place == .nowhere { throw AgentError(.configurationInvalid, "no directory for \(path)") }
+    }
+
     func open() async throws(AgentError) {}
 
     func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
         let begun = world.loop.now
         try await world.waitForDisk()
-        guard process.isAlive else { throw AgentError(.cancelled, "the process has ended") }
-        let text = content.token.text
+        guard process.isAlive, !isClosed else { throw AgentError(.cancelled, "the process or the sink has ended") }
+        let text = (place == .wrapped ? content.wrapping?.token : content.token)?.text
+        guard let text else { throw AgentError(.internalFault, "nothing to stand for the token") }
         let before = delivered
         delivered = text
-        if world.disk.token == text { return .unchanged }
-        world.disk.put(text, begun: begun)
+        if world.disk[path] == text { return .unchanged }
+        world.disk.put(text, at: path, begun: begun)
+        if let watching = world.sinks[path], watching !== self { watching.notice() }
         return before == text ? .restored : .rotated
     }
 
     func heldToken() async -> Secret? {
-        world.disk.token.map { Secret(text: $0) }
+        place == .file || place == .child ? world.disk[path].map { Secret(text: $0) } : nil
     }
 
     func withdraw() async throws(AgentError) {
-        guard process.isAlive else { return }
+        let begun = world.loop.now
+        try await world.waitForDisk()
+        guard process.isAlive, !isClosed else { throw AgentError(.cancelled, "the process or the sink has ended") }
         delivered = nil
-        world.disk.put(nil, begun: world.loop.now)
+        world.disk.put(nil, at: path, begun: begun)
     }
 
     func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
         self.onDisturbed = onDisturbed
-        world.sink = self
+        world.sinks[path] = self
     }
 
+    /// A socket goes, unless another stands at its place by now.
     func close() {
         onDisturbed = nil
+        isClosed = true
+        guard world.sinks[path] === self else { return }
+        world.sinks[path] = nil
+        if place == .socket, process.isAlive, delivered != nil { world.disk.put(nil, at: path, begun: world.loop.now) }
     }
 
     func notice() {
-        guard process.isAlive, delivered != nil, world.disk.token != delivered else { return }
+        guard process.isAlive, delivered != nil, world.disk[path] != delivered else { return }
         onDisturbed?(SinkDisturbance(kind: .removed, observed: "somebody removed it"))
     }
 }
@@ -84,7 +132,7 @@ struct SimulatedSinks: SinkMaking {
     let process: SimulatedTransport
 
     func makeSink(_ settings: SinkSettings, log: Logger) throws(AgentError) -> any TokenSink {
-        SimulatedSink(world: world, process: process)
+        SimulatedSink(settings, world: world, process: process)
     }
 }
 
@@ -97,7 +145,7 @@ struct SimulatedRecords: TakeoverStore {
     }
 
     func keep(_ record: TakeoverRecord?, for tokenName: String) {
-        guard process.isAlive, !world.losesRecords else { return }
+        guard process.isAlive, !world.losesRecords, !world.diskRefuses else { return }
         world.disk.records[tokenName] = record
     }
 }

@@ -14,6 +14,8 @@ package enum Promise: String, CaseIterable, Sendable {
     case neverSilent = "never silent"
     /// Expiry counts from when the request was sent, and nothing sleeps past it.
     case neverLate = "never late"
+    /// What the agent is told is done: by its configuration, a reload, a signal or a stop.
+    case asTold = "as told"
 }
 
 /// A promise that was not kept.

@@ -22,6 +22,12 @@ package struct RoleOptions: Sendable {
 final class VaultModel {
     struct Token {
         let number: UInt64
+        /// The configured token that it was made for, by its role: `app`, `second`, and `app/1` for a child.
+        let line: String
+        /// The token that it dies with.
+        let parent: String?
+        /// Of a wrapping token: what stands behind it.
+        var inside: String?
         let issuedAt: Instant
         var expiry: Instant?
         var full: Duration?
@@ -44,7 +50,8 @@ final class VaultModel {
     var role: RoleOptions
     private(set) var tokens: [String: Token] = [:]
     private var issued: UInt64 = 0
-    private var latest: String?
+    /// The token that each kind of request for a new one has brought last.
+    private var latest: [String: String] = [:]
     /// When AWS stops accepting the credentials of a key, by key.
     var credentialsExpiry: [String: WallTime] = [:]
 
@@ -55,17 +62,42 @@ final class VaultModel {
 
     var logins: UInt64 { issued }
 
-    /// The latest expiry that the agent was told of; nil: none, or a token never expires.
-    private(set) var latestToldExpiry: Instant?
+    /// The latest expiry that the agent was told of, by line.
+    private(set) var latestToldExpiry: [String: Instant] = [:]
 
     /// The answer to this request has reached the agent. The full lease of the token that it is about, if it has one.
     func told(_ request: HTTPRequest) -> Duration? {
-        let name = request.url.hasSuffix("/login") ? latest : request.text(of: "X-Vault-Token")
-        guard let name, var token = tokens[name] else { return nil }
+        // What is said of a wrapping token or a revocation tells nothing of how long the token lives.
+        let tells = ["/login", "/create", "/renew-self", "/lookup-self"].contains { request.url.hasSuffix($0) }
+        let name = latest[Self.key(request)] ?? request.text(of: "X-Vault-Token")
+        guard tells, let name, var token = tokens[name], token.inside == nil else { return nil }
         token.toldExpiry = token.expiry
-        latestToldExpiry = token.expiry.map { max($0, latestToldExpiry ?? $0) }
+        latestToldExpiry[token.line] = token.expiry.map { max($0, latestToldExpiry[token.line] ?? $0) }
         tokens[name] = token
         return token.full
+    }
+
+    /// Which requests bring tokens for the same line.
+    private static func key(_ request: HTTPRequest) -> String {
+        switch true {
+        case request.url.hasSuffix("/login"):
+            "login \(request.body.flatMap { try? JSONValue(reading: $0) }?["role"]?.string?.text ?? "")"
+        case request.url.hasSuffix("/create"): "create"
+        default: ""
+        }
+    }
+
+    /// The configured token that a login is for.
+    func line(ofLogin request: HTTPRequest) -> String {
+        let role = request.body.flatMap { try? JSONValue(reading: $0) }?["role"]?.string?.text
+        return role == "second" ? "second" : "app"
+    }
+
+    /// Whether a token is valid, and those that it depends on.
+    func isValid(_ name: String, at now: Instant) -> Bool {
+        guard let token = tokens[name], token.isValid(at: now) else { return false }
+        if let inside = token.inside, !isValid(inside, at: now) { return false }
+        return token.parent.map { isValid($0, at: now) } ?? true
     }
 
     func revoke(_ token: String) {
@@ -87,6 +119,8 @@ final class VaultModel {
             return withToken(request) { token in
                 token.role.forbidsLookups ? Self.denied : lookUp(token)
             }
+        case (.post, "/v1/auth/token/create"): return withToken(request) { createChild(of: &$0, request) }
+        case (.post, "/v1/sys/wrapping/wrap"): return withToken(request) { wrap($0, request) }
         case (.post, "/v1/auth/token/revoke-self"):
             return withToken(request) { token in
                 token.revoked = true
@@ -101,7 +135,7 @@ final class VaultModel {
     private func withToken(
         _ request: HTTPRequest, _ body: (inout Token) -> (status: Int, body: String)
     ) -> (status: Int, body: String) {
-        guard let text = request.text(of: "X-Vault-Token"), var token = tokens[text], token.isValid(at: loop.now) else {
+        guard let text = request.text(of: "X-Vault-Token"), var token = tokens[text], isValid(text, at: loop.now) else {
             return Self.denied
         }
         if token.role.uses > 0 {
@@ -151,11 +185,11 @@ final class VaultModel {
             tokens = tokens.filter { $0.value.expiry.map { $0 > longAgo } ?? true }
         }
         let text = "hvs.simulated\(issued)"
-        latest = text
+        latest[Self.key(request)] = text
         let lease = role.ttl == .zero ? nil : min(role.ttl, role.maximum)
         tokens[text] = Token(
-            number: issued, issuedAt: loop.now, expiry: lease.map { loop.now + $0 }, full: lease, role: role,
-            usesLeft: role.uses)
+            number: issued, line: line(ofLogin: request), parent: nil, issuedAt: loop.now,
+            expiry: lease.map { loop.now + $0 }, full: lease, role: role, usesLeft: role.uses)
         return (
             200,
             #"{"auth":{"client_token":"\#(text)","accessor":"accessor\#(issued)","policies":["default","app"],"#
@@ -164,6 +198,44 @@ final class VaultModel {
                 + #""token_type":"service","orphan":true,"num_uses":\#(role.uses)},"warnings":null}"#
         )
     }
+
+    private func createChild(of parent: inout Token, _ request: HTTPRequest) -> (status: Int, body: String) {
+        guard let name = request.text(of: "X-Vault-Token") else { return Self.denied }
+        issued += 1
+        let text = "hvs.simulated\(issued)"
+        latest[Self.key(request)] = text
+        let lease = role.ttl == .zero ? .seconds(768 * 3_600) : min(role.ttl, role.maximum)
+        var own = parent.role
+        (own.uses, own.periodic) = (0, false)
+        tokens[text] = Token(
+            number: issued, line: "app/1", parent: name, issuedAt: loop.now, expiry: loop.now + lease, full: lease,
+            role: own, usesLeft: 0)
+        return (
+            200,
+            #"{"auth":{"client_token":"\#(text)","accessor":"accessor\#(issued)","policies":["reader"],"#
+                + #""token_policies":["reader"],"metadata":null,"lease_duration":\#(lease.components.seconds),"#
+                + #""renewable":true,"entity_id":"","token_type":"service","orphan":false,"num_uses":0},"warnings":null}"#
+        )
+    }
+
+    private func wrap(_ token: Token, _ request: HTTPRequest) -> (status: Int, body: String) {
+        guard let name = request.text(of: "X-Vault-Token") else { return Self.denied }
+        let asked = request.headers.first { $0.name == "X-Vault-Wrap-TTL" }
+        guard asked != nil else { return (400, #"{"errors":["no wrap TTL"]}"#) }
+        issued += 1
+        let text = "hvs.wrapping\(issued)"
+        let lease = Self.wrapTTL
+        tokens[text] = Token(
+            number: issued, line: token.line, parent: nil, inside: name, issuedAt: loop.now, expiry: loop.now + lease,
+            full: lease, role: token.role, usesLeft: 1)
+        return (
+            200,
+            #"{"wrap_info":{"token":"\#(text)","accessor":"accessor\#(issued)","ttl":\#(lease.components.seconds),"#
+                + #""creation_time":"\#(loop.trueTime.rfc3339)","creation_path":"sys/wrapping/wrap","wrapped_accessor":""}}"#
+        )
+    }
+
+    static let wrapTTL: Duration = .seconds(600)
 
     private func renew(_ token: inout Token, _ request: HTTPRequest) -> (status: Int, body: String) {
         guard token.role.renewable, token.expiry != nil else {

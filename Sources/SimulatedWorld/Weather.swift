@@ -1,5 +1,6 @@
 // SimulatedWorld: when each part of the world is at fault, and how.
 
+import HTTPClient
 import Timekeeping
 import TokenLifecycle
 
@@ -71,6 +72,20 @@ enum VaultFault: String, CaseIterable, Sendable {
     case stsUnreachable
 }
 
+extension Weather.Episode {
+    /// Some faults meet every second request only, or only those of one kind; drawn from the episode's own beginning.
+    func concerns(_ request: HTTPRequest, number: Int) -> Bool {
+        let rank = RequestRank(path: request.url)
+        return switch begin.nanoseconds % 11 {
+        case 0, 1: number.isMultiple(of: 2)
+        case 2: rank == .keep
+        case 3: rank == .lookUp
+        case 4: rank == .wrap || rank == .child
+        default: true
+        }
+    }
+}
+
 enum MetadataFault: String, CaseIterable, Sendable {
     case refuses, hangs, garbage, unavailable, expiredCredentials, noRole
 }
@@ -81,5 +96,6 @@ enum DiskFault: String, CaseIterable, Sendable {
 
 /// What somebody does to the agent or its machine.
 enum Deed: CaseIterable, Sendable {
-    case kill, terminate, reload, logInNow, logInOften, disturbSink, revokeToken, stepClock, suspend, changeTTL
+    case kill, terminate, reload, reloadOften, logInNow, logInOften, disturbSink, revokeToken, stepClock, suspend,
+        changeTTL
 }

@@ -22,17 +22,22 @@ extension World {
     }
 
     private func carryOut(_ deed: Deed) {
+        let calmSince = troubledUntil
         trouble(until: loop.now)
         switch deed {
         case .kill: kill(times: Int.random(in: 1...3, using: &generator))
         case .terminate: terminate()
-        case .reload: reload()
-        case .logInNow: logInNow()
+        case .reload: reload(calmSince: calmSince)
+        case .reloadOften: reload(times: 8)
+        case .logInNow:
+            expectLogin(calmSince: calmSince)
+            logInNow()
         case .logInOften: logIn(times: 60, every: generator.share(of: .seconds(2), between: 0.05, and: 1))
         case .disturbSink:
             trouble(until: loop.now + .seconds(1))
-            disk.damage(Bool.random(using: &generator) ? nil : "overwritten")
-            sink?.notice()
+            guard let path = sinks.keys.sorted().randomElement(using: &generator) else { return }
+            disk.damage(path, Bool.random(using: &generator) ? nil : "overwritten")
+            sinks[path]?.notice()
         case .revokeToken: revoke()
         case .stepClock:
             let hours = Double.random(in: -3...3, using: &generator)
@@ -59,12 +64,13 @@ extension World {
     }
 
     private func logInNow() {
-        process?.ledger.endQuiet()
+        for key in process?.ledgers.keys.sorted() ?? [] { process?.ledgers[key]?.endQuiet() }
         process?.agent.assumeIsolated { $0.logInNow() }
     }
 
     /// A script that sends the signal again and again.
     private func logIn(times: Int, every pause: Duration) {
+        trouble(until: loop.now)
         logInNow()
         guard times > 1 else { return }
         _ = loop.schedule(at: loop.now + pause) { [unowned self] in logIn(times: times - 1, every: pause) }
@@ -75,10 +81,13 @@ extension World {
         process.isStopping = true
         let told = loop.now
         trouble(until: told + .seconds(60))
+        _ = loop.schedule(at: told + .seconds(5)) { [unowned self] in
+            if self.process === process { violate(.asTold, "not stopped 5 s after it was told to") }
+        }
         process.agent.assumeIsolated { agent in
             agent.stop { [unowned self] in
                 trace.note("stopped")
-                if loop.now - told > .seconds(5) { violate(.neverLate, "stopping took \((loop.now - told).text)") }
+                if loop.now - told > .seconds(5) { violate(.asTold, "stopping took \((loop.now - told).text)") }
                 process.transport.isAlive = false
                 guard self.process === process else { return }
                 self.process = nil
@@ -90,22 +99,44 @@ extension World {
         }
     }
 
-    private func reload() {
+    /// A deployment that cannot make up its mind.
+    private func reload(times: Int) {
+        trouble(until: loop.now)
+        reload(calmSince: loop.now)
+        guard times > 1 else { return }
+        let pause = generator.share(of: .seconds(3), between: 0.001, and: 1)
+        _ = loop.schedule(at: loop.now + pause) { [unowned self] in reload(times: times - 1) }
+    }
+
+    private func reload(calmSince: Instant) {
         guard let process, !process.isStopping else { return }
-        let configuration = configuration(variant: UInt64.random(in: 0...3, using: &generator))
-        process.ledger.endQuiet()
-        let agent = process.agent
+        let variant = randomVariant()
+        trace.note("reloads", UInt64(variant.number), "\(variant)")
+        expectSameToken(after: variant, calmSince: calmSince)
+        reloadedAt = loop.now
+        for key in process.ledgers.keys.sorted() { process.ledgers[key]?.endQuiet() }
+        let (configuration, agent) = (configuration(variant), process.agent)
+        // Until it is over, what neither wants may go.
+        process.reloads.append(variant)
+        process.listed.formIntersection(paths(variant))
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.reload(configuration)
+                process.variant = variant
             } catch {
+                if !variant.isWrong, error.code != .cancelled { self.violate(.neverSilent, "reload refused: \(error)") }
                 self.trace.note("reload refused", 0, "\(error)")
             }
+            process.reloads.removeFirst()
+            self.reloadedAt = self.loop.now
+            process.listed = process.reloads.reduce(self.paths(process.variant)) { $0.intersection(self.paths($1)) }
         }
     }
 
     private func revoke() {
-        guard let token = disk.token, let known = vault.tokens[token], known.isValid(at: loop.now) else { return }
+        guard let token = disk[World.token], let known = vault.tokens[token], known.isValid(at: loop.now) else {
+            return
+        }
         vault.revoke(token)
     }
 

@@ -15,7 +15,9 @@ extension World: SimulatedNetwork {
     }
 
     func answered(_ request: HTTPRequest, status: Int) {
-        if request.url.hasPrefix("http://127.0.0.1:8200"), let lease = vault.told(request) { process?.lease = lease }
+        if request.url.hasPrefix("http://127.0.0.1:8200"), status < 300, let lease = vault.told(request) {
+            process?.leases[accountOf(request)] = lease
+        }
         trace.note("answered", UInt64(status), "\(status)")
     }
 
@@ -39,21 +41,13 @@ extension World: SimulatedNetwork {
     private func fateAtVault(_ request: HTTPRequest) -> RequestFate {
         requests += 1
         trace.note("asks Vault", UInt64(request.url.utf8.count), String(request.url.drop { $0 != "/" }.dropFirst(2)))
-        if let process {
-            if let token = request.text(of: "X-Vault-Token").flatMap({ vault.tokens[$0] }) {
-                process.lease = token.full
-            }
-            let left = disk.token.flatMap { vault.tokens[$0]?.toldExpiry }.map { $0 - loop.now }.flatMap {
-                $0 > .zero ? $0 : nil
-            }
-            let rank = RequestRank(path: request.url)
-            if let wrong = process.ledger.note(rank, at: loop.now, lease: process.lease, left: left) {
-                violate(.neverAStorm, wrong)
-            }
-        }
+        noteRequest(request)
+        if request.url.hasSuffix("/revoke-self") { request.text(of: "X-Vault-Token").map(noteRevocation) }
         vault.credentialsExpiry = metadata.keys
         let delay = latency()
-        guard let episode = vaultWeather.fault(at: loop.now) else { return answer(vault.answer(request), after: delay) }
+        guard let episode = vaultWeather.fault(at: loop.now), episode.concerns(request, number: requests) else {
+            return answer(vault.answer(request), after: delay)
+        }
         trace.note("Vault", UInt64(episode.fault.rawValue.utf8.count), episode.fault.rawValue)
         let isLogin = request.url.hasSuffix("/login")
         switch episode.fault {
@@ -83,12 +77,33 @@ extension World: SimulatedNetwork {
         }
     }
 
+    private func noteRequest(_ request: HTTPRequest) {
+        guard let process else { return }
+        let key = accountOf(request)
+        if let token = request.text(of: "X-Vault-Token").flatMap({ vault.tokens[$0] }) {
+            process.leases[key] = min(token.full ?? .seconds(86_400), process.leases[key] ?? .seconds(86_400))
+        }
+        let ends = disk.contents.values.compactMap { vault.tokens[$0]?.expiry }
+        let left = ends.map { $0 - loop.now }.filter { $0 > .zero }.min()
+        let lease = process.leases[key]
+        let wrong = process.ledgers[key, default: RequestLedger()]
+            .note(RequestRank(path: request.url), at: loop.now, lease: lease, left: left)
+        if let wrong { violate(.neverAStorm, wrong) }
+    }
+
+    /// The configured token for which this is asked.
+    private func accountOf(_ request: HTTPRequest) -> String {
+        let line = request.text(of: "X-Vault-Token").flatMap { vault.tokens[$0]?.line } ?? vault.line(ofLogin: request)
+        return String(line.prefix { $0 != "/" })
+    }
+
     private func throttled(_ request: HTTPRequest, after delay: Duration) -> RequestFate {
         let busy = (429, #"{"errors":["rate limit quota exceeded"]}"#)
         guard Int.random(in: 0..<5, using: &generator) > 0 else { return answer(busy, after: delay) }
         let seconds = Int.random(in: 1...120, using: &generator)
         // From the moment that the agent hears of it, which is later than this.
-        process?.ledger.askedForQuiet(RequestRank(path: request.url), until: loop.now + .seconds(seconds))
+        process?.ledgers[accountOf(request), default: RequestLedger()]
+            .askedForQuiet(RequestRank(path: request.url), until: loop.now + .seconds(seconds))
         trouble(until: loop.now + .seconds(seconds) * 1.5 + .seconds(1))
         return answer(busy, retryAfter: seconds, after: delay)
     }
@@ -112,6 +127,14 @@ extension World: SimulatedNetwork {
     }
 
     // MARK: Disk
+
+    /// The disk takes nothing now.
+    var diskRefuses: Bool {
+        switch diskWeather.fault(at: loop.now)?.fault {
+        case .full, .unwritable: true
+        case .slow, .hangs, nil: false
+        }
+    }
 
     /// Returns when the disk has done its work, all earlier work first.
     func waitForDisk() async throws(AgentError) {

@@ -21,7 +21,7 @@ extension WorldOptions {
     package static func calm(seed: UInt64) -> WorldOptions {
         var options = WorldOptions(seed: seed)
         options.role = RoleOptions(ttl: .seconds(768 * 3_600), maximum: .seconds(768 * 3_600))
-        options.policy = .init()
+        (options.policy, options.sinks) = (.init(), [])
         (options.vaultFaults, options.metadataFaults, options.diskFaults, options.deeds) = ([], [], [], [])
         return options
     }
@@ -55,7 +55,8 @@ extension World {
 
     /// The number of the token that stands in the sink with a record that tells it is the agent's own; 0: none.
     private var loginOnRecord: UInt64 {
-        guard let token = disk.token, disk.records["app"]?.entries.first?.token == SHA256.digest(of: token) else {
+        guard let token = disk[World.token], disk.records["app"]?.entries.first?.token == SHA256.digest(of: token)
+        else {
             return 0
         }
         return vault.tokens[token]?.number ?? 0

@@ -21,9 +21,15 @@ package final class World: @unchecked Sendable {
         let transport: SimulatedTransport
         let reporter: LatestReport
         let startedAt: Instant
-        var ledger = RequestLedger()
-        /// Of the token that it used last: what its pace is measured by.
-        var lease: Duration?
+        /// By configured token: one budget holds for it and all that hangs on it.
+        var ledgers: [String: RequestLedger] = [:]
+        /// What the pace of each is measured by.
+        var leases: [String: Duration] = [:]
+        /// The configuration in force, and where it wants tokens; while a reload is under way, where both do.
+        var variant = Variant()
+        var listed: Set<String> = []
+        /// Those under way, the next to end first.
+        var reloads: [Variant] = []
         var isStopping = false
 
         init(agent: Agent, transport: SimulatedTransport, reporter: LatestReport, startedAt: Instant) {
@@ -40,7 +46,8 @@ package final class World: @unchecked Sendable {
     let vault: VaultModel
     let metadata: MetadataModel
     let disk = DiskModel()
-    weak var sink: SimulatedSink?
+    /// Those that watch, by path.
+    var sinks: [String: SimulatedSink] = [:]
     /// The disk does one thing after another, as the agent's queue for a directory has it.
     var diskFreeAt = Instant.distantPast
     var generator: SeededGenerator
@@ -57,6 +64,8 @@ package final class World: @unchecked Sendable {
     var spell = 0
     /// A machine that wakes has a second to notice.
     var resumedAt = Instant.distantPast
+    /// A reload was begun or ended then.
+    var reloadedAt = Instant.distantPast
     let start: Instant
     let end: Instant
     let calmFrom: Instant
@@ -87,7 +96,7 @@ package final class World: @unchecked Sendable {
         self.generator = generator
         troubledUntil = start
         shortestLease = options.shortestLease
-        disk.onChange = { [unowned self] next, begun in self.sinkChanges(to: next, begun: begun) }
+        disk.onChange = { [unowned self] path, next, begun in sinkChanges(path, to: next, begun: begun) }
     }
 
     /// Runs to the end, or to the first broken promise.
@@ -116,19 +125,6 @@ package final class World: @unchecked Sendable {
 
     // MARK: The process
 
-    /// The configuration of the one token; `variant` tells apart what a reload may change.
-    func configuration(variant: UInt64 = 0) -> AgentConfiguration {
-        var aws = AWSSettings()
-        aws.source = .imds
-        var policy = options.policy
-        if variant % 2 == 1 { policy.expired = policy.expired == .keep ? .remove : .keep }
-        let settings = TokenSettings(
-            name: "app", vault: VaultServer(addresses: ["http://127.0.0.1:8200"]),
-            login: LoginSettings(method: .iam),
-            aws: aws, policy: policy, sinks: [SinkSettings(place: .file(FilePlace(path: "/simulated/token")))])
-        return AgentConfiguration(tokens: [settings])
-    }
-
     func startProcess() {
         processes += 1
         trace.note("starts", processes)
@@ -137,7 +133,9 @@ package final class World: @unchecked Sendable {
         let agent = Agent(surroundings: surroundings(transport, reporter))
         process = Process(agent: agent, transport: transport, reporter: reporter, startedAt: loop.now)
         trouble(until: loop.now)
-        let configuration = configuration()
+        let variant = Variant()
+        process?.listed = paths(variant)
+        let configuration = configuration(variant)
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.start(configuration)
@@ -166,90 +164,8 @@ package final class World: @unchecked Sendable {
         trace.note("killed", processes)
         process.transport.isAlive = false
         self.process = nil
+        disk.loseSockets()
         process.agent.assumeIsolated { $0.stop {} }
-    }
-
-    // MARK: The promises
-
-    private func sinkChanges(to next: String?, begun: Instant) {
-        trace.note("sink", next.map { vault.tokens[$0]?.number ?? 0 } ?? 0, next ?? "empty")
-        guard let current = disk.token.flatMap({ vault.tokens[$0] }), current.isValid(at: loop.now) else { return }
-        guard let next else {
-            // Vault counts what is left in whole seconds.
-            let isKnownValid = current.toldExpiry.map { loop.now + .seconds(1) < $0 } ?? (current.expiry == nil)
-            if isKnownValid, !(process?.isStopping ?? false && options.policy.revokeOnStop) {
-                violate(.neverWorse, "a valid token was replaced with nothing")
-            }
-            return
-        }
-        // That the disk takes longer than the lease, or somebody revokes it meanwhile, is nothing the agent could know.
-        guard let better = vault.tokens[next], better.revoked || better.isValid(at: begun) else {
-            violate(.neverWorse, "a valid token was replaced with one that is not")
-            return
-        }
-        if better.number < current.number {
-            violate(.neverWorse, "token \(current.number) was replaced with token \(better.number), an older one")
-        }
-    }
-
-    /// Looks at the world from outside, now and again.
-    private func probe() {
-        checkPromises()
-        let pause = generator.share(of: min(.seconds(240), (shortestLease ?? .seconds(240)) / 4), between: 0.2, and: 1)
-        guard loop.now + pause < end else { return }
-        _ = loop.schedule(at: loop.now + pause) { [unowned self] in self.probe() }
-    }
-
-    private func checkPromises() {
-        let now = loop.now
-        noteWeather()
-        guard let process, !process.isStopping, now - max(process.startedAt, resumedAt) > .seconds(1)
-        else { return }
-        let onDisk = disk.token.flatMap { vault.tokens[$0] }
-        let isValid = onDisk?.isValid(at: now) ?? false
-        guard let health = process.reporter.latest?.tokens.first else {
-            violate(.neverSilent, "no report since the start")
-            return
-        }
-        if now - troubledUntil > options.healthBeforeFresh {
-            checkFreshness(onDisk, isValid: isValid)
-        }
-        let isSaidFresh = health.phase == .fresh
-        if isSaidFresh, let onDisk, let expiry = onDisk.expiry, expiry + .seconds(1) < now {
-            violate(.neverSilent, "said to be fresh, expired for \((now - expiry).text)")
-        }
-        if !isSaidFresh, health.phase != .starting, health.firstTrouble == nil {
-            violate(.neverSilent, "\(health.phase.rawValue) without a cause")
-        }
-        if let validUntil = health.validUntil, let truth = vault.latestToldExpiry {
-            let claimed = process.reporter.reportedAt + (validUntil - process.reporter.wallTime)
-            if claimed > truth + .milliseconds(10) {
-                violate(.neverLate, "said to be valid \((claimed - truth).text) longer than it is")
-            }
-            if claimed + .seconds(1) < now, isSaidFresh || health.phase == .struggling {
-                violate(.neverLate, "\(health.phase.rawValue), \((now - claimed).text) past its own expiry")
-            }
-        }
-    }
-
-    private func checkFreshness(_ onDisk: VaultModel.Token?, isValid: Bool) {
-        let now = loop.now
-        // A revocation shows at the next lookup, and that comes within 5 minutes.
-        let noticed = options.healthBeforeFresh + .seconds(301)
-        if let onDisk, onDisk.revoked, !onDisk.isNoticedDead || now - troubledUntil < noticed { return }
-        let calm = (now - troubledUntil).text
-        guard let onDisk, isValid else {
-            let trouble = process?.reporter.latest?.tokens.first?.firstTrouble
-            let said = trouble.map { "\($0.error.code.rawValue): \($0.error.observed)" } ?? "no trouble"
-            violate(.fresh, "all healthy for \(calm) and no valid token in the sink; the agent says \(said)")
-            return
-        }
-        guard let expiry = onDisk.expiry, let full = onDisk.full else { return }
-        let share = full < .seconds(60) ? 0.2 : 1.0 / 3
-        let left = expiry - now
-        if left < full * share - .milliseconds(1) {
-            violate(.fresh, "all healthy for \(calm) and only \(left.text) of \(full.text) left")
-        }
     }
 
     /// Takes note of what is wrong now, so that the promise of freshness starts anew when it is over.

@@ -18,6 +18,8 @@ package struct WorldOptions: Sendable {
     var metadataFaults: [MetadataFault]
     var diskFaults: [DiskFault]
     var deeds: [Deed]
+    /// Kinds of sinks besides the file.
+    var sinks: [Place]
 
     package init(seed: UInt64) {
         self.seed = seed
@@ -48,12 +50,13 @@ package struct WorldOptions: Sendable {
         metadataFaults = some(of: MetadataFault.self)
         diskFaults = some(of: DiskFault.self)
         deeds = some(of: Deed.self)
+        sinks = [.socket, .wrapped, .child].filter { _ in chance(40) }
     }
 
     /// How long all must have been well before the promise "fresh" counts: 30 s by default, more where the policy is to wait
     /// longer.
     var healthBeforeFresh: Duration {
-        policy.maxBackoff + .seconds(5)
+        policy.maxBackoff == LifecyclePolicy().maxBackoff ? .seconds(30) : policy.maxBackoff + .seconds(5)
     }
 
     /// Nil: tokens never expire.
@@ -80,6 +83,6 @@ package struct WorldOptions: Sendable {
             + (traits.isEmpty ? "" : ", " + traits.joined(separator: ", "))
             + "; \(meanHealth.text) of health, \(meanTrouble.text) of trouble; Vault: "
             + "\(vaultFaults.map(\.rawValue)), IMDS: \(metadataFaults.map(\.rawValue)), disk: "
-            + "\(diskFaults.map(\.rawValue)); each \(betweenDeeds.text) one of \(deeds)"
+            + "\(diskFaults.map(\.rawValue)); sinks besides the file: \(sinks); each \(betweenDeeds.text) one of \(deeds)"
     }
 }

@@ -29,14 +29,21 @@ struct RequestBudget: Hashable, Sendable {
     private struct Entry: Hashable, Sendable {
         let end: Instant
         let urgency: Urgency
+        /// That of the lease in use then: a burst that was within the bounds of a short lease does not stop the longer one
+        /// that follows.
+        let window: Duration
+
+        func expires(window: Duration) -> Instant {
+            end + min(self.window, window)
+        }
     }
 
     /// The latest, oldest first; at most ``Pace/requestsPerWindow``.
     private var entries: [Entry] = []
 
-    mutating func ended(_ urgency: Urgency, at now: Instant) {
+    mutating func ended(_ urgency: Urgency, fullLease: Duration, at now: Instant) {
         if entries.count == Pace.requestsPerWindow { entries.removeFirst() }
-        entries.append(Entry(end: now, urgency: urgency))
+        entries.append(Entry(end: now, urgency: urgency, window: Pace.window(fullLease: fullLease)))
     }
 
     /// The earliest moment for the next request of that urgency.
@@ -44,9 +51,11 @@ struct RequestBudget: Hashable, Sendable {
         guard let last = entries.last else { return .distantPast }
         var earliest = last.end + Pace.gap(fullLease: fullLease)
         let window = Pace.window(fullLease: fullLease)
-        if entries.count == Pace.requestsPerWindow { earliest = max(earliest, entries[0].end + window) }
+        if entries.count == Pace.requestsPerWindow { earliest = max(earliest, entries[0].expires(window: window)) }
         let alike = entries.filter { $0.urgency >= urgency }
-        if alike.count >= urgency.most { earliest = max(earliest, alike[alike.count - urgency.most].end + window) }
+        if alike.count >= urgency.most {
+            earliest = max(earliest, alike[alike.count - urgency.most].expires(window: window))
+        }
         return earliest
     }
 }

@@ -54,10 +54,15 @@ extension TokenLifecycle {
         let before = lines[index].latest
         if case .examining(let candidate, _) = lines[index].state { retireUnknown(candidate) }
         let proves = before?.replacement == .dead || lines[index].lookupsForbidden
-        if let before, lines[index].current != nil { retire(before) }
+        if let before, lines[index].current != nil { retire(before, of: lines[index].id) }
         hold(Lease(grant, using: &generator), parent: parent, line: index)
         let lookup = nextLookup(line: index, first: true, at: now)
-        plan(proves && lookup != .never ? .proving(at: now) : lookup, line: index)
+        if proves, lookup != .never {
+            plan(.proving(at: now), line: index)
+        } else {
+            plan(lookup, line: index)
+            settleDoubts(of: lines[index].id, isDead: false)
+        }
         if index == 0 { credentialsRefused = false }
     }
 
@@ -104,6 +109,7 @@ extension TokenLifecycle {
             case .holding(var holding) where grant.id == holding.id:
                 holding.lease.learn(remaining: grant.duration, sentAt: grant.sentAt, using: &generator)
                 lines[index].state = .holding(holding)
+                if holding.isProving { settleDoubts(of: lines[index].id, isDead: true) }
                 if retryIsForLookup(lines[index], at: now) { lines[index].succeeded() }
             case .examining, .holding, .lacking: continue
             }
@@ -240,6 +246,7 @@ extension TokenLifecycle {
             .tokenDead where holding.isProving:
             lines[index].lookupsForbidden = true
             plan(.never, line: index)
+            settleDoubts(of: lines[index].id, isDead: false)
         case .tokenDead:
             lines[index].update { ($0.replacement, $0.lookup) = (.dead, .never) }
             beginAgain(line: index, at: now)

@@ -95,7 +95,7 @@ extension TokenLifecycle {
         lines[0].update { ($0.replacement, $0.lookup) = (.unconfigured, .never) }
         (lines[0].failures, lines[0].retryAt) = (nil, logInFrom)
         guard let flight, case .logIn = flight.request else { return }
-        budget.ended(flight.urgency, at: now)
+        budget.ended(flight.urgency, fullLease: shortestLease, at: now)
         self.flight = nil
     }
 
@@ -105,7 +105,8 @@ extension TokenLifecycle {
 
     private mutating func reconfigureLines(_ children: [LineID], at now: Instant) {
         for line in lines.dropFirst() where !children.contains(line.id) {
-            if let holding = line.current { retire(holding) }
+            if let holding = line.current { retire(holding, of: line.id) }
+            settleDoubts(of: line.id, isDead: false)
         }
         let former = lines
         lines = [lines[0]]

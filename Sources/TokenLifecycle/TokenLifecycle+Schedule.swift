@@ -14,7 +14,7 @@ extension TokenLifecycle {
     }
 
     /// The shortest lease in use bounds how many requests may be made.
-    private var shortestLease: Duration {
+    var shortestLease: Duration {
         lines.map(\.fullLease).min() ?? Pace.leaseBeforeFirst
     }
 

@@ -109,12 +109,19 @@ extension TokenLifecycle {
 
     // MARK: Tokens that were replaced
 
-    mutating func retire(_ holding: Holding) {
-        guard holding.replacement != .dead else {
-            effects.append(.forget(holding.id))
-            return
+    mutating func retire(_ holding: Holding, of line: LineID) {
+        let isDoubted = holding.replacement == .dead
+        retired.append(
+            Retired(
+                id: holding.id, parent: holding.parent, lease: holding.lease.known, doubtOf: isDoubted ? line : nil))
+    }
+
+    /// Whether the tokens of the line that Vault called dead really are is known now.
+    mutating func settleDoubts(of line: LineID, isDead: Bool) {
+        for token in retired.reversed() where token.doubtOf == line {
+            if isDead { forget(token.id) }
         }
-        retired.append(Retired(id: holding.id, parent: holding.parent, lease: holding.lease.known))
+        for index in retired.indices where retired[index].doubtOf == line { retired[index].doubtOf = nil }
     }
 
     /// A token that came too late to be of use.
@@ -140,7 +147,7 @@ extension TokenLifecycle {
             if validity(of: token.id) <= now {
                 guard !isUnderWay else { continue }
                 forget(token.id)
-            } else if token.revocation == nil, !isInUse(token.id, at: now), stage == .running {
+            } else if token.revocation == nil, token.doubtOf == nil, !isInUse(token.id, at: now), stage == .running {
                 guard case .revoke(let grace) = policy.replaced, !diesWithItsParent(token) else {
                     forget(token.id)
                     continue
@@ -193,7 +200,7 @@ extension TokenLifecycle {
         stage = .ending(until: now + (dropped ? Pace.longestDrop : Pace.longestStop), emptied: emptied)
         for sink in sinks where taken.contains(sink.id) { release(sink) }
         sinks.removeAll { taken.contains($0.id) }
-        for line in lines.reversed() { if let holding = line.current { retire(holding) } }
+        for line in lines.reversed() { if let holding = line.current { retire(holding, of: line.id) } }
         guard policy.revokeOnStop else {
             if !dropped { retired = [] }
             retired.removeAll { $0.revocation == nil }
@@ -202,7 +209,7 @@ extension TokenLifecycle {
         // Children end with their parents.
         retired.removeAll { $0.parent != nil }
         for index in retired.indices { retired[index].revocation = Retired.Revocation(at: now) }
-        if let flight { budget.ended(flight.urgency, at: now) }
+        if let flight { budget.ended(flight.urgency, fullLease: shortestLease, at: now) }
         flight = nil
     }
 

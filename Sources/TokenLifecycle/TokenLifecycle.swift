@@ -82,7 +82,7 @@ package struct TokenLifecycle: Hashable, Sendable {
     ) -> [LifecycleEffect] {
         if let flight, flight.id == id {
             self.flight = nil
-            budget.ended(flight.urgency, at: now)
+            budget.ended(flight.urgency, fullLease: shortestLease, at: now)
             take(answer, of: flight, at: now)
         } else if case .granted(let grant) = answer {
             // A login that a reload has made pointless.

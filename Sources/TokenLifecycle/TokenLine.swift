@@ -114,4 +114,7 @@ struct Retired: Hashable, Sendable {
     }
 
     var revocation: Revocation?
+    /// The line whose proof will tell whether it is really dead: Vault's word for that is also its word for a lookup that
+    /// policies forbid. Nil: not in doubt.
+    var doubtOf: LineID?
 }

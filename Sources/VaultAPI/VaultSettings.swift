@@ -1,5 +1,6 @@
 // VaultAPI: where Vault is and how the agent logs in, as the configuration says it.
 
+package import Diagnosis
 package import HTTPClient
 
 /// One Vault or OpenBao cluster.
@@ -23,6 +24,18 @@ package struct VaultServer: Hashable, Sendable {
 }
 
 extension VaultServer {
+    /// Reads the files that `tls` names. Throws `configurationInvalid` with the one that cannot be used, and why.
+    package func checkFiles() throws(AgentError) {
+        guard addresses.contains(where: { $0.hasPrefix("https://") }) else { return }
+        do throws(HTTPFailure) {
+            try tls.checkFiles()
+        } catch {
+            throw AgentError(
+                .configurationInvalid, error.observed,
+                remedy: "See vault.tls: does the file exist, may the agent read it, is it PEM?")
+        }
+    }
+
     /// The proxy on the way to one of the addresses, chosen for each.
     package func proxy(for address: String, in environment: [String: String]) -> HTTPRoute.Proxy {
         proxy.map { .always($0) } ?? .fromEnvironment(environment, for: address)

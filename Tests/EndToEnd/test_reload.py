@@ -202,6 +202,20 @@ def variation(chance: random.Random, lab, folder: Path, address: str) -> dict | 
     return configuration
 
 
+def test_a_reload_that_names_a_certificate_which_cannot_be_used_is_refused(lab, tmp_path, roles):
+    run = lab.agent(folder=tmp_path, configuration=with_socket(lab, tmp_path))
+    token = run.wait_for_token(10)
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for name in ("absent.pem", "empty.pem"):
+        new = with_socket(lab, tmp_path)
+        new["vault"] = {"address": "https://127.0.0.1:1", "tls": {"ca_cert": str(tmp_path / name)}}
+        reload(run, new)
+        wait(lambda name=name: f"the CA file {tmp_path / name} cannot be used" in run.log, 10, lambda: run.log)
+        wait(lambda: "New configuration refused" in run.log, 10, lambda: run.log)
+    assert run.token() == token == read_socket(tmp_path / "socket")
+    assert run.status_file["tokens"][0]["phase"] == "fresh"
+
+
 def test_whatever_is_reloaded_readers_always_find_a_valid_token(lab, tmp_path, roles):
     chance = random.Random(20261127)
     proxy = lab.fault_proxy()

@@ -25,10 +25,7 @@ ENVIRONMENT = os.environ | {
 
 
 @dataclass(frozen=True)
-class Mutation:
-    name: str
-    # The promise that this breaks. Others may break with it.
-    promise: str
+class Edit:
     file: str
     # An expression, or whole statements where it ends with a line's end.
     text: str
@@ -36,60 +33,124 @@ class Mutation:
     # What stands right before the text, where that alone does not tell its place.
     after: str = ""
 
-    def put_into(self, source: str, number: int) -> str:
+    def put_into(self, source: str, numbers: list[int]) -> str:
         """The source with both, the text and its replacement: the environment tells the simulation which to take."""
+        condition = " || ".join(f"mutation == {number}" for number in numbers)
         if self.text.endswith("\n"):
-            choice = f"if mutation == {number} {{\n{self.replacement}}} else {{\n{self.text}}}\n"
+            choice = f"if {condition} {{\n{self.replacement}}} else {{\n{self.text}}}\n"
         else:
-            choice = f"(mutation == {number} ? {self.replacement} : {self.text})"
-        assert source.count(self.after + self.text) == 1, f"{self.file} does not hold the text once"
+            choice = f"({condition} ? {self.replacement} : {self.text})"
+        assert source.count(self.after + self.text) == 1, f"{self.file} does not hold the text once: {self.text}"
         return source.replace(self.after + self.text, self.after + choice)
 
 
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    # The promise that this breaks. Others may break with it.
+    promise: str
+    edits: tuple[Edit, ...]
+
+
+def mutation(name: str, promise: str, file: str, text: str, replacement: str, after: str = "") -> Mutation:
+    return Mutation(name, promise, (Edit(file, text, replacement, after),))
+
+
+WAKES = """        for sink in sinks {
+            moments += sink.moments
+            if let moment = sink.begins(aim(of: sink, at: settledAt)) { moments.append(moment) }
+"""
+FORGOTTEN_KEEPER = Edit(
+    "AgentRuntime/Agent.swift",
+    "order.first { posts[$0]?.keeper.name == settings.name }",
+    "nil",
+    after="let known = ",
+)
+
 MUTATIONS = [
-    Mutation(
+    mutation(
         "renewal is due too late",
         "fresh",
         "TokenLifecycle/Pace.swift",
         "(least: 0.35, most: 0.45)",
         "(least: 0.05, most: 0.1)",
     ),
-    Mutation(
+    mutation(
+        "nothing is ever renewed",
+        "fresh",
+        "TokenLifecycle/TokenLifecycle+Schedule.swift",
+        "lease.canBeRenewed ? renewal : obtaining(line)",
+        "lease.canBeRenewed ? nil : obtaining(line)",
+        after="guard let due = lease.due, let request = ",
+    ),
+    mutation(
+        "nothing is ever looked up",
+        "fresh",
+        "TokenLifecycle/TokenLifecycle+Schedule.swift",
+        "lookup(of: holding, line)",
+        "nil",
+        after="let moment = ",
+    ),
+    mutation(
         "retries take a hundred times as long",
         "fresh",
         "TokenLifecycle/TokenLifecycle+Answers.swift",
         "        lines[index].retryAt = flight.startedAt + delay(line: index, at: now)\n",
         "        lines[index].retryAt = flight.startedAt + delay(line: index, at: now) * 100\n",
     ),
-    Mutation(
+    mutation(
+        "nobody hears that a write has ended",
+        "fresh",
+        "AgentRuntime/TokenKeeper.swift",
+        "                return .wrote(id)\n",
+        "                return nil\n",
+    ),
+    mutation(
         "a failure empties the sinks",
         "never worse",
         "TokenLifecycle/TokenLifecycle+Answers.swift",
         "            failed(error, flight, at: now)\n",
         "            effects += sinks.map { .withdraw($0.id) }\n            failed(error, flight, at: now)\n",
     ),
-    Mutation(
+    mutation(
+        "a child outlives the revocation of its parent",
+        "never worse",
+        "TokenLifecycle/TokenLifecycle+Sinks.swift",
+        "lines.contains { $0.current?.parent == id && $0.current?.id != id }",
+        "false",
+        after="} || ",
+    ),
+    mutation(
         "Retry-After is not heeded",
         "never a storm",
         "TokenLifecycle/TokenLifecycle+Schedule.swift",
         "quiet.end(for: urgency, deadline: deadline, attempt: attempt)",
         "Instant.distantPast",
     ),
-    Mutation(
-        "no window bounds the requests",
+    mutation(
+        "a wrap does not heed Retry-After",
         "never a storm",
-        "TokenLifecycle/RequestBudget.swift",
-        "entries[0].end + window",
-        "Instant.distantPast",
+        "TokenLifecycle/TokenLifecycle+Schedule.swift",
+        "max(moment, floor)",
+        "(urgency == .wrap ? moment : max(moment, floor))",
+        after="at: ",
     ),
-    Mutation(
+    mutation(
+        "a window holds 200 requests",
+        "never a storm",
+        "TokenLifecycle/Pace.swift",
+        "20",
+        "200",
+        after="requestsPerWindow = ",
+    ),
+    mutation(
         "nothing is reported",
         "never silent",
         "AgentRuntime/Agent.swift",
         "        surroundings.reporter.report(health, at: now, beat: beat)\n",
         "",
     ),
-    Mutation(
+    mutation(
         "a token that is lost is said to be fresh",
         "never silent",
         "TokenLifecycle/TokenLifecycle+Health.swift",
@@ -97,7 +158,7 @@ MUTATIONS = [
         ".fresh",
         after="line.latest == nil ? .starting : ",
     ),
-    Mutation(
+    mutation(
         "a lease counts from the answer",
         "never late",
         "AgentRuntime/TokenKeeper+Requests.swift",
@@ -105,21 +166,60 @@ MUTATIONS = [
         "timekeeper.now",
         after="origin: origin)), sentAt: ",
     ),
-    Mutation(
+    mutation(
         "nothing wakes at the expiry",
         "never late",
         "TokenLifecycle/TokenLifecycle.swift",
         "        moments += lines.compactMap { $0.current.map { validity(of: $0.id) } }\n"
         "        moments += retired.map { validity(of: $0.id) }\n"
-        "        for sink in sinks {\n"
-        "            moments += sink.moments\n"
-        "            if let moment = sink.begins(aim(of: sink, at: settledAt)) { moments.append(moment) }\n"
-        "            if let found = sink.found { moments.append(validity(of: found.content.token)) }\n"
+        + WAKES
+        + "            if let found = sink.found { moments.append(validity(of: found.content.token)) }\n"
         "        }\n",
-        "        for sink in sinks {\n"
-        "            moments += sink.moments\n"
-        "            if let moment = sink.begins(aim(of: sink, at: settledAt)) { moments.append(moment) }\n"
-        "        }\n",
+        WAKES + "        }\n",
+    ),
+    mutation(
+        "an expired token is not removed",
+        "as told",
+        "AgentRuntime/TokenKeeper.swift",
+        "work.append(.withdraw(id))\n",
+        "",
+        after="            case .withdraw(let id): ",
+    ),
+    mutation(
+        "a replaced token is not revoked",
+        "as told",
+        "TokenLifecycle/TokenLifecycle+Sinks.swift",
+        "!diesWithItsParent(token)",
+        "false",
+        after="guard case .revoke(let grace) = policy.replaced, ",
+    ),
+    mutation(
+        "the end never comes",
+        "as told",
+        "TokenLifecycle/TokenLifecycle+Sinks.swift",
+        "        effects.append(.finished)\n",
+        "",
+    ),
+    mutation(
+        "SIGUSR1 is dropped",
+        "as told",
+        "AgentRuntime/TokenKeeper.swift",
+        "lifecycle.loginRequested(at: now)",
+        "[]",
+    ),
+    Mutation("a reload forgets the tokens", "as told", (FORGOTTEN_KEEPER,)),
+    Mutation(
+        "a reload makes a second keeper of each token",
+        "never a storm",
+        (
+            FORGOTTEN_KEEPER,
+            Edit(
+                "AgentRuntime/Agent.swift",
+                "!named.contains(id)",
+                "false",
+                after="sorted(by: { $0.key < $1.key }) where ",
+            ),
+        ),
     ),
 ]
 
@@ -139,9 +239,13 @@ def mutated_sources() -> dict[str, str]:
         if path.is_file()
     }
     sources["Sources/Timekeeping/Mutation.swift"] = SWITCH
-    for number, mutation in enumerate(MUTATIONS, start=1):
-        name = f"Sources/{mutation.file}"
-        sources[name] = mutation.put_into(sources[name], number)
+    numbers: dict[Edit, list[int]] = {}
+    for number, each in enumerate(MUTATIONS, start=1):
+        for edit in each.edits:
+            numbers.setdefault(edit, []).append(number)
+    for edit, at_work in numbers.items():
+        name = f"Sources/{edit.file}"
+        sources[name] = edit.put_into(sources[name], at_work)
     return sources
 
 
@@ -173,11 +277,11 @@ def simulation() -> Path:
     shutil.copy2(PROJECT / ".build" / "workspace-state.json", scratch / "workspace-state.json")
     command = [
         "swift", "build", "--package-path", str(WORKSHOP), "--product", "simulation",
-        "--disable-automatic-resolution", "-j", "2",
+        "--configuration", "release", "--disable-automatic-resolution", "-j", "2",
     ]  # fmt: skip
     built = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-1000:]
-    return scratch / "debug" / "simulation"
+    return scratch / "release" / "simulation"
 
 
 def broken_promises(simulation: Path, mutation: int, first: int = 1, seeds: int = SEEDS_AT_ONCE) -> Counter[str]:
@@ -199,7 +303,7 @@ def test_without_a_mutation_every_promise_is_kept(simulation):
 
 def test_every_promise_has_a_mutation():
     promises = re.findall(r'case \w+ = "([a-z ]+)"', (PROJECT / "Sources/SimulatedWorld/Promises.swift").read_text())
-    assert len(promises) == 5
+    assert len(promises) == 6
     assert {mutation.promise for mutation in MUTATIONS} == set(promises)
 
 

@@ -59,6 +59,54 @@ import TokenLifecycle
         #expect(stage.times(of: .child).count >= 5)
     }
 
+    /// Vault's word for a lookup that policies forbid is also its word for a dead token.
+    @Test func aChildStaysInItsSinkWhileItIsOnlyDoubtedThatItsParentLives() {
+        var policy = LifecyclePolicy()
+        (policy.expired, policy.replaced) = (.remove, .revoke(after: .zero))
+        let vault = HealthyVault(ttl: .seconds(36_000))
+        var stage = family(vault, policy: policy) { request, _, _ in
+            guard case .lookUp = request else { return nil }
+            return Reply(answer: .failed(AgentError(.tokenDead, "permission denied")))
+        }
+        stage.start()
+        stage.run(until: .seconds(3_600))
+        #expect(stage.withdrawals == 0)
+        #expect(childIsValid(stage, vault))
+        #expect(stage.times(of: .login).count == 2, "once because it is doubted, and not again")
+        let revoked = stage.asked.contains { $0.request == .revoke(TokenID(number: 1)) }
+        #expect(revoked, "the first token was not dead")
+    }
+
+    @Test func aChildOfADeadParentLeavesItsSinkOnceThatIsKnown() {
+        var policy = LifecyclePolicy()
+        policy.expired = .remove
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var refuses = false
+        var stage = family(vault, policy: policy) { request, _, _ in
+            guard refuses, case .createChild = request else { return nil }
+            return Reply(answer: .failed(AgentError(.vaultUnavailable, "sealed")))
+        }
+        stage.start()
+        stage.run(until: .seconds(10))
+        refuses = true
+        vault.revokeAll()
+        stage.run(until: .seconds(700))
+        #expect(stage.held[.first] != nil && stage.held[.second] == nil)
+        #expect(stage.times(of: .revocation).isEmpty)
+    }
+
+    @Test func whatAShortLeaseAskedForDoesNotHoldUpTheLongOneAfterIt() throws {
+        for seed in 0..<20 {
+            let vault = HealthyVault(ttl: .seconds(1), maximum: .seconds(15))
+            var stage = family(vault, seed: UInt64(seed))
+            stage.start()
+            stage.run(until: .seconds(10))
+            vault.ttl = .seconds(7_200)
+            stage.run(until: .seconds(20))
+            #expect(childIsValid(stage, vault), "seed \(seed)")
+        }
+    }
+
     @Test func parentAndChildrenKeepOneBudgetBetweenThem() {
         let children = (10..<16).map { LineID(number: $0) }
         let vault = HealthyVault(ttl: .seconds(20), maximum: .seconds(60))

@@ -169,7 +169,7 @@ extension SinkID {
 
 /// A healthy Vault: tokens of `ttl`, never past `maximum` from their login.
 final class HealthyVault {
-    let ttl: Duration
+    var ttl: Duration
     let maximum: Duration
     let renewable: Bool
     let limitedUses: Bool
