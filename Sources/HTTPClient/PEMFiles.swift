@@ -25,7 +25,9 @@ enum PEMFiles {
         var all = SecretBuffer(limit: limit)
         if let file {
             if let problem = append(file, to: &all) { throw unusable("CA file", file, problem) }
-            guard all.holds("-----BEGIN ") else { throw unusable("CA file", file, "it holds no usable PEM certificate") }
+            guard all.holds("-----BEGIN ") else {
+                throw unusable("CA file", file, "it holds no usable PEM certificate")
+            }
         }
         if let text = settings.caCertificates, !all.append("\n") || !all.append(utf8: text) {
             throw unusable("CA text", "in the configuration", "it is longer than \(limit) bytes")
