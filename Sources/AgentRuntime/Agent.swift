@@ -49,6 +49,8 @@ package actor Agent {
     private var onFinish: (@Sendable () -> Void)?
     private var reportAlarm: Alarm?
     private var nextReport: Instant = .distantPast
+    /// Requests and writes that have begun and not ended.
+    private var underWay = 0
 
     package init(surroundings: sending AgentSurroundings) {
         loop = surroundings.loop
@@ -237,6 +239,7 @@ package actor Agent {
         for work in work {
             lastID += 1
             let number = lastID
+            underWay += 1
             post.work[number] = Task(executorPreference: loop) {
                 await self.carryOut(work, number: number, for: id)
             }
@@ -246,8 +249,10 @@ package actor Agent {
     }
 
     private func carryOut(_ work: KeeperWork, number: UInt64, for id: KeeperID) async {
-        guard let post = posts[id] else { return }
-        let news = await post.keeper.perform(work)
+        let post = posts[id]
+        let news = await post?.keeper.perform(work)
+        underWay -= 1
+        guard let post else { return }
         post.work[number] = nil
         if let news { tell(id, news) } else { removeIfDone(id, post) }
         finishIfDone()
@@ -321,14 +326,15 @@ package actor Agent {
         order.flatMap { posts[$0]?.keeper.summaries() ?? [] }
     }
 
-    /// Reports at once where the last report is old enough, else a little later, together with what comes until then.
+    /// Reports at once where the last report is old enough, else a little later, together with what comes until then. What is
+    /// under way is given a pause too: most of it ends sooner, and then one report tells its beginning and its end.
     private func report() {
-        guard reportAlarm == nil else { return }
         let now = loop.now
-        if nextReport <= now {
-            sendReport(beat: false)
-        } else {
-            reportAlarm = loop.schedule(at: nextReport) { [weak self] in
+        let moment = underWay == 0 ? nextReport : max(nextReport, now + surroundings.reporter.leastPause)
+        if moment <= now {
+            reportNow()
+        } else if reportAlarm == nil {
+            reportAlarm = loop.schedule(at: moment) { [weak self] in
                 self?.assumeIsolated { agent in
                     agent.reportAlarm = nil
                     agent.sendReport(beat: false)

@@ -41,6 +41,8 @@ final class ServiceReporter: HealthReporter {
     }
 
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
+        let isNews = latest.map(health.isNews(after:)) ?? true
+        guard isNews || beat else { return }
         let line = health.statusLine(at: now)
         if health.stopping {
             if !saidStopping { manager.stopping(line) }
@@ -54,17 +56,17 @@ final class ServiceReporter: HealthReporter {
         }
         if beat { manager.beat() }
         writing("Status file could not be written") { () throws(AgentError) in
-            if health != latest {
+            if isNews || health != latest {
                 try statusFile?.file.write(health, at: now)
-            } else if beat {
+                latest = health
+            } else {
                 try statusFile?.file.beat()
             }
-            latest = health
         }
     }
 
     func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {
-        guard let metricsFile, beat || health != published else { return }
+        guard let metricsFile, beat || published.map(health.isNews(after:)) ?? true else { return }
         writing("Metrics file could not be written") { () throws(AgentError) in
             try metricsFile.file.write(metrics.text(health, at: now))
             published = health

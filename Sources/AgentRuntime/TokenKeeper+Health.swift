@@ -12,12 +12,12 @@ extension TokenKeeper {
             guard let line = inForce?.lines.first(where: { $0.id == state.line }) else { return nil }
             let sinks = (inForce?.sinks ?? []).filter { $0.line == line.id }
             var health = TokenHealth(
-                name: line.name, phase: state.phase, since: wallTime(of: state.since))
-            health.validUntil = state.validUntil.map(wallTime(of:))
+                name: line.name, phase: state.phase, since: second(of: state.since))
+            health.validUntil = state.validUntil.map(second(of:))
             health.neverExpires = state.validUntil == nil && (state.phase == .fresh || state.phase == .struggling)
             health.lease = state.fullLease
             health.nextStep = state.next?.step
-            health.nextAt = state.next.map { wallTime(of: $0.at) }
+            health.nextAt = state.next.map { second(of: $0.at) }
             health.trouble = state.trouble.map(trouble)
             health.sinks = state.sinks.compactMap { each in
                 sinks.first { $0.id == each.id }.map {
@@ -35,7 +35,12 @@ extension TokenKeeper {
     }
 
     private func trouble(_ trouble: LifecycleHealth.Trouble) -> Trouble {
-        Trouble(error: trouble.error, since: wallTime(of: trouble.since), attempts: trouble.attempts)
+        Trouble(error: trouble.error, since: second(of: trouble.since), attempts: trouble.attempts)
+    }
+
+    /// All are told to the second: between two looks the clocks do not keep step to the nanosecond, and that is no news.
+    private func second(of moment: Instant) -> WallTime {
+        WallTime(secondsSince1970: wallTime(of: moment).secondsSince1970)
     }
 
     /// The newest token of each line, for the summary of a login.

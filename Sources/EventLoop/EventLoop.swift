@@ -43,7 +43,9 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     private var handlers: [UInt64: @Sendable (Readiness) -> Void] = [:]
     private var lastIdentifier: UInt64 = 0
     private var alarms = AlarmQueue()
+    /// What the kernel's timer is set to.
     private var armedFor: Instant?
+    private var willRing = false
 
     /// Throws `internalFault` where the kernel has no descriptor left.
     package init(label: String) throws(AgentError) {
@@ -156,15 +158,29 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     private func timerFired() {
         kernel.acknowledgeTimer()
         armedFor = nil
+        ring()
+    }
+
+    private func ring() {
         let due = now
         while let body = alarms.popDue(at: due) { body() }
         rearm()
     }
 
+    /// What is due already rings in the queue's next turn: the way through the kernel would cost two changes of threads more.
     private func rearm() {
-        guard alarms.earliest != armedFor else { return }
-        armedFor = alarms.earliest
-        kernel.setTimer(armedFor)
+        let earliest = alarms.earliest
+        if let earliest, earliest <= now {
+            guard !willRing else { return }
+            willRing = true
+            queue.async {
+                self.willRing = false
+                self.ring()
+            }
+        } else if earliest != armedFor {
+            armedFor = earliest
+            kernel.setTimer(earliest)
+        }
     }
 
     // MARK: Executor

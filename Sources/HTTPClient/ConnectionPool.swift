@@ -76,7 +76,12 @@ internal import Timekeeping
     /// Lets libcurl look at one socket, or with `CURL_SOCKET_TIMEOUT` at its clock.
     private func act(on socket: Int32, _ events: Int32) {
         turn.number &+= 1
-        guard isWithinLimits(socket) else { return }
+        if socket == CURL_SOCKET_BAD {
+            // By its clock libcurl goes on reading where it left off.
+            for each in unsafe Array(meters.keys) { _ = isWithinLimits(each) }
+        } else if !isWithinLimits(socket) {
+            return
+        }
         var running: Int32 = 0
         unsafe curl_multi_socket_action(multi, socket, events, &running)
         var left: Int32 = 0

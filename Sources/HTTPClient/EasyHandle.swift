@@ -47,8 +47,10 @@ struct TimeLimits {
         try setRoute(request.route, to: address)
         setTLS(request.route.tls)
         setMethod(request.method)
+        // libcurl sends a request again, POST or not, where a used connection ends without a byte of reply. A fresh one it
+        // does not: so what must not come twice is sent once.
+        if request.wantsOtherConnection || !request.isIdempotent { set(CURLOPT_FRESH_CONNECT, 1) }
         if request.wantsOtherConnection {
-            set(CURLOPT_FRESH_CONNECT, 1)
             set(CURLOPT_DNS_SHUFFLE_ADDRESSES, 1)
         }
         try setFields(request, to: address)
@@ -141,9 +143,6 @@ struct TimeLimits {
             // SAFETY: a secret's bytes stay where they are until its last holder lets go; `body` is held to the end.
             unsafe note(CURLOPT_POSTFIELDS, vta_easy_set_pointer(pointer, CURLOPT_POSTFIELDS, bytes.baseAddress))
         }
-        // libcurl sends a request again, POST or not, where a used connection ends without a byte of reply. A fresh one it
-        // does not: so a POST is sent once.
-        if method == .post { set(CURLOPT_FRESH_CONNECT, 1) }
     }
 
     // MARK: Header fields

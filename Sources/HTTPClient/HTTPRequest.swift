@@ -89,6 +89,9 @@ package struct HTTPRequest: Sendable {
     package var body: Secret?
     package var route: HTTPRoute
     package var redirects: RedirectPolicy
+    /// Whether a second copy does no harm (RFC 9110, 9.2.2): then it may go by a connection that is there, and goes once more by a new
+    /// one where that has died. Anything but a POST, unless said otherwise.
+    package var isIdempotent: Bool
     /// Not by a connection that is there: the last answer over it made no sense. Of a name's addresses any may be tried first.
     package var wantsOtherConnection = false
     /// Until connected, the name's resolution and TLS included; anew for each redirect.
@@ -105,6 +108,7 @@ package struct HTTPRequest: Sendable {
         totalTimeout: Duration = .seconds(30), replyLimit: Int = 1 << 20
     ) {
         self.method = method
+        isIdempotent = method != .post
         self.url = url
         self.headers = headers
         self.body = body

@@ -38,10 +38,10 @@ struct WireMeter {
     }
 
     /// Bytes so far. To be asked once a turn, before the socket is read: where the kernel does not count, what waits there
-    /// is added up, no more of it than libcurl reads at once.
+    /// is added up. libcurl takes all of that in a turn, and up to a hundred buffers while more comes.
     mutating func count() -> Int64 {
         if let start, let now = Self.received(socket) { return max(0, now - start) }
-        seenWaiting += min(max(0, Int64(vta_bytes_waiting(socket))), 16 << 10)
+        seenWaiting += max(0, Int64(vta_bytes_waiting(socket)))
         return seenWaiting
     }
 }

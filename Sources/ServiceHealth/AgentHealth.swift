@@ -186,6 +186,15 @@ package struct AgentHealth: Hashable, Sendable {
         tokens.isEmpty ? lastLogout?.at : nil
     }
 
+    /// Whether there is more to tell than was told by `former`. How often Vault was asked whether a token still lives can wait
+    /// for the next heartbeat: it is asked many times between two renewals.
+    package func isNews(after former: AgentHealth) -> Bool {
+        var same = former
+        guard tokens.count == former.tokens.count else { return true }
+        for index in tokens.indices { same.tokens[index].counters.lookups = tokens[index].counters.lookups }
+        return self != same
+    }
+
     /// Whether every sink of every token holds a valid token.
     ///
     /// This, and no more, is what READY=1, `/readyz` and `healthcheck` go by: an outage of Vault makes an agent unready only

@@ -58,6 +58,7 @@ package struct LifecycleHealth: Hashable, Sendable {
     /// What fails of logins, renewals and lookups.
     package let trouble: Trouble?
     package let sinks: [Sink]
-    /// What comes next for these tokens and when; nil while a request is under way, and where nothing is to come.
+    /// What comes next for these tokens and when; nil while a request is under way, and where nothing is to come. Lookups are
+    /// told only where nothing else is to come: they change nothing, and many come between two renewals.
     package let next: Next?
 }

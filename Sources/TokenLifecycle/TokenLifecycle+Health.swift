@@ -76,11 +76,15 @@ extension TokenLifecycle {
         guard stage == .running else { return nil }
         let write = sinks.compactMap { $0.begins(aim(of: $0, at: settledAt)) }.min()
             .map { LifecycleHealth.Next(step: .write, at: $0) }
-        let request =
-            flight != nil
-            ? nil
-            : nextRequest(at: settledAt, for: line.id).map { LifecycleHealth.Next(step: $0.request.step, at: $0.at) }
-        return [write, request].compactMap(\.self).min { $0.at < $1.at }
+        let change = nextRequest(at: settledAt, for: line.id) { $0.urgency != .lookUp }
+        let request: Candidate? =
+            switch flight?.urgency {
+            case nil: change ?? nextRequest(at: settledAt, for: line.id)
+            case .lookUp: change
+            default: nil
+            }
+        return [write, request.map { LifecycleHealth.Next(step: $0.request.step, at: $0.at) }]
+            .compactMap(\.self).min { $0.at < $1.at }
     }
 }
 

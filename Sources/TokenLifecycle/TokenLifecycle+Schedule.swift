@@ -19,8 +19,10 @@ extension TokenLifecycle {
     }
 
     /// Of those that are due at `now` the most urgent; where none is, the one that is due first.
-    func nextRequest(at now: Instant, for line: LineID? = nil) -> Candidate? {
-        let candidates = candidates.filter { line == nil || $0.line == line }
+    func nextRequest(
+        at now: Instant, for line: LineID? = nil, where isMeant: (Candidate) -> Bool = { _ in true }
+    ) -> Candidate? {
+        let candidates = candidates.filter { (line == nil || $0.line == line) && isMeant($0) }
         let due = candidates.filter { $0.at <= now }.min { ($0.urgency, $0.at) < ($1.urgency, $1.at) }
         return due ?? candidates.min { ($0.at, $0.urgency) < ($1.at, $1.urgency) }
     }

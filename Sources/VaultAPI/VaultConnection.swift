@@ -202,6 +202,8 @@ final class VaultConnection {
             route: endpoint.route, redirects: redirects,
             connectTimeout: min(server.connectTimeout, left), totalTimeout: min(server.requestTimeout, left))
         request.wantsOtherConnection = servers[endpoint].isDoubtful
+        // Renewed twice is renewed.
+        if call.operation == .renew { request.isIdempotent = true }
         return request
     }
 

@@ -44,6 +44,17 @@ struct AgentTests {
         }
     }
 
+    @Test("a login and the write that follows are told by one report, where both end before a pause is over")
+    func oneReport() async throws {
+        let directory = TemporaryDirectory()
+        let stage = try Stage(clockStands: true)
+        try await stage.start([TokenSettings("app", file: directory.file("token"))])
+        #expect(await stage.wait { stage.reports.readyAt != nil })
+        #expect(stage.reports.count == 1)
+        await stage.stop()
+        withExtendedLifetime(directory) {}
+    }
+
     @Test(
         "Vault is asked by way of the proxy that the environment names, but never through a socket",
         arguments: [

@@ -95,6 +95,25 @@ struct ServiceReporterTests {
         #expect(try StatusReading(path: directory.file("status.json")).document.tokens.map(\.phase) == ["fresh"])
     }
 
+    @Test("a lookup alone is told with the next beat")
+    func lookups() throws {
+        let reporter = reporter(status: "status.json", metrics: "agent.prom")
+        func report(lookups: Int, renewals: Int = 0, beat: Bool) throws -> (lookups: Int, stamps: [[Int]?]) {
+            var health = health(.fresh)
+            health.tokens[0].counters.lookups = lookups
+            health.tokens[0].counters.renewals = renewals
+            reporter.report(health, at: noon, beat: beat)
+            reporter.publish(Metrics(), of: health, at: noon, beat: beat)
+            let read = try StatusReading(path: directory.file("status.json")).document.tokens[0].counters.lookups
+            return (read, [stamp("status.json"), stamp("agent.prom")])
+        }
+        let first = try report(lookups: 0, beat: false)
+        #expect(try report(lookups: 1, beat: false) == first)
+        #expect(try report(lookups: 2, beat: true).lookups == 2)
+        #expect(try report(lookups: 3, beat: false).lookups == 2)
+        #expect(try report(lookups: 4, renewals: 1, beat: false).lookups == 4)
+    }
+
     @Test("tells of a status file that cannot be written at doubling intervals, and writes it when it can")
     func unwritable() {
         let reporter = reporter(status: "later/status.json")

@@ -51,16 +51,18 @@ final class GenerousVault: HTTPTransport, Sendable {
     }
 }
 
-/// Keeps the latest report, and when the agent was ready for the first time.
+/// Counts the reports, keeps the latest, and when the agent was ready for the first time.
 final class Reports: HealthReporter, Sendable {
-    private let state = Mutex<(ready: WallTime?, latest: AgentHealth?)>((nil, nil))
+    private let state = Mutex<(ready: WallTime?, latest: AgentHealth?, count: Int)>((nil, nil, 0))
 
     var readyAt: WallTime? { state.withLock { $0.ready } }
     var latest: AgentHealth? { state.withLock { $0.latest } }
+    var count: Int { state.withLock { $0.count } }
 
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
         state.withLock { state in
             state.latest = health
+            state.count += 1
             if health.ready, state.ready == nil { state.ready = now }
         }
     }

@@ -10,7 +10,7 @@ struct ConnectionTests {
     private static let hasIPv6 = (try? SocketServer(.ipv6) { _ in }) != nil
     private static let hasHTTP2 = (try? TLSServers.shared.get().has("http2")) == true
 
-    @Test("requests one after another share a connection; a POST always has its own")
+    @Test("requests one after another share a connection; a POST has its own, unless a second copy of it does no harm")
     func reuse() async throws {
         let server = try SocketServer(answering: { peer, _ in peer.reply("") })
         let stage = try Stage()
@@ -18,6 +18,10 @@ struct ConnectionTests {
         _ = try await stage.send(HTTPRequest(.put, server.url)).get()
         #expect(server.connections == 1)
         for _ in 0..<3 { _ = try await stage.send(HTTPRequest(.post, server.url)).get() }
+        #expect(server.connections == 4)
+        var renewal = HTTPRequest(.post, server.url)
+        renewal.isIdempotent = true
+        for _ in 0..<3 { _ = try await stage.send(renewal).get() }
         #expect(server.connections == 4)
     }
 
@@ -43,15 +47,18 @@ struct ConnectionTests {
         #expect(server.requests.count { $0.hasPrefix("POST") } == 1)
     }
 
-    @Test("a GET on a kept connection that has died is sent again on a new one")
-    func getAgain() async throws {
+    @Test(
+        "what does no harm twice is sent again on a new connection where the kept one has died",
+        arguments: [HTTPMethod.get, .post])
+    func sentAgain(method: HTTPMethod) async throws {
         let server = try SocketServer { peer in
             // Each connection answers one request.
             if peer.request() != nil { peer.reply("") }
             _ = peer.request()
         }
         let stage = try Stage()
-        let request = HTTPRequest(.get, server.url, totalTimeout: .seconds(300))
+        var request = HTTPRequest(method, server.url, totalTimeout: .seconds(300))
+        request.isIdempotent = true
         for _ in 0..<3 { #expect(try await stage.send(request).get().status == 200) }
         #expect(server.connections == 3)
     }

@@ -77,6 +77,24 @@ import TokenLifecycle
         #expect(began - stage.begin < .seconds(1))
     }
 
+    @Test func whatIsToldNextIsTheRenewalAlsoWhileTheTokenIsLookedUp() throws {
+        var stage = Stage(vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(1))
+        let told = try #require(stage.health.next)
+        #expect(told.step == .renew)
+        stage.run(until: .seconds(1_000))
+        #expect(stage.times(of: .lookup).count > 1)
+        #expect(stage.health.next == told)
+    }
+
+    @Test func ofATokenThatNeverEndsTheLookupIsToldNext() {
+        var stage = Stage(vault: HealthyVault(ttl: .zero).answer)
+        stage.start()
+        stage.run(until: .seconds(1))
+        #expect(stage.health.next?.step == .lookUp)
+    }
+
     @Test func aRevocationIsCalledSo() throws {
         var policy = LifecyclePolicy()
         policy.replaced = .revoke(after: .seconds(5))

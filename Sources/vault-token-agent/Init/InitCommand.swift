@@ -3,6 +3,7 @@
 private import AWSIdentity
 private import AgentRuntime
 internal import ArgumentParser
+private import CLinux
 private import ChildProcess
 private import Configuration
 internal import ConfigurationImport
