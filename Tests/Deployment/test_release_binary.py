@@ -12,8 +12,8 @@ from release import LINK_MAP, is_lean, release_binary
 ALLOWED = {"libc", "libm", "libssl", "libcrypto", "libsystemd", "ld-linux-x86-64", "ld-linux-aarch64"}
 # What the oldest systems of docs/install.md have: Amazon Linux 2023 and RHEL 9 glibc 2.34, both OpenSSL 3.0.
 NEWEST = {"GLIBC": (2, 34), "OPENSSL": (3, 0, 0), "LIBSYSTEMD": (252,)}
-# 11.9 MB today, of which Swift's standard library is 5.
-LARGEST = 12_500_000
+# 12.5 MB today, of which Swift's standard library is 5.
+LARGEST = 13_000_000
 
 
 def readelf(*options: str) -> str:
