@@ -70,6 +70,7 @@ let package = Package(
 
         room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
 
+        room("FileWatch", ["EventLoop", "SystemCalls", "CLinux"]),
         room("HTTPServer", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux"]),
 
         room("StateDirectory", ["Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux", logging]),
@@ -87,7 +88,8 @@ let package = Package(
         room(
             "TokenSinks",
             [
-                "ChildProcess", "SecretJSON", "Crypto", "EventLoop", "SystemCalls", "Timekeeping", "Diagnosis",
+                "FileWatch", "ChildProcess", "SecretJSON", "Crypto", "EventLoop", "SystemCalls", "Timekeeping",
+                "Diagnosis",
                 "CLinux", logging,
             ]),
         room(
@@ -110,7 +112,8 @@ let package = Package(
             "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
-                "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "HTTPServer", "Crypto",
+                "FileWatch", "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "HTTPServer",
+                "Crypto",
                 "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
         // The real runtime in a simulated world
@@ -162,6 +165,7 @@ let package = Package(
             of: "TokenSinks",
             ["ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
             exclude: ["open_envelope.py"]),
+        tests(of: "FileWatch"),
         tests(of: "HTTPServer", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis"]),
         tests(
             of: "ServiceHealth",

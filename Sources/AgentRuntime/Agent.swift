@@ -5,6 +5,7 @@ import AWSIdentity
 package import Configuration
 package import Diagnosis
 package import HTTPServer
+import Logging
 package import ServiceHealth
 import Timekeeping
 
@@ -14,7 +15,7 @@ package actor Agent {
     typealias KeeperID = UInt64
 
     /// A keeper and what is under way for it.
-    private final class Post {
+    final class Post {
         let keeper: TokenKeeper
         var alarm: (moment: Instant, alarm: Alarm)?
         var work: [UInt64: Task<Void, Never>] = [:]
@@ -33,15 +34,20 @@ package actor Agent {
         unsafe loop.asUnownedSerialExecutor()
     }
 
-    private let surroundings: AgentSurroundings
-    private let startedAt: WallTime
-    private var posts: [KeeperID: Post] = [:]
+    let surroundings: AgentSurroundings
+    let startedAt: WallTime
+    var posts: [KeeperID: Post] = [:]
     /// Of the tokens that the configuration names, as it orders them.
-    private var order: [KeeperID] = []
+    var order: [KeeperID] = []
     private var inForce: [TokenFingerprint] = []
+    /// All that the configuration names, and those among them that cannot be taken up yet.
+    var configured: [TokenSettings] = []
+    var awaited = AwaitedTokens(generation: 0)
     private var lastID: UInt64 = 0
-    private var turns = Turns()
+    var turns = Turns()
     private var configurationTrouble: AgentError?
+    /// Is told what only a new process has, of what was awaited.
+    var whenOutdated: @Sendable (AgentError) -> Void = { _ in }
     private var lastReload: ReloadReport?
     private var lastLogout: LogoutReport?
     private var stopping = false
@@ -60,13 +66,17 @@ package actor Agent {
 
     // MARK: Start, reload, stop
 
-    /// Takes up every token of the configuration. Throws what makes that impossible, having begun nothing.
+    /// Takes up every token of the configuration; one whose sinks this machine is not ready for is taken up once it is.
+    /// Throws what makes the configuration impossible on any machine, having begun nothing.
     package func start(_ configuration: AgentConfiguration) async throws(AgentError) {
         await turns.take()
         defer { turns.pass() }
+        configured = configuration.tokens
+        awaited = AwaitedTokens(generation: nextID(), configured.map { .init(settings: $0) })
+        // What follows may wait for a name service: until then it is a start that goes on.
+        beat()
         try await put(inForce: configuration)
         watchIdentities()
-        beat()
     }
 
     /// Puts a new configuration in force, as ``ReloadPlan`` says. One that cannot work changes nothing and is thrown.
@@ -118,7 +128,8 @@ package actor Agent {
         defer { turns.pass() }
         guard !stopping else { return }
         let ids = order
-        (order, inForce) = ([], [])
+        (order, inForce, configured) = ([], [], [])
+        awaited = AwaitedTokens(generation: nextID())
         lastLogout = LogoutReport(
             number: (lastLogout?.number ?? 0) + 1, at: loop.wallTime,
             pending: ids.compactMap { posts[$0]?.keeper.name })
@@ -131,7 +142,7 @@ package actor Agent {
     }
 
     /// Nobody is to fight it: what would log in by itself leaves that to a reload.
-    package var isLoggedOut: Bool { order.isEmpty && lastLogout != nil }
+    package var isLoggedOut: Bool { order.isEmpty && awaited.isEmpty && lastLogout != nil }
 
     var isStopping: Bool { stopping }
 
@@ -150,6 +161,7 @@ package actor Agent {
     package func stop(_ onFinish: @escaping @Sendable () -> Void) {
         guard !stopping else { return }
         stopping = true
+        (configured, awaited) = ([], AwaitedTokens(generation: nextID()))
         self.onFinish = onFinish
         for (id, post) in posts.sorted(by: { $0.key < $1.key }) {
             post.work.values.forEach { $0.cancel() }
@@ -159,28 +171,61 @@ package actor Agent {
         finishIfDone()
     }
 
-    /// First all is prepared, which may fail and shows nowhere; then all is put in force at once.
+    /// A token's part of a configuration that is about to be put in force.
+    typealias Prepared = (id: KeeperID, keeper: TokenKeeper, preparation: TokenKeeper.Preparation)
+
+    /// First all is prepared, which may fail and shows nowhere; then all is put in force at once. Tokens that are awaited may
+    /// stay so.
     private func put(inForce configuration: AgentConfiguration) async throws(AgentError) {
-        var prepared: [(id: KeeperID, keeper: TokenKeeper, TokenKeeper.Preparation)] = []
+        var prepared: [Prepared] = []
+        var still = AwaitedTokens(generation: nextID())
         for settings in configuration.tokens {
-            let known = order.first { posts[$0]?.keeper.name == settings.name }
-            lastID += 1
-            let keeper = known.flatMap { posts[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: surroundings)
-            prepared.append((known ?? lastID, keeper, try await keeper.prepare(settings, isReload: !inForce.isEmpty)))
+            do throws(AgentError) {
+                prepared.append(try await prepare(settings, isReload: !inForce.isEmpty))
+            } catch {
+                guard let known = awaited[settings.name], error.code != .configurationInvalid else { throw error }
+                still.insert(known.failed(error, settings, at: loop.wallTime))
+            }
         }
         guard !stopping else { throw AgentError(.cancelled, "the agent stops") }
+        let named = Set(prepared.map(\.id))
+        configured = configuration.tokens
+        let former = handOver(to: prepared)
+        for (id, post) in posts.sorted(by: { $0.key < $1.key }) where !named.contains(id) {
+            post.isDropped = true
+            begin(post.keeper.end(dropped: true, taken: configuredPaths), for: id, post)
+        }
+        (order, awaited) = ([], still)
+        takeUp(prepared, former: former)
+        lookAgain()
+    }
 
-        let paths = Set(configuration.tokens.flatMap(\.sinks).map(\.path))
+    private var configuredPaths: Set<String> { Set(configured.flatMap(\.sinks).map(\.path)) }
+
+    private func nextID() -> UInt64 {
+        lastID += 1
+        return lastID
+    }
+
+    func prepare(_ settings: TokenSettings, isReload: Bool) async throws(AgentError) -> Prepared {
+        let known = order.first { posts[$0]?.keeper.name == settings.name }
+        let keeper = known.flatMap { posts[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: surroundings)
+        return (known ?? nextID(), keeper, try await keeper.prepare(settings, isReload: isReload))
+    }
+
+    /// The sinks of all tokens until now, by path. Each new one takes over from the one at its place.
+    func handOver(to prepared: [Prepared]) -> [String: KeptSink] {
         var former: [String: KeptSink] = [:]
         for sink in posts.values.flatMap(\.keeper.allSinks) { former[sink.path] = sink }
         for (_, keeper, preparation) in prepared {
             for sink in keeper.newSinks(of: preparation) { former[sink.path]?.handOver() }
         }
-        let named = Set(prepared.map(\.id))
-        for (id, post) in posts.sorted(by: { $0.key < $1.key }) where !named.contains(id) {
-            post.isDropped = true
-            begin(post.keeper.end(dropped: true, taken: paths), for: id, post)
-        }
+        return former
+    }
+
+    /// Puts them in force, beside those of ``order``.
+    func takeUp(_ prepared: [Prepared], former: [String: KeptSink]) {
+        let paths = configuredPaths
         let new = prepared.map(\.id).filter { posts[$0] == nil }
         for (index, (id, keeper, preparation)) in prepared.enumerated() {
             let post = posts[id] ?? Post(keeper)
@@ -192,8 +237,9 @@ package actor Agent {
             }
             begin(work, for: id, post)
         }
-        order = prepared.map(\.id)
-        inForce = configuration.tokens.map { TokenFingerprint($0) }
+        let ids = Dictionary(uniqueKeysWithValues: (order + prepared.map(\.id)).map { (posts[$0]?.keeper.name, $0) })
+        order = configured.compactMap { ids[$0.name] }
+        inForce = configured.filter { ids[$0.name] != nil }.map { TokenFingerprint($0) }
         oneByOne(new[...]) { keeper in keeper.begin() }
         report()
     }
@@ -299,7 +345,7 @@ package actor Agent {
     package func health() -> AgentHealth {
         var health = AgentHealth(
             version: surroundings.version, startedAt: startedAt,
-            tokens: order.flatMap { posts[$0]?.keeper.health() ?? [] })
+            tokens: awaited.isEmpty ? order.flatMap { posts[$0]?.keeper.health() ?? [] } : healthBesideAwaited())
         health.configurationTrouble = configurationTrouble
         health.lastReload = lastReload
         health.lastLogout = lastLogout
@@ -328,7 +374,7 @@ package actor Agent {
 
     /// Reports at once where the last report is old enough, else a little later, together with what comes until then. What is
     /// under way is given a pause too: most of it ends sooner, and then one report tells its beginning and its end.
-    private func report() {
+    func report() {
         let now = loop.now
         let moment = underWay == 0 ? nextReport : max(nextReport, now + surroundings.reporter.leastPause)
         if moment <= now {

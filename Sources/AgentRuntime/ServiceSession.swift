@@ -27,6 +27,7 @@ actor ServiceSession {
     private var agent: Agent?
     private var stateDirectory: String?
     private var listeners: HealthListeners?
+    private var configurationWatch: ConfigurationWatch?
     private var signals: SignalListener?
     private var locks: [AgentLock] = []
     private var isReloading = false
@@ -79,9 +80,16 @@ actor ServiceSession {
             answer: { request, pages in agent.assumeIsolated { $0.answer(to: request, among: pages) } },
             whenChanged: { listeners in agent.assumeIsolated { $0.note(listeners) } })
         listeners?.adopt(configuration.health.listeners)
+        agent.assumeIsolated { agent in
+            agent.whenOutdated = { error in
+                self.log.error("A new process is needed", error: error)
+                self.end.set(.failure(error))
+            }
+        }
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.start(configuration)
+                await self.watch(loaded)
                 self.log.notice(
                     "Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
             } catch {
@@ -105,6 +113,49 @@ actor ServiceSession {
         } catch {
             log.error("The new status file is another agent's too", error: error)
         }
+    }
+
+    /// Has the configuration read anew when its file is another one, where it says so.
+    private func watch(_ loaded: LoadedConfiguration) {
+        guard loaded.configuration.reloadOnChange else {
+            configurationWatch?.assumeIsolated { $0.stop() }
+            configurationWatch = nil
+            return
+        }
+        if let configurationWatch {
+            configurationWatch.assumeIsolated { $0.read(loaded.digest) }
+            return
+        }
+        guard loaded.canBeReadAgain else {
+            log.warning(
+                "reload_on_change has no effect: the configuration cannot be read again",
+                metadata: ["source": "\(loaded.path)"])
+            return
+        }
+        do throws(SystemFault) {
+            let watch = try ConfigurationWatch(loaded.path, known: loaded.digest, on: loop, log: log) {
+                [weak self] in self?.assumeIsolated { $0.configurationChanged() }
+            }
+            try watch.assumeIsolated { watch in Result { () throws(SystemFault) in try watch.start() } }.get()
+            configurationWatch = watch
+        } catch {
+            log.warning(
+                "Changes of the configuration's file go unnoticed",
+                metadata: [
+                    "reason": "\(error.observed)",
+                    "remedy": "\(error.isOfLimits ? error.limitRemedy : "Raise fs.inotify.max_user_instances")",
+                ])
+        }
+    }
+
+    private func configurationChanged() {
+        guard let agent else { return }
+        guard !agent.assumeIsolated({ $0.isLoggedOut }) else {
+            log.notice("The configuration's file has changed; logged out, so it is read when told to reload")
+            return
+        }
+        log.notice("The configuration's file has changed")
+        reloadNow()
     }
 
     private func warn(of loaded: LoadedConfiguration) {
@@ -162,6 +213,7 @@ actor ServiceSession {
             adopt(loaded.configuration.health)
             moveLock(to: loaded.configuration.health.statusFile)
             listeners?.adopt(loaded.configuration.health.listeners)
+            watch(loaded)
             if loaded.configuration.stateDirectory != stateDirectory {
                 log.warning("The new state_directory counts from the next restart on; until then the old one is used")
             }
@@ -198,6 +250,8 @@ actor ServiceSession {
     }
 
     private func stopped() {
+        configurationWatch?.assumeIsolated { $0.stop() }
+        configurationWatch = nil
         listeners?.stop()
         listeners = nil
         end.set(.success(()))

@@ -13,6 +13,8 @@ package struct AgentConfiguration: Hashable, Sendable {
     package var health: HealthSettings
     /// Absolute; holds nonces and what a restart needs to take a token over. Nil: nothing is kept.
     package var stateDirectory: String?
+    /// Read the file anew when it holds something else.
+    package var reloadOnChange = false
 
     package init(tokens: [TokenSettings], health: HealthSettings = HealthSettings(), stateDirectory: String? = nil) {
         self.tokens = tokens

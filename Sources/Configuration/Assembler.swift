@@ -40,7 +40,9 @@ struct Assembler {
             names[settings.name] = section.path
             tokens.append(settings)
         }
-        return AgentConfiguration(tokens: tokens, health: health, stateDirectory: state)
+        var configuration = AgentConfiguration(tokens: tokens, health: health, stateDirectory: state)
+        configuration.reloadOnChange = root.flag("reload_on_change")
+        return configuration
     }
 
     // MARK: The file's own keys

@@ -1,5 +1,6 @@
 // Configuration: the way in. One file, the environment and the flags give one configuration, or say what is wrong.
 
+private import Crypto
 package import Diagnosis
 private import Glibc
 private import ServiceHealth
@@ -15,6 +16,8 @@ package struct LoadedConfiguration: Sendable {
     package let path: String
     /// Whether a reload may read it anew: pipes and the environment give it once.
     package let canBeReadAgain: Bool
+    /// SHA-256 of the text.
+    package let digest: [UInt8]
 }
 
 /// One value that holds. Not a secret: the file has none.
@@ -106,7 +109,8 @@ package enum ConfigurationLoader {
         return .usable(
             LoadedConfiguration(
                 configuration: configuration, effective: effective(root, configuration, environment),
-                warnings: warnings, path: source.path, canBeReadAgain: source.canBeReadAgain))
+                warnings: warnings, path: source.path, canBeReadAgain: source.canBeReadAgain,
+                digest: SHA256.digest(of: source.bytes)))
     }
 
     /// The values of a section and those inside it. What has neither value nor default is described.

@@ -33,6 +33,12 @@ enum KeyTable {
                     anew.
                     """),
             ConfigurationKey(
+                name: "reload_on_change", shape: .flag, fallback: .value("false"),
+                summary: """
+                    Read this file anew, as SIGHUP does, a second after it has become another one, also through links that \
+                    lead to it, as in a Kubernetes ConfigMap. One that cannot work is refused and changes nothing.
+                    """),
+            ConfigurationKey(
                 name: "log", shape: .section(log), fallback: .keys,
                 summary: "What is logged and how. The log goes to standard error."),
             ConfigurationKey(

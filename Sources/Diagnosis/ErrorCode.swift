@@ -58,6 +58,8 @@ extension AgentError {
         case sinkUnwritable = "sink_unwritable"
         /// A sink could not be written for want of space or quota.
         case sinkFull = "sink_full"
+        /// The agent's user has become a member of a group since the process was started, and only a new process has it.
+        case groupsOutdated = "groups_outdated"
         /// An address to listen at is another program's, or is not this machine's.
         case addressUnavailable = "address_unavailable"
         /// The state directory could not be read or written.
@@ -86,7 +88,7 @@ extension AgentError.Code {
         case .awsMetadataUnavailable, .awsMetadataRefused, .awsSTSUnavailable, .vaultUnreachable, .vaultTLS,
             .vaultUnavailable, .addressUnavailable:
             69  // EX_UNAVAILABLE
-        case .vaultThrottled, .clockSkew: 75  // EX_TEMPFAIL
+        case .vaultThrottled, .clockSkew, .groupsOutdated: 75  // EX_TEMPFAIL
         case .sinkUnwritable, .stateUnwritable: 73  // EX_CANTCREAT
         case .sinkFull: 74  // EX_IOERR
         case .commandFailed, .cancelled, .internalFault: 70  // EX_SOFTWARE
@@ -106,7 +108,8 @@ extension AgentError.Code {
         case .awsCredentialsAbsent, .awsCredentialsBroken, .awsMetadataUnavailable, .awsMetadataRefused,
             .awsSTSUnavailable, .awsCredentialsRefused, .clockSkew, .vaultUnreachable, .vaultTLS, .vaultUnavailable,
             .vaultThrottled,
-            .tokenDead, .tokenAtMaximum, .tokenNotRenewable, .sinkUnwritable, .sinkFull, .addressUnavailable,
+            .tokenDead, .tokenAtMaximum, .tokenNotRenewable, .sinkUnwritable, .sinkFull, .groupsOutdated,
+            .addressUnavailable,
             .stateUnwritable, .commandFailed, .cancelled, .internalFault:
             false
         }
@@ -121,7 +124,8 @@ extension AgentError.Code {
             .awsMetadataUnavailable, .awsMetadataRefused, .awsSTSUnavailable, .awsCredentialsRefused,
             .awsIdentityUnexpected, .awsAccessDenied, .awsRegionWrong,
             .clockSkew, .vaultLoginRefused, .vaultDenied, .vaultOperatorNeeded, .tokenDead, .tokenAtMaximum,
-            .tokenNotRenewable, .sinkUnwritable, .sinkFull, .addressUnavailable, .stateUnwritable, .commandFailed,
+            .tokenNotRenewable, .sinkUnwritable, .sinkFull, .groupsOutdated, .addressUnavailable, .stateUnwritable,
+            .commandFailed,
             .internalFault:
             false
         }

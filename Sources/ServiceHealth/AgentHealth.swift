@@ -68,6 +68,8 @@ package struct TokenHealth: Hashable, Sendable {
     package var nextStep: Step?
     package var nextAt: WallTime?
     package var trouble: Trouble?
+    /// Nothing is done for it yet, because this machine is not as its sinks need it; `trouble` says what is awaited.
+    package var awaitsMachine = false
     package var sinks: [SinkHealth]
     package var counters = TokenCounters()
     /// A digest for each part of the configuration in force, by which a reload's plan is told; empty for children.

@@ -11,7 +11,7 @@ package final class AgentLock: Sendable {
     package let path: String
     private let file: Descriptor
 
-    /// Throws `configurationInvalid` where another process holds it; nil where the file system has no such locks, or nothing
+    /// Throws `stateUnwritable` where another process holds it; nil where the file system has no such locks, or nothing
     /// can be written there: that keeps nobody from running.
     package init?(path: String) throws(AgentError) {
         let flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
@@ -19,7 +19,7 @@ package final class AgentLock: Sendable {
         if vta_lock(file.number) != 0 {
             guard errno == EAGAIN || errno == EACCES else { return nil }
             throw AgentError(
-                .configurationInvalid, "another agent runs here: it holds \(path)",
+                .stateUnwritable, "another agent runs here: it holds \(path)",
                 remedy: "Stop it, or give this one a state_directory and a status_file of its own")
         }
         self.path = path

@@ -64,7 +64,9 @@ extension TokenHealth {
         case .lost: clauses = ["no valid token since \(since.clock(from: now))"]
         case .stopped: clauses = ["stopped"]
         }
-        if let trouble {
+        if let trouble, awaitsMachine {
+            clauses.append("waits for this machine since \(trouble.since.clock(from: now)): \(trouble.error.observed)")
+        } else if let trouble {
             clauses.append(trouble.inWords(at: now))
         }
         for sink in sinks {
@@ -139,6 +141,7 @@ extension AgentError.Code {
         case .tokenNotRenewable: "token not renewable"
         case .sinkUnwritable: "cannot be written"
         case .sinkFull: "no space to write"
+        case .groupsOutdated: "a group is newer than this process"
         case .addressUnavailable: "address cannot be had"
         case .stateUnwritable: "state directory unusable"
         case .commandFailed: "command failed"

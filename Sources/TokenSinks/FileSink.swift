@@ -2,6 +2,7 @@
 
 package import Crypto
 package import Diagnosis
+internal import FileWatch
 internal import Logging
 
 /// A token in a file. Its work on the disk happens on a queue of its own.

@@ -3,6 +3,7 @@
 
 internal import Crypto
 internal import Diagnosis
+internal import FileWatch
 internal import Glibc
 internal import Synchronization
 internal import SystemCalls
@@ -57,11 +58,11 @@ final class FileWriter: Sendable {
                 found = try directory.stamp(of: name)?.kind ?? .regular
                 if found == .regular { return try rehearse(in: directory, rights, &state) }
             } catch {
-                throw error.whenChecking(directory: directory)
+                throw error.whenChecking(directory: directory, group: rights.ownership.group)
             }
             // A rename would put a file in the place of a link or a pipe, which nobody can have meant.
             throw AgentError(
-                .configurationInvalid, "\(place.path) is \(found.rawValue), not a file",
+                .sinkUnwritable, "\(place.path) is \(found.rawValue), not a file",
                 remedy: found == .link ? "Name the file itself as the sink's path" : "Remove it, or give another path")
         }
     }
@@ -236,13 +237,4 @@ final class FileWriter: Sendable {
             }
         }
     }
-}
-
-/// An absolute path as its directory and its last name; nil where it has none.
-func splitPath(_ path: String) -> (directory: String, name: String)? {
-    guard path.hasPrefix("/"), let slash = path.lastIndex(of: "/"), !path.utf8.contains(0) else { return nil }
-    let name = String(path[path.index(after: slash)...])
-    guard !name.isEmpty, name != ".", name != ".." else { return nil }
-    let directory = String(path[..<slash])
-    return (directory.isEmpty ? "/" : directory, name)
 }

@@ -11,7 +11,7 @@ struct Ownership: Hashable, Sendable {
     /// Kubernetes volume with `fsGroup` does), else the process's own.
     let group: gid_t?
 
-    /// Throws `configurationInvalid` for a name that this machine does not know. Asks the name service, which may block.
+    /// Throws `sinkUnwritable` for a name that this machine does not know (yet). Asks the name service, which may block.
     init(owner: String?, group: String?) throws(AgentError) {
         self.user = try owner.map { (name) throws(AgentError) in try userIdentifier(name) } ?? geteuid()
         self.group = try group.map { (name) throws(AgentError) in try groupIdentifier(name) }
@@ -37,7 +37,7 @@ func userIdentifier(_ name: String) throws(AgentError) -> uid_t {
     }
     guard let found else {
         throw AgentError(
-            .configurationInvalid, "user \(name) is unknown on this machine", remedy: "Create it, or give a number")
+            .sinkUnwritable, "user \(name) is unknown on this machine", remedy: "Create it, or give a number")
     }
     return found
 }
@@ -53,10 +53,32 @@ func groupIdentifier(_ name: String) throws(AgentError) -> gid_t {
     }
     guard let found else {
         throw AgentError(
-            .configurationInvalid, "group \(name) is unknown on this machine", remedy: "Create it, or give a number")
+            .sinkUnwritable, "group \(name) is unknown on this machine", remedy: "Create it, or give a number")
     }
     return found
 }
+
+/// Whether the name service has this process's user in a group that the process was not given when it was started. Asks the
+/// name service, which may block.
+func isMembershipNewerThanProcess(_ group: gid_t) -> Bool {
+    var own = [gid_t](repeating: 0, count: 1 << 16)
+    // SAFETY: the kernel writes at most as many numbers as it is told the array has.
+    let count = unsafe getgroups(Int32(own.count), &own)
+    guard count >= 0, !own[..<Int(count)].contains(group), getegid() != group else { return false }
+    var entry = unsafe passwd()
+    var found: UnsafeMutablePointer<passwd>?
+    var text = [CChar](repeating: 0, count: largestUserEntry)
+    // SAFETY: the C library writes within the array whose size it is told; the entry's name is read while that lives.
+    guard unsafe getpwuid_r(geteuid(), &entry, &text, text.count, &found) == 0, unsafe found != nil else {
+        return false
+    }
+    var known = Int32(own.count)
+    guard unsafe getgrouplist(entry.pw_name, entry.pw_gid, &own, &known) >= 0 else { return false }
+    return own[..<Int(known)].contains(group)
+}
+
+/// Name, home and shell.
+private let largestUserEntry = 16 << 10
 
 /// A user or group given as a number. The largest is no identifier: to chown it means "leave as it is".
 private func identifierNumber(_ text: String) -> UInt32? {

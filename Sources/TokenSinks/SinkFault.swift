@@ -1,7 +1,7 @@
 // TokenSinks: a failed system call on a sink becomes an error that says what to do.
 
 internal import Diagnosis
-private import Glibc
+internal import Glibc
 internal import SystemCalls
 
 extension SystemFault {
@@ -37,14 +37,18 @@ extension SystemFault {
         AgentError(isWantOfSpace ? .sinkFull : .sinkUnwritable, observed, remedy: remedy(directory: directory))
     }
 
-    /// The error when the sink is tried at start: a person must act, unless it is for want of space or an unsteady disk.
-    func whenChecking(directory: String) -> AgentError {
-        let code: AgentError.Code
-        switch number {
-        case ENOSPC, EDQUOT: code = .sinkFull
-        case ENOENT, ENOTDIR, EROFS, EACCES, EPERM, ELOOP, ENAMETOOLONG, EISDIR, EINVAL: code = .configurationInvalid
-        default: code = .sinkUnwritable
+    /// The error when the sink is tried at start. A name that is too long is one on every machine; all else may be
+    /// otherwise later: a file system that is mounted late, a directory that somebody makes.
+    /// `group`: to which the sink is given.
+    func whenChecking(directory: String, group: gid_t? = nil) -> AgentError {
+        let error = whenDelivering(directory: directory)
+        if number == EPERM, call == "chown", let group, isMembershipNewerThanProcess(group) {
+            return AgentError(
+                .groupsOutdated, observed,
+                remedy:
+                    "The agent's user is a member of group \(group) by now, which only a new process has: restart it")
         }
-        return AgentError(code, observed, remedy: remedy(directory: directory))
+        return number == ENAMETOOLONG
+            ? AgentError(.configurationInvalid, error.observed, remedy: error.remedy) : error
     }
 }

@@ -54,6 +54,16 @@ package struct SocketPlace: Hashable, Sendable {
     }
 }
 
+extension SinkSettings.Place {
+    /// The kind and the path: `file /run/app/token`.
+    package var name: String {
+        switch self {
+        case .file(let place): "file \(place.path)"
+        case .socket(let place): "socket \(place.path)"
+        }
+    }
+}
+
 package enum TokenFormat: String, CaseIterable, Hashable, Sendable {
     /// The bare token.
     case token

@@ -3,6 +3,7 @@
 
 internal import CLinux
 internal import Diagnosis
+internal import FileWatch
 internal import Glibc
 internal import Synchronization
 internal import SystemCalls
@@ -58,7 +59,7 @@ final class SocketListener: Sendable {
                 let temporary = try bind(socket, rights, in: directory)
                 guard directory.remove(temporary) else { throw SystemFault("unlink", place.path) }
             } catch {
-                throw error.whenChecking(directory: directory)
+                throw error.whenChecking(directory: directory, group: rights.ownership.group)
             }
         }
     }
@@ -74,12 +75,12 @@ final class SocketListener: Sendable {
         guard let found else { return }
         guard found.kind == .socket else {
             throw AgentError(
-                .configurationInvalid, "\(place.path) is \(found.kind.rawValue), not a socket",
+                .sinkUnwritable, "\(place.path) is \(found.kind.rawValue), not a socket",
                 remedy: "Remove it, or give another path")
         }
         if let listener = process(listeningAt: place.path), listener != agent {
             throw AgentError(
-                .configurationInvalid, "process \(listener) listens on \(place.path) already",
+                .sinkUnwritable, "process \(listener) listens on \(place.path) already",
                 remedy: "Stop it, or give another path")
         }
     }

@@ -3,6 +3,7 @@
 package import Crypto
 package import Diagnosis
 internal import EventLoop
+internal import FileWatch
 private import Glibc
 internal import Logging
 internal import SystemCalls
@@ -104,7 +105,7 @@ package final class SocketSink: TokenSink {
 }
 
 extension AdmittedPeers {
-    /// Throws `configurationInvalid` for names that this machine does not know. Asks the name service, which may block.
+    /// Throws `sinkUnwritable` for names that this machine does not know (yet). Asks the name service, which may block.
     init(_ place: SocketPlace) throws(AgentError) {
         guard !place.allowUsers.isEmpty || !place.allowGroups.isEmpty else {
             self = .all

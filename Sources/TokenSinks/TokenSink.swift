@@ -11,8 +11,8 @@ package protocol TokenSink: AnyObject {
     /// Tries, under a name that nobody reads and with a harmless content, all that delivering will need, and removes what a
     /// killed predecessor left behind. Readers notice nothing of it.
     ///
-    /// Throws `configurationInvalid` for what only a person can mend (no such directory, read-only, unknown owner,
-    /// missing privilege), `sinkFull` for what may pass.
+    /// Throws `sinkUnwritable` for what is not (yet) as it must be on this machine (no such directory, read-only, unknown
+    /// owner, missing privilege), `sinkFull` for want of space, `configurationInvalid` for what can work nowhere.
     func check() async throws(AgentError)
 
     /// Lets readers come and wait for the first token, where they can.

@@ -126,13 +126,3 @@ struct RunningToken {
         return Secret(wiping: &content)
     }
 }
-
-extension SinkSettings.Place {
-    /// As the status file calls it.
-    fileprivate var name: String {
-        switch self {
-        case .file(let place): "file \(place.path)"
-        case .socket(let place): "socket \(place.path)"
-        }
-    }
-}

@@ -1,8 +1,11 @@
 // The agent as a whole: many tokens, proxies.
 
 import Configuration
+import Diagnosis
 import EventLoop
+import Glibc
 import HTTPClient
+import ServiceHealth
 import Testing
 import Timekeeping
 
@@ -53,6 +56,60 @@ struct AgentTests {
         #expect(stage.reports.count == 1)
         await stage.stop()
         withExtendedLifetime(directory) {}
+    }
+
+    @Test("a token whose directory is missing waits for it alone, is told of, and is taken up when it is there")
+    func machineNotReady() async throws {
+        let directory = TemporaryDirectory()
+        let stage = try Stage()
+        let late = TokenSettings("late", file: directory.file("late/token"))
+        let tokens =
+            [TokenSettings("first", file: directory.file("first")), late]
+            + [TokenSettings("last", file: directory.file("last"))]
+        try await stage.start(tokens)
+        #expect(await stage.wait { stage.reports.latest?.tokens.filter(\.served).map(\.name) == ["first", "last"] })
+        #expect(await stage.wait { (stage.reports.latest?.tokens[1].trouble?.attempts ?? 0) >= 2 })
+        let health = try #require(stage.reports.latest)
+        #expect(health.tokens.map(\.name) == ["first", "late", "last"] && !health.ready)
+        let trouble = try #require(health.tokens[1].trouble)
+        #expect(health.tokens[1].awaitsMachine && trouble.error.code == .sinkUnwritable)
+        #expect(health.tokens[1].sinks.map(\.name) == ["file \(directory.file("late/token"))"])
+        #expect(health.statusLine(at: trouble.since).hasPrefix("late: no token yet, waits for this machine since "))
+        // A reload may leave it waiting, and refuses what an untroubled token cannot have.
+        try await stage.reload(tokens)
+        let refused = await #expect(throws: AgentError.self) {
+            try await stage.reload(tokens + [TokenSettings("more", file: directory.file("more/token"))])
+        }
+        #expect(refused?.code == .sinkUnwritable)
+        let asked = stage.vault.asked.count
+        _ = unsafe mkdir(directory.file("late"), 0o755)
+        #expect(await stage.wait { stage.reports.latest?.ready == true })
+        #expect(stage.reports.latest?.tokens.map(\.name) == ["first", "late", "last"])
+        // The others were left alone: one login more.
+        #expect(stage.vault.asked.dropFirst(asked).filter { $0.url.hasSuffix("/login") }.count == 1)
+        await stage.stop()
+        withExtendedLifetime(directory) {}
+    }
+
+    @Test("a token that waits for its machine is let go by a reload without it, by a logout and by a stop")
+    func waitsNoLonger() async throws {
+        let directory = TemporaryDirectory()
+        for end in ["reload", "logout", "stop"] {
+            let stage = try Stage()
+            let first = TokenSettings("first", file: directory.file("\(end)"))
+            try await stage.start([first, TokenSettings("late", file: directory.file("\(end).d/token"))])
+            #expect(await stage.wait { stage.reports.latest?.tokens.last?.awaitsMachine == true })
+            switch end {
+            case "reload": try await stage.reload([first])
+            case "logout": await stage.logOut()
+            default: await stage.stop()
+            }
+            _ = unsafe mkdir(directory.file("\(end).d"), 0o755)
+            // The next look would be within 2 s.
+            await stage.pause(.seconds(4))
+            #expect(unsafe access(directory.file("\(end).d/token"), F_OK) != 0)
+            if end != "stop" { await stage.stop() }
+        }
     }
 
     @Test(

@@ -111,6 +111,20 @@ struct Stage {
         try await Task(executorPreference: loop) { try await agent.start(AgentConfiguration(tokens: tokens)) }.value
     }
 
+    func reload(_ tokens: [TokenSettings]) async throws {
+        let configuration = AgentConfiguration(tokens: tokens)
+        _ = try await Task(executorPreference: loop) { try await agent.reload(configuration) }.value
+    }
+
+    func logOut() async {
+        await Task(executorPreference: loop) { await agent.logOut() }.value
+    }
+
+    func pause(_ duration: Duration) async {
+        let loop = loop
+        await Task(executorPreference: loop) { await loop.sleep(for: duration) }.value
+    }
+
     func stop() async {
         await withCheckedContinuation { continuation in
             Task(executorPreference: loop) { await agent.stop { continuation.resume() } }
@@ -215,7 +229,11 @@ final class TemporaryDirectory: Sendable {
     }
 
     deinit {
-        for name in names { unsafe unlink(file(name)) }
+        for name in names where unsafe unlink(file(name)) != 0 {
+            // A directory of a test's, with one token in it.
+            unsafe unlink(file("\(name)/token"))
+            unsafe rmdir(file(name))
+        }
         unsafe rmdir(path)
     }
 }

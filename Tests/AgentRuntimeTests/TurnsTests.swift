@@ -18,7 +18,10 @@ struct TurnsTests {
             Task(executorPreference: loop) { try await agent.reload(configuration).entries.map(\.change) }
         }
         try await start.value
-        for reload in reloads { #expect(try await reload.value == [.keep]) }
+        for reload in reloads {
+            let changes = try await reload.value
+            #expect(changes == [.keep])
+        }
         #expect(await stage.wait { stage.reports.readyAt != nil })
         await stage.settle()
         #expect(stage.vault.asked.filter { $0.url.hasSuffix("/login") }.count == 1)

@@ -1,5 +1,6 @@
 """The Kustomize files: built by kustomize itself, valid for each version of Kubernetes, and right for what they run."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -145,6 +146,14 @@ def test_the_monitor_scrapes_the_port_at_which_the_agent_listens(own_overlay: Pa
 
 
 @needs_kustomize
-def test_a_changed_configuration_rolls_out(own_overlay: Path):
-    before = one(built(KUBERNETES / "base"), "ConfigMap")["metadata"]["name"]
-    assert one(built(own_overlay), "ConfigMap")["metadata"]["name"] != before
+def test_a_changed_configuration_is_loaded_by_the_running_pods(own_overlay: Path):
+    before, after = built(KUBERNETES / "base"), built(own_overlay)
+    assert one(before, "ConfigMap")["data"] != one(after, "ConfigMap")["data"]
+    # The same map in the same pods, as a directory: a single file (subPath) would stay as it was.
+    names = {one(manifests, "ConfigMap")["metadata"]["name"] for manifests in (before, after)}
+    assert len(names) == 1
+    for manifests in (before, after):
+        assert json.loads(one(manifests, "ConfigMap")["data"]["config.json"])["reload_on_change"] is True
+        mounts = pod_of(manifests)["initContainers"][0]["volumeMounts"]
+        (mount,) = (mount for mount in mounts if mount["name"] == "vault-token-agent")
+        assert "subPath" not in mount

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import stat
@@ -296,6 +297,127 @@ def test_a_second_agent_on_the_same_state_is_refused_and_leaves_the_first_alone(
     for shared in ("state_directory", "status_file"):
         other = lab.configuration(tmp_path / shared, role="long") | {shared: configuration[shared]}
         second = lab.agent(folder=tmp_path / shared, configuration=other).finish(20)
-        assert second.status == 78 and "another agent runs here" in second.log
+        assert second.status == 73 and "another agent runs here" in second.log
     assert run.token() == token and healthcheck(run) == 0
+    run.stop()
+
+
+class ConfigMap:
+    """A mounted ConfigMap, as the kubelet writes it: files are links into `..data`, a link that is replaced."""
+
+    def __init__(self, folder: Path, text: str):
+        self._folder = folder
+        self._number = 0
+        folder.mkdir()
+        self.file = folder / "config.json"
+        self.put(text)
+        self.file.symlink_to("..data/config.json")
+
+    def put(self, text: str) -> None:
+        self._number += 1
+        name = f"..2026_11_28_{self._number}"
+        (self._folder / name).mkdir()
+        (self._folder / name / "config.json").write_text(text)
+        data, new = self._folder / "..data", self._folder / "..data_tmp"
+        before = os.readlink(data) if data.is_symlink() else None
+        new.symlink_to(name)
+        new.rename(data)
+        if before:
+            shutil.rmtree(self._folder / before)
+
+
+def started_from(lab, folder: Path, text: str):
+    run = lab.agent(folder=folder, configuration=text)
+    run.wait_for_token(20)
+    wait(lambda: run.status_file.get("ready"), 40, lambda: run.log)
+    return run
+
+
+def reloads(run) -> int:
+    return (run.status_file.get("last_reload") or {}).get("number", 0)
+
+
+def watched(lab, folder: Path, *more: Path, on: bool = True) -> str:
+    configuration = lab.configuration(folder, role="long") | {"reload_on_change": on}
+    configuration["tokens"][0]["sinks"] += [{"type": "file", "path": str(path)} for path in more]
+    return json.dumps(configuration, indent=2)
+
+
+def test_a_changed_config_map_is_loaded_and_a_bad_one_refused(lab, tmp_path, roles):
+    text = watched(lab, tmp_path)
+    mounted = ConfigMap(tmp_path / "mounted", text)
+    (tmp_path / "agent.json").symlink_to(mounted.file)
+    run = started_from(lab, tmp_path, text)
+    token, logins = run.token(), lab.logins()
+    second, third = tmp_path / "second", tmp_path / "third"
+    mounted.put(watched(lab, tmp_path, second))
+    wait(lambda: second.exists() and second.read_text() == token, 40, lambda: run.log)
+    # The next one is noticed too, though every directory and file of before is gone.
+    bad = watched(lab, tmp_path, third).replace('"role"', '"rôle"')
+    mounted.put(bad)
+    run.wait_for_log("New configuration refused", 10)
+    assert run.token() == second.read_text() == token and not third.exists()
+    assert "configuration_trouble" in run.status_file
+    number = reloads(run)
+    # The same content by another map is no change.
+    mounted.put(bad)
+    time.sleep(3)
+    assert reloads(run) == number
+    mounted.put(watched(lab, tmp_path, third))
+    wait(lambda: third.exists() and not second.exists(), 40, lambda: run.log)
+    assert run.token() == third.read_text() == token and lab.logins() == logins
+    run.stop()
+
+
+def test_a_file_that_is_written_in_several_steps_is_read_when_it_is_whole(lab, tmp_path, roles):
+    file, second = tmp_path / "agent.json", tmp_path / "second"
+    run = started_from(lab, tmp_path, watched(lab, tmp_path))
+    text = watched(lab, tmp_path, second)
+    with file.open("w") as writing:
+        for start in range(0, len(text), 100):
+            writing.write(text[start : start + 100])
+            writing.flush()
+            time.sleep(0.2)
+    wait(second.exists, 40, lambda: run.log)
+    assert "refused" not in run.log and reloads(run) == 1
+    # An editor's way: another file, renamed over it.
+    other = tmp_path / "new.json"
+    other.write_text(watched(lab, tmp_path))
+    other.rename(file)
+    wait(lambda: not second.exists(), 40, lambda: run.log)
+    # And gone for a while, which is no configuration to load.
+    file.unlink()
+    time.sleep(3)
+    assert "refused" not in run.log
+    file.write_text(watched(lab, tmp_path, second))
+    wait(second.exists, 40, lambda: run.log)
+    run.stop()
+
+
+def test_a_changed_file_is_left_alone_unless_it_says_otherwise(lab, tmp_path, roles):
+    file, second = tmp_path / "agent.json", tmp_path / "second"
+    run = started_from(lab, tmp_path, watched(lab, tmp_path, on=False))
+    file.write_text(watched(lab, tmp_path, second))
+    time.sleep(3)
+    assert not second.exists() and reloads(run) == 0
+    run.child.signal(signal.SIGHUP)
+    wait(second.exists, 40, lambda: run.log)
+    # That one says so, until one says it no more.
+    file.write_text(watched(lab, tmp_path, on=False))
+    wait(lambda: not second.exists(), 40, lambda: run.log)
+    file.write_text(watched(lab, tmp_path, second))
+    time.sleep(3)
+    assert not second.exists()
+    run.stop()
+
+
+def test_a_logged_out_agent_is_not_woken_by_a_changed_file(lab, tmp_path, roles):
+    file, second = tmp_path / "agent.json", tmp_path / "second"
+    run = started_from(lab, tmp_path, watched(lab, tmp_path))
+    assert run_once(["logout", "--config", file], lab.environment(), seconds=100).status == 0
+    file.write_text(watched(lab, tmp_path, second))
+    run.wait_for_log("logged out, so it is read when told to reload", 20)
+    assert not second.exists()
+    assert run_once(["reload", "--config", file], {}).status == 0
+    wait(second.exists, 40, lambda: run.log)
     run.stop()

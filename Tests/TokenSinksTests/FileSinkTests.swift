@@ -136,7 +136,8 @@ struct FileSinkTests {
         try await onLoop { loop in
             let sink = try fileSink(directory.file(name), on: loop)
             let error = try await #require(throws: AgentError.self) { try await sink.check() }
-            #expect(error.code == .configurationInvalid)
+            // A name that is too long is so on every machine; all else may be otherwise later.
+            #expect(error.code == (name.count > 200 ? .configurationInvalid : .sinkUnwritable))
             #expect(error.description.contains(expected), "\(error)")
         }
         #expect(directory.names == before)
@@ -150,7 +151,7 @@ struct FileSinkTests {
                 if isUser { place.owner = "no-such-name" } else { place.group = "no-such-name" }
             }
             let error = try await #require(throws: AgentError.self) { try await sink.check() }
-            #expect(error.code == .configurationInvalid)
+            #expect(error.code == .sinkUnwritable)
             #expect(error.observed.contains("\(isUser ? "user" : "group") no-such-name is unknown"))
         }
     }

@@ -100,7 +100,7 @@ struct FileSystemTests {
             #expect(late.code == .sinkUnwritable)
             #expect(late.remedy.contains("read-only"))
             let early = try await #require(throws: AgentError.self) { try await sink.check() }
-            #expect(early.code == .configurationInvalid)
+            #expect(early.code == .sinkUnwritable)
             #expect(try await sink.deliver(content("hvs.first")) == .unchanged)
             #expect(contents(path) == "hvs.first")
             #expect(directory.names == ["token"])
@@ -199,11 +199,11 @@ struct OwnershipTests {
             try await onLoop { loop in
                 let sink = try fileSink(path, on: loop) { $1.owner = "root" }
                 let error = try await #require(throws: AgentError.self) { try await sink.check() }
-                try #require(error.code == .configurationInvalid)
+                try #require(error.code == .sinkUnwritable)
                 try #require(error.remedy.contains("CAP_CHOWN"))
                 let denied = try fileSink("/root/token", on: loop)
                 let refusal = try await #require(throws: AgentError.self) { try await denied.check() }
-                try #require(refusal.code == .configurationInvalid && refusal.remedy.contains("uid 65534"))
+                try #require(refusal.code == .sinkUnwritable && refusal.remedy.contains("uid 65534"))
                 let own = try fileSink(path, on: loop)
                 try await own.check()
                 try await own.deliver(content("hvs.first"))

@@ -1,34 +1,35 @@
-// TokenSinks: the process's one inotify instance. Tells who asked about a name that something has happened to it.
+// FileWatch: an inotify instance. Tells who asked about a name that something has happened to it.
 //
-// One for all sinks: the kernel grants a user 128 of them, shared with every other program of that user.
+// One for all sinks, and one for the configuration where that is watched: the kernel grants a user 128 of them, shared with
+// every other program of that user.
 
 internal import CLinux
-internal import EventLoop
+package import EventLoop
 internal import Glibc
-internal import SystemCalls
+package import SystemCalls
 
 /// Watches directories and files. Lives on the event loop.
-actor DirectoryWatcher {
+package actor DirectoryWatcher {
     /// One watched thing: a name in a directory, or a directory or file itself. What happens to the thing itself is
     /// told in either case.
-    struct Target: Hashable, Sendable {
+    package struct Target: Hashable, Sendable {
         fileprivate let watch: Int32
         fileprivate let name: String?
     }
 
     /// What could be watched for a path, and why it is less than there should be.
-    struct Targets: Sendable {
-        fileprivate(set) var all: Set<Target> = []
-        fileprivate(set) var fault: SystemFault?
+    package struct Targets: Sendable {
+        package fileprivate(set) var all: Set<Target> = []
+        package fileprivate(set) var fault: SystemFault?
     }
 
     /// Names whoever is to be told.
-    struct Subscriber: Hashable, Sendable {
+    package struct Subscriber: Hashable, Sendable {
         fileprivate let identifier: UInt64
     }
 
-    nonisolated let loop: EventLoop
-    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+    package nonisolated let loop: EventLoop
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     /// Used from any thread.
     private nonisolated let inotify: Descriptor
@@ -43,7 +44,7 @@ actor DirectoryWatcher {
     private var lastSubscriber: UInt64 = 0
 
     /// Throws where the kernel grants no instance.
-    init(loop: EventLoop) throws(SystemFault) {
+    package init(loop: EventLoop) throws(SystemFault) {
         self.loop = loop
         inotify = try Descriptor(inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC)), "inotify_init1", "(inotify)")
     }
@@ -54,7 +55,7 @@ actor DirectoryWatcher {
     }
 
     /// To be called once, before anything else. Throws where the kernel does not let it be watched.
-    func start() throws(SystemFault) {
+    package func start() throws(SystemFault) {
         watch = try loop.watch(borrowed: inotify.number, for: .readable) { [weak self] _ in
             self?.assumeIsolated { $0.drain() }
         }
@@ -72,7 +73,7 @@ actor DirectoryWatcher {
 
     /// Has the kernel watch the file and its directory; where there is no such directory, the nearest one above it, so
     /// that its return is noticed. May wait for a disk, and may be called from any thread.
-    nonisolated func arm(directory: String, name: String) -> Targets {
+    package nonisolated func arm(directory: String, name: String) -> Targets {
         var targets = Targets()
         var (directory, name) = (directory, name)
         var isOwn = true
@@ -102,6 +103,17 @@ actor DirectoryWatcher {
         return targets
     }
 
+    /// Has the kernel watch all that decides what a path leads to: each link on the way, and the file at its end.
+    package nonisolated func arm(following path: String) -> Targets {
+        var targets = Targets()
+        for step in LinkChain(path).steps {
+            let more = arm(directory: step.directory, name: step.name)
+            targets.all.formUnion(more.all)
+            targets.fault = targets.fault ?? more.fault
+        }
+        return targets
+    }
+
     private nonisolated func add(_ path: String, _ events: UInt32) throws(SystemFault) -> Int32 {
         // Several sinks may watch one inode, as a directory of theirs or above it.
         let watch = unsafe inotify_add_watch(inotify.number, path, events | UInt32(IN_MASK_ADD))
@@ -112,7 +124,7 @@ actor DirectoryWatcher {
     // MARK: Subscribing
 
     /// Has `handler` called when something happens to one of the subscriber's targets.
-    func subscribe(_ handler: @escaping @Sendable () -> Void) -> Subscriber {
+    package func subscribe(_ handler: @escaping @Sendable () -> Void) -> Subscriber {
         lastSubscriber += 1
         let subscriber = Subscriber(identifier: lastSubscriber)
         handlers[subscriber] = handler
@@ -120,13 +132,13 @@ actor DirectoryWatcher {
     }
 
     /// Announces that ``arm(directory:name:)`` is about to be called.
-    func willArm() {
+    package func willArm() {
         arming += 1
     }
 
     /// Makes these the subscriber's targets. True where they are not what they were, so that something may have happened
     /// to them that nobody was told of.
-    func didArm(_ subscriber: Subscriber, _ targets: Targets) -> Bool {
+    package func didArm(_ subscriber: Subscriber, _ targets: Targets) -> Bool {
         arming -= 1
         guard handlers[subscriber] != nil else {
             // It has unsubscribed in the meantime.
@@ -143,7 +155,7 @@ actor DirectoryWatcher {
         return current != former || current != targets.all
     }
 
-    func unsubscribe(_ subscriber: Subscriber) {
+    package func unsubscribe(_ subscriber: Subscriber) {
         handlers[subscriber] = nil
         for target in subscriptions.removeValue(forKey: subscriber) ?? [] { drop(subscriber, target) }
     }
