@@ -49,7 +49,7 @@ binary:
 	@ls -l $(RELEASED)
 
 # Built before anything runs, then run side by side: much of a test is waiting.
-test: lint build binary sim-build ## set-up, build, lint, every test, and 400 seeds of the simulation
+test: lint build binary sim-build ## set-up, build, lint, every test, and 300 seeds of the simulation
 	@echo "Swift tests, end-to-end tests and simulation run side by side; each tells when it is done"
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target swift-run python-run sim-run
 
@@ -69,11 +69,11 @@ python-test: build binary python-run ## the end-to-end tests; TESTS='FILE -k NAM
 python-run:
 	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(if $(REPORT),--junitxml=$(REPORT)) $(TESTS)
 
-sim: sim-build sim-run ## the agent through SEEDS=400 simulated weeks of faults; SEED=n replays one with a readable trace
+sim: sim-build sim-run ## the agent through SEEDS=300 simulated weeks of faults; SEED=n replays one with a readable trace
 sim-build: setup
 	swift build $(RELEASE_FLAGS) --product simulation
 sim-run:
-	@.build/release/simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),400))
+	@.build/release/simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300))
 
 explore: setup ## every order of events around the core, to DEPTH=8 or SITUATIONS=400000 known states for each of four policies
 	swift build $(RELEASE_FLAGS) --product simulation

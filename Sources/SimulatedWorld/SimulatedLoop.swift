@@ -3,6 +3,7 @@
 
 import EventLoop
 package import Timekeeping
+import TokenLifecycle
 
 /// Runs jobs one after another on the calling thread and lets time pass only when nothing is left to do.
 ///
@@ -19,6 +20,11 @@ package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @un
     package private(set) var now = Instant(nanoseconds: 1_000_000_000_000)
     /// What the machine's calendar clock is off by.
     package var clockError: Duration = .zero
+    /// Nanoseconds that the calendar clock gains in a second; negative: loses.
+    var clockDrift: Int64 = 0
+    /// A busy machine: alarms ring up to so much too late.
+    var mostLateness: Duration = .zero
+    private var generator = SeededGenerator(seed: 0)
     private let bootedAt = WallTime(secondsSince1970: 1_790_000_000)
 
     package init() {}
@@ -29,11 +35,12 @@ package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @un
     }
 
     package var wallTime: WallTime {
-        trueTime + clockError
+        trueTime + clockError + .nanoseconds(now.nanoseconds / 1_000_000_000 * clockDrift)
     }
 
     package func schedule(at moment: Instant, _ body: @escaping @Sendable () -> Void) -> Alarm {
-        alarms.insert(at: moment, body)
+        let lateness = mostLateness > .zero ? generator.share(of: mostLateness, between: 0, and: 1) : .zero
+        return alarms.insert(at: moment + lateness, body)
     }
 
     package func cancel(_ alarm: Alarm) {

@@ -60,7 +60,7 @@ final class VaultModel {
         self.role = role
     }
 
-    var logins: UInt64 { issued }
+    private(set) var logins: UInt64 = 0
 
     /// The latest expiry that the agent was told of, by line.
     private(set) var latestToldExpiry: [String: Instant] = [:]
@@ -179,6 +179,7 @@ final class VaultModel {
             )
         }
         issued += 1
+        logins += 1
         // Long dead ones are as good as unknown.
         if issued % 64 == 0 {
             let longAgo = loop.now - .seconds(86_400)

@@ -76,6 +76,7 @@ package final class World: @unchecked Sendable {
 
     package init(_ options: WorldOptions, readable: Bool = false) {
         self.options = options
+        (loop.clockDrift, loop.mostLateness) = (options.clockDrift, options.mostLateness)
         start = loop.now
         end = start + options.duration
         calmFrom = end - options.livenessPhase

@@ -20,6 +20,9 @@ package struct WorldOptions: Sendable {
     var deeds: [Deed]
     /// Kinds of sinks besides the file.
     var sinks: [Place]
+    /// See ``SimulatedLoop``.
+    var clockDrift: Int64 = 0
+    var mostLateness: Duration = .zero
 
     package init(seed: UInt64) {
         self.seed = seed
@@ -51,6 +54,9 @@ package struct WorldOptions: Sendable {
         diskFaults = some(of: DiskFault.self)
         deeds = some(of: Deed.self)
         sinks = [.socket, .wrapped, .child].filter { _ in chance(40) }
+        // Up to five minutes in a week.
+        if chance(20) { clockDrift = Int64.random(in: -500_000...500_000, using: &generator) }
+        if chance(20) { mostLateness = .milliseconds(15) }
     }
 
     /// How long all must have been well before the promise "fresh" counts: 30 s by default, more where the policy is to wait
@@ -79,6 +85,8 @@ package struct WorldOptions: Sendable {
         if policy.maxBackoff != LifecyclePolicy().maxBackoff {
             traits.append("backs off up to \(policy.maxBackoff.text)")
         }
+        if clockDrift != 0 { traits.append("a clock that drifts by \(clockDrift / 1_000) ppm") }
+        if mostLateness > .zero { traits.append("alarms up to \(mostLateness.text) late") }
         return "seed \(seed): TTL \(ttl), maximum \(role.maximum.text)"
             + (traits.isEmpty ? "" : ", " + traits.joined(separator: ", "))
             + "; \(meanHealth.text) of health, \(meanTrouble.text) of trouble; Vault: "

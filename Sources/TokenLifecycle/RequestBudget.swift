@@ -52,9 +52,12 @@ struct RequestBudget: Hashable, Sendable {
         var earliest = last.end + Pace.gap(fullLease: fullLease)
         let window = Pace.window(fullLease: fullLease)
         if entries.count == Pace.requestsPerWindow { earliest = max(earliest, entries[0].expires(window: window)) }
-        let alike = entries.filter { $0.urgency >= urgency }
-        if alike.count >= urgency.most {
-            earliest = max(earliest, alike[alike.count - urgency.most].expires(window: window))
+        var alike = 0
+        for entry in entries.reversed() where entry.urgency >= urgency {
+            alike += 1
+            guard alike == urgency.most else { continue }
+            earliest = max(earliest, entry.expires(window: window))
+            break
         }
         return earliest
     }
