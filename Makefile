@@ -29,7 +29,7 @@ REPORT         ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build sim-run explore \
-	fleet demo bench deb rpm tarball rootfs packages sbom reproducible lint format reference
+	fuzz fleet demo bench deb rpm tarball rootfs packages sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ explore: setup ## every order of events around the core, to DEPTH=8 or SITUATION
 	swift build $(RELEASE_FLAGS) --product simulation
 	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" explore --depth $(or $(DEPTH),8) \
 		--situations $(or $(SITUATIONS),400000)
+
+fuzz: setup ## every reader of foreign bytes under libFuzzer and the address sanitizer: SECONDS=60 for each, or for TARGET=name
+	@tools/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)
 
 fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 5 to 10 minutes
 	swift build $(RELEASE_FLAGS) --product simulation

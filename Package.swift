@@ -188,3 +188,18 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// The fuzzer is built by itself (tools/fuzz.py): it is nothing without libFuzzer, which instruments all that it is linked with.
+if Context.environment["VTA_FUZZ"] != nil {
+    package.targets += [
+        .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzzing/CLibFuzzer"),
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "CLibFuzzer", "ConfigurationImport", "Configuration", "AWSIdentity", "VaultAPI", "StateDirectory",
+                "ServiceHealth", "ChildProcess", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis",
+            ],
+            path: "Tests/Fuzzing", exclude: ["CLibFuzzer", "Corpora"], swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-use-ld=lld"])]),
+    ]
+}

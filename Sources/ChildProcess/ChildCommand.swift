@@ -4,6 +4,7 @@
 // work goes over the global executor. A pidfd in the loop's epoll set costs neither.
 
 package import Crypto
+internal import Diagnosis
 
 /// What to run, and how much of it to bear.
 package struct ChildCommand: Hashable, Sendable {
@@ -56,8 +57,9 @@ package struct ChildOutcome: Sendable {
 }
 
 extension Secret {
-    /// A child's output as one line for the log: control characters become spaces, each of `secrets` becomes
-    /// "[secret]", and what goes beyond `limit` bytes is cut at the front, because the last words say most.
+    /// A child's output as one line for the log: control characters, C1's too, become spaces, what turns the direction of
+    /// writing is escaped, each of `secrets` becomes "[secret]", and what goes beyond `limit` bytes is cut at the front,
+    /// because the last words say most.
     package func logLine(without secrets: [Secret], limit: Int = 1_000) -> String {
         var bytes = unsafe withBytes { unsafe Array($0) }
         for secret in secrets where secret.count >= 8 {
@@ -66,8 +68,8 @@ extension Secret {
         }
         let cut = bytes.count > limit
         let line = String(decoding: cut ? bytes.suffix(limit) : bytes[...], as: UTF8.self)
-            .map { $0.isASCII && ($0.asciiValue ?? 0) < 0x20 || $0 == "\u{7F}" ? " " : String($0) }.joined()
-        let words = line.split(separator: " ").joined(separator: " ")
+            .unicodeScalars.map { $0.properties.generalCategory == .control ? " " : String($0) }.joined()
+        let words = printable(line.split(separator: " ").joined(separator: " "), limit: .max)
         return cut ? "… \(words)" : words
     }
 }

@@ -298,7 +298,8 @@ struct AgentTranslation {
         let name = path.split(separator: "/").last.map(String.init) ?? "token"
         let absolute = "\(Self.directory)/\(name)"
         remark(
-            offset, object.path(of: key), "\(printable(path, limit: 60)) is not absolute: \(absolute) is written down")
+            offset, object.path(of: key),
+            "\(printable(path, limit: 60)) is not absolute: \(printable(absolute, limit: 100)) is written down")
         return absolute
     }
 

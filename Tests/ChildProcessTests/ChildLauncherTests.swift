@@ -118,6 +118,9 @@ struct ChildLauncherTests {
         #expect(
             Secret(text: "got hvs.CAESIJ-secret\r\n\tand\u{1B}[31m hvs.CAESIJ-secret\n").logLine(without: [token])
                 == "got [secret] and [31m [secret]")
+        // As a terminal would take them: a control sequence in one character, and marks that turn writing round.
+        #expect(
+            Secret(text: "a\u{9B}2Jb \u{202E}c\u{2066}\u{85}d").logLine(without: []) == "a 2Jb \\u202ec\\u2066 d")
         #expect(Secret(text: "a long story that ends well").logLine(without: [], limit: 9) == "… ends well")
     }
 }

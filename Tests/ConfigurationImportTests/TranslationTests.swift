@@ -317,7 +317,9 @@ private let wholeHCL = """
     }
 
     @Test func `controls and reorderings in keys and values reach no terminal`() throws {
-        let text = small(config: "\"a\u{1b}[2J\u{202e}\" = 1", method: "namespace = \"n\u{202e}\"")
+        let text = small(
+            config: "\"a\u{1b}[2J\u{202e}\" = 1", sink: ", path = \"\u{9b}2J\u{202e}\"",
+            method: "namespace = \"n\u{202e}\"")
         let result = try imported(text)
         let all = result.remarks.joined()
         #expect(!all.unicodeScalars.contains { $0.properties.generalCategory == .control || $0.value == 0x202e })
