@@ -48,7 +48,7 @@ extension Agent {
 
     /// In the configuration's order.
     func healthBesideAwaited() -> [TokenHealth] {
-        let ids = Dictionary(uniqueKeysWithValues: order.map { (posts[$0]?.keeper.name, $0) })
+        let ids = byName(order)
         return configured.flatMap { settings in
             ids[settings.name].flatMap { posts[$0]?.keeper.health() }
                 ?? awaited.health(of: settings.name, since: startedAt).map { [$0] } ?? []

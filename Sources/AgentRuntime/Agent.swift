@@ -237,11 +237,17 @@ package actor Agent {
             }
             begin(work, for: id, post)
         }
-        let ids = Dictionary(uniqueKeysWithValues: (order + prepared.map(\.id)).map { (posts[$0]?.keeper.name, $0) })
+        let ids = byName(order + prepared.map(\.id))
         order = configured.compactMap { ids[$0.name] }
         inForce = configured.filter { ids[$0.name] != nil }.map { TokenFingerprint($0) }
         oneByOne(new[...]) { keeper in keeper.begin() }
         report()
+    }
+
+    func byName(_ ids: [KeeperID]) -> [String: KeeperID] {
+        var named: [String: KeeperID] = [:]
+        for id in ids { if let name = posts[id]?.keeper.name { named[name] = id } }
+        return named
     }
 
     /// Does something that leads to a login for each of these: at once where they are few, else one after the other, so that a
