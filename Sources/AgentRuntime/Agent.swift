@@ -73,10 +73,12 @@ package actor Agent {
         defer { turns.pass() }
         configured = configuration.tokens
         awaited = AwaitedTokens(generation: nextID(), configured.map { .init(settings: $0) })
-        // What follows may wait for a name service: until then it is a start that goes on.
-        beat()
+        // What follows may wait for a name service, which is a start that goes on. It usually ends before the first beat: what an
+        // earlier run left is then told of at once, as found.
+        planBeat()
         try await put(inForce: configuration)
         watchIdentities()
+        if surroundings.beatInterval != nil { sendReport(beat: true) }
     }
 
     /// Puts a new configuration in force, as ``ReloadPlan`` says. One that cannot work changes nothing and is thrown.
@@ -417,11 +419,16 @@ package actor Agent {
             ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
     }
 
-    private func beat() {
-        guard let interval = surroundings.beatInterval, !stopping else { return }
-        sendReport(beat: true)
+    private func planBeat() {
+        guard let interval = surroundings.beatInterval else { return }
         _ = loop.schedule(at: loop.now + interval) { [weak self] in
             self?.assumeIsolated { $0.beat() }
         }
+    }
+
+    private func beat() {
+        guard !stopping else { return }
+        sendReport(beat: true)
+        planBeat()
     }
 }

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from laboratory.agent import PROJECT, agent_binary
+from laboratory.config_map import ConfigMap
 from laboratory.faults import Fault
 from laboratory.laboratory import REGION, Laboratory
 
@@ -172,7 +173,7 @@ def test_an_ecs_task_is_healthy_once_it_has_its_token_and_stays_so_through_an_ou
         second.end()
 
 
-def test_a_pod_of_eks_hands_its_token_to_another_user_and_takes_it_over_after_a_restart(
+def test_a_pod_of_eks_hands_its_token_on_takes_it_over_after_a_restart_and_loads_a_changed_map(
     lab: Laboratory, tmp_path: Path
 ):
     lab.role("app", ttl="10m", max_ttl="1h")
@@ -192,7 +193,7 @@ def test_a_pod_of_eks_hands_its_token_to_another_user_and_takes_it_over_after_a_
         directory.chmod(0o2777)
         places[volume["name"]] = directory
     configuration = (BASE / "config.json").read_text().replace(PLACEHOLDER, lab.front_door.url)
-    (places["vault-token-agent"] / "config.json").write_text(configuration)
+    mounted = ConfigMap(places["vault-token-agent"], configuration)
 
     def volumes(container: dict) -> Mounts:
         return [
@@ -212,6 +213,12 @@ def test_a_pod_of_eks_hands_its_token_to_another_user_and_takes_it_over_after_a_
             tokens.append(reader)
             if number == "first":
                 logins = lab.logins()
+            else:
+                # A changed map reaches the running container, and the agent in it.
+                other = json.loads(configuration)
+                other["tokens"][0]["sinks"].append({"type": "file", "path": f"{TOKEN}.json", "format": "json"})
+                mounted.put(json.dumps(other))
+                until((places["vault-token"] / "token.json").exists, container)
         finally:
             container.end()
     assert lab.bao.remaining(tokens[0]) is not None

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import stat
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from laboratory.agent import run_once
+from laboratory.config_map import ConfigMap
 from laboratory.faults import Fault
 from laboratory.web import Reply
 
@@ -300,30 +300,6 @@ def test_a_second_agent_on_the_same_state_is_refused_and_leaves_the_first_alone(
         assert second.status == 73 and "another agent runs here" in second.log
     assert run.token() == token and healthcheck(run) == 0
     run.stop()
-
-
-class ConfigMap:
-    """A mounted ConfigMap, as the kubelet writes it: files are links into `..data`, a link that is replaced."""
-
-    def __init__(self, folder: Path, text: str):
-        self._folder = folder
-        self._number = 0
-        folder.mkdir()
-        self.file = folder / "config.json"
-        self.put(text)
-        self.file.symlink_to("..data/config.json")
-
-    def put(self, text: str) -> None:
-        self._number += 1
-        name = f"..2026_11_28_{self._number}"
-        (self._folder / name).mkdir()
-        (self._folder / name / "config.json").write_text(text)
-        data, new = self._folder / "..data", self._folder / "..data_tmp"
-        before = os.readlink(data) if data.is_symlink() else None
-        new.symlink_to(name)
-        new.rename(data)
-        if before:
-            shutil.rmtree(self._folder / before)
 
 
 def started_from(lab, folder: Path, text: str):
