@@ -1,12 +1,11 @@
 // AgentRuntime: the one actor. Starts, reloads and stops, one after the other; rings the keepers' alarms, brings their work
-// home, says how all are.
+// home.
 
 import AWSIdentity
 package import Configuration
 package import Diagnosis
-package import HTTPServer
 import Logging
-package import ServiceHealth
+import ServiceHealth
 import Timekeeping
 
 /// The agent: every token of one configuration.
@@ -45,18 +44,18 @@ package actor Agent {
     var awaited = AwaitedTokens(generation: 0)
     private var lastID: UInt64 = 0
     var turns = Turns()
-    private var configurationTrouble: AgentError?
+    var configurationTrouble: AgentError?
     /// Is told what only a new process has, of what was awaited.
     var whenOutdated: @Sendable (AgentError) -> Void = { _ in }
-    private var lastReload: ReloadReport?
-    private var lastLogout: LogoutReport?
+    var lastReload: ReloadReport?
+    var lastLogout: LogoutReport?
     private var stopping = false
-    private var listeners: [ListenerHealth] = []
+    var listeners: [ListenerHealth] = []
     private var onFinish: (@Sendable () -> Void)?
-    private var reportAlarm: Alarm?
-    private var nextReport: Instant = .distantPast
+    var reportAlarm: Alarm?
+    var nextReport: Instant = .distantPast
     /// Requests and writes that have begun and not ended.
-    private var underWay = 0
+    var underWay = 0
 
     package init(surroundings: sending AgentSurroundings) {
         loop = surroundings.loop
@@ -345,90 +344,5 @@ package actor Agent {
         reportNow()
         posts = [:]
         onFinish()
-    }
-
-    // MARK: Health
-
-    /// How the agent is now.
-    package func health() -> AgentHealth {
-        var health = AgentHealth(
-            version: surroundings.version, startedAt: startedAt,
-            tokens: awaited.isEmpty ? order.flatMap { posts[$0]?.keeper.health() ?? [] } : healthBesideAwaited())
-        health.configurationTrouble = configurationTrouble
-        health.lastReload = lastReload
-        health.lastLogout = lastLogout
-        health.clockCorrection = surroundings.chains.signingTime?.correction
-        health.stopping = stopping
-        health.listeners = listeners
-        return health
-    }
-
-    /// What a machine is told that asks for one of these pages, as things are now.
-    package func answer(to request: ServerRequest, among pages: HealthPages) -> ServerReply {
-        pages.reply(to: request, health(), surroundings.metrics, at: loop.wallTime)
-    }
-
-    /// Where machines may ask.
-    package func note(_ listeners: [ListenerHealth]) {
-        guard listeners != self.listeners else { return }
-        self.listeners = listeners
-        report()
-    }
-
-    /// The tokens that are held, in the configuration's order.
-    package func summaries() -> [LoginSummary] {
-        order.flatMap { posts[$0]?.keeper.summaries() ?? [] }
-    }
-
-    /// Reports at once where the last report is old enough, else a little later, together with what comes until then. What is
-    /// under way is given a pause too: most of it ends sooner, and then one report tells its beginning and its end.
-    func report() {
-        let now = loop.now
-        let moment = underWay == 0 ? nextReport : max(nextReport, now + surroundings.reporter.leastPause)
-        if moment <= now {
-            reportNow()
-        } else if reportAlarm == nil {
-            reportAlarm = loop.schedule(at: moment) { [weak self] in
-                self?.assumeIsolated { agent in
-                    agent.reportAlarm = nil
-                    agent.sendReport(beat: false)
-                }
-            }
-        }
-    }
-
-    /// For what somebody waits for, and for the last words: nobody may be there to ring an alarm for them.
-    private func reportNow() {
-        if let reportAlarm { loop.cancel(reportAlarm) }
-        reportAlarm = nil
-        sendReport(beat: false)
-    }
-
-    /// A report tells of every token, so it costs more the more there are. At most a twentieth of the time goes into
-    /// reports, however many tokens there are and however slow the machine is.
-    private static let reportsShare: Int64 = 20
-
-    private func sendReport(beat: Bool) {
-        let began = loop.now
-        let (health, now) = (health(), loop.wallTime)
-        surroundings.reporter.report(health, at: now, beat: beat)
-        surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
-        let ended = loop.now
-        nextReport = max(
-            began + surroundings.reporter.leastPause,
-            ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
-    }
-
-    private func planBeat() {
-        guard let interval = surroundings.beatInterval else { return }
-        _ = loop.schedule(at: loop.now + interval) { [weak self] in
-            self?.assumeIsolated { $0.beat() }
-        }
-    }
-
-    private func beat() {
-        guard !stopping else { return }
-        sendReport(beat: true)
-        planBeat()
     }
 }

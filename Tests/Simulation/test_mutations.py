@@ -146,7 +146,7 @@ MUTATIONS = [
     mutation(
         "nothing is reported",
         "never silent",
-        "AgentRuntime/Agent.swift",
+        "AgentRuntime/Agent+Reporting.swift",
         "        surroundings.reporter.report(health, at: now, beat: beat)\n",
         "",
     ),

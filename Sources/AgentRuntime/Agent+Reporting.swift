@@ -1,0 +1,92 @@
+// AgentRuntime: how the agent is, told to systemd, the status file, metrics and whoever asks; not more often than it is worth.
+
+import AWSIdentity
+import Diagnosis
+package import HTTPServer
+package import ServiceHealth
+import Timekeeping
+
+extension Agent {
+    /// How the agent is now.
+    package func health() -> AgentHealth {
+        var health = AgentHealth(
+            version: surroundings.version, startedAt: startedAt,
+            tokens: awaited.isEmpty ? order.flatMap { posts[$0]?.keeper.health() ?? [] } : healthBesideAwaited())
+        health.configurationTrouble = configurationTrouble
+        health.lastReload = lastReload
+        health.lastLogout = lastLogout
+        health.clockCorrection = surroundings.chains.signingTime?.correction
+        health.stopping = isStopping
+        health.listeners = listeners
+        return health
+    }
+
+    /// What a machine is told that asks for one of these pages, as things are now.
+    package func answer(to request: ServerRequest, among pages: HealthPages) -> ServerReply {
+        pages.reply(to: request, health(), surroundings.metrics, at: loop.wallTime)
+    }
+
+    /// Where machines may ask.
+    package func note(_ listeners: [ListenerHealth]) {
+        guard listeners != self.listeners else { return }
+        self.listeners = listeners
+        report()
+    }
+
+    /// The tokens that are held, in the configuration's order.
+    package func summaries() -> [LoginSummary] {
+        order.flatMap { posts[$0]?.keeper.summaries() ?? [] }
+    }
+
+    /// Reports at once where the last report is old enough, else a little later, together with what comes until then. What is
+    /// under way is given a pause too: most of it ends sooner, and then one report tells its beginning and its end.
+    func report() {
+        let now = loop.now
+        let moment = underWay == 0 ? nextReport : max(nextReport, now + surroundings.reporter.leastPause)
+        if moment <= now {
+            reportNow()
+        } else if reportAlarm == nil {
+            reportAlarm = loop.schedule(at: moment) { [weak self] in
+                self?.assumeIsolated { agent in
+                    agent.reportAlarm = nil
+                    agent.sendReport(beat: false)
+                }
+            }
+        }
+    }
+
+    /// For what somebody waits for, and for the last words: nobody may be there to ring an alarm for them.
+    func reportNow() {
+        if let reportAlarm { loop.cancel(reportAlarm) }
+        reportAlarm = nil
+        sendReport(beat: false)
+    }
+
+    /// A report tells of every token, so it costs more the more there are. At most a twentieth of the time goes into
+    /// reports, however many tokens there are and however slow the machine is.
+    private static let reportsShare: Int64 = 20
+
+    func sendReport(beat: Bool) {
+        let began = loop.now
+        let (health, now) = (health(), loop.wallTime)
+        surroundings.reporter.report(health, at: now, beat: beat)
+        surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
+        let ended = loop.now
+        nextReport = max(
+            began + surroundings.reporter.leastPause,
+            ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
+    }
+
+    func planBeat() {
+        guard let interval = surroundings.beatInterval else { return }
+        _ = loop.schedule(at: loop.now + interval) { [weak self] in
+            self?.assumeIsolated { $0.beat() }
+        }
+    }
+
+    func beat() {
+        guard !isStopping else { return }
+        sendReport(beat: true)
+        planBeat()
+    }
+}
