@@ -93,8 +93,8 @@ demo: setup ## the agent at work in a laboratory on this machine; SECONDS=90 end
 	@PYTHONPATH=Tests/Laboratory .venv/bin/python -m laboratory.demo $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: release ## the release build beside OpenBao's own agent, and with 1 to 1,000 tokens: memory, CPU, requests, start
-	@PYTHONPATH=Tests/Laboratory .venv/bin/python Tests/Benchmark/compare.py
-	@PYTHONPATH=Tests/Laboratory .venv/bin/python Tests/Benchmark/scale.py
+	@for part in compare login scale growth; do \
+		PYTHONPATH=Tests/Laboratory:Tests/Laboratory/tests .venv/bin/python Tests/Benchmark/$$part.py || exit 1; done
 
 lint: setup ## formatters and linters, strict: Swift and Python
 	swift format lint --strict -r -p $(SWIFT_SOURCES)

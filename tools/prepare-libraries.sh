@@ -63,8 +63,14 @@ if [ -e "$expat" ]; then cp "$expat" "$here/lib/libexpat-chosen.a"; else shared 
 
 cp "$(clang -print-file-name=libstdc++.a)" "$here/release/"
 clang -O2 -fPIC -fno-builtin -ffunction-sections -fstack-protector-strong -c tools/compatibility.c -o "$here/release/compatibility.o"
-swiftc -O -parse-as-library -static -emit-library -emit-module -module-name FoundationEssentials \
-    -module-link-name FoundationStandIn -o "$here/release/libFoundationStandIn.a" tools/FoundationStandIn/*.swift
+# By names without this folder: the object bears a digest of the compiler's arguments.
+(
+    cd "$here/release"
+    swiftc -O -parse-as-library -static -c -emit-module -module-name FoundationEssentials \
+        -module-link-name FoundationStandIn -o FoundationStandIn.o ../../tools/FoundationStandIn/FoundationEssentials.swift
+    ar rcsD libFoundationStandIn.a FoundationStandIn.o
+    rm FoundationStandIn.o
+)
 
 {
     [ ! -e "$here/lib/libexpat-chosen.a" ] || echo "expat $(pkg-config --modversion expat) MIT"

@@ -57,7 +57,7 @@ package enum AgentProcess {
             let agent = Agent(
                 surroundings: .machine(
                     loaded.configuration, loop: loop, environment: environment,
-                    sinks: LoginSinks(factory: SinkFactory(loop: loop, log: log)),
+                    sinks: LoginSinks(factory: SinkFactory(loop: loop, log: log, watches: false)),
                     reporter: LoginReporter { decision.yield($0) }, beatInterval: nil, version: version, log: log))
             try await agent.start(loaded.configuration)
             _ = loop.schedule(at: loop.now + timeout) { decision.yield(.timedOut) }

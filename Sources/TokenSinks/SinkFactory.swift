@@ -13,14 +13,19 @@ package final class SinkFactory {
     private let loop: EventLoop
     private let log: Logger
     private let agent: Int32
-    private lazy var watcher = makeWatcher()
+    private let watches: Bool
+    private lazy var watcher = watches ? makeWatcher() : nil
     private var queues: [BlockingQueue] = []
     private var queueOfDirectory: [String: BlockingQueue] = [:]
 
-    /// - Parameter agent: The process whose sockets may stand where a sink is to be; nil: this one.
-    package init(loop: EventLoop, log: Logger, agent: Int32? = nil) {
+    /// - Parameters:
+    ///   - watches: Whether sinks notice what happens to them. A process that ends once it has written needs none of that, and
+    ///     the end of a watch takes the kernel some 10 ms.
+    ///   - agent: The process whose sockets may stand where a sink is to be; nil: this one.
+    package init(loop: EventLoop, log: Logger, watches: Bool = true, agent: Int32? = nil) {
         self.loop = loop
         self.log = log
+        self.watches = watches
         self.agent = agent ?? getpid()
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 @dataclass(frozen=True)
 class Figures:
     peak_resident: int  # bytes, since the start
+    resident: int  # bytes, now
     anonymous: int  # bytes, now: what is the process's own and no other's
     threads: int
     cpu_seconds: float  # of all threads, those that have ended included
@@ -15,7 +16,7 @@ class Figures:
 
 
 def _fields(path: Path) -> dict[str, str]:
-    return dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    return dict(line.split(":", 1) for line in path.read_text().splitlines() if ": " in line or ":\t" in line)
 
 
 def figures(pid: int) -> Figures:
@@ -31,8 +32,14 @@ def figures(pid: int) -> Figures:
     cpu = time.clock_gettime((~pid << 3) | 2)
     return Figures(
         peak_resident=int(status["VmHWM"].split()[0]) * 1024,
+        resident=int(status["VmRSS"].split()[0]) * 1024,
         anonymous=int(status["RssAnon"].split()[0]) * 1024,
         threads=int(status["Threads"]),
         cpu_seconds=cpu,
         wake_ups=wake_ups,
     )
+
+
+def proportional_memory(pid: int) -> int:
+    """Bytes now; what is shared with other processes counts by this one's share."""
+    return int(_fields(Path("/proc") / str(pid) / "smaps_rollup")["Pss"].split()[0]) * 1024
