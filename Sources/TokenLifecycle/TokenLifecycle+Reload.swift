@@ -92,7 +92,7 @@ extension TokenLifecycle {
             retireUnknown(id)
             lines[0].state = .lacking(last: nil)
         }
-        lines[0].update { ($0.replacement, $0.lookup) = (.unconfigured, .never) }
+        lines[0].update { $0.replacement = .unconfigured }
         (lines[0].failures, lines[0].retryAt) = (nil, logInFrom)
         guard let flight, case .logIn = flight.request else { return }
         budget.ended(flight.urgency, fullLease: shortestLease, at: now)

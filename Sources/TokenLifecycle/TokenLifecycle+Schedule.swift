@@ -22,22 +22,25 @@ extension TokenLifecycle {
     func nextRequest(
         at now: Instant, for line: LineID? = nil, where isMeant: (Candidate) -> Bool = { _ in true }
     ) -> Candidate? {
-        let candidates = candidates.filter { (line == nil || $0.line == line) && isMeant($0) }
+        let candidates = candidates(at: now).filter { (line == nil || $0.line == line) && isMeant($0) }
         let due = candidates.filter { $0.at <= now }.min { ($0.urgency, $0.at) < ($1.urgency, $1.at) }
         return due ?? candidates.min { ($0.at, $0.urgency) < ($1.at, $1.urgency) }
     }
 
-    private var candidates: [Candidate] {
+    private func candidates(at now: Instant) -> [Candidate] {
         switch stage {
         case .idle, .ended: []
-        case .ending: revocations
-        case .running: lines.flatMap(candidates(of:)) + wraps + revocations
+        case .ending: revocations(at: now)
+        case .running: lines.flatMap { candidates(of: $0, at: now) } + wraps(at: now) + revocations(at: now)
         }
     }
 
+    /// `deadline`: when readers lose what they have; once they have lost it, nothing is left to be saved by haste.
     private func candidate(
-        _ request: LifecycleRequest, _ urgency: Urgency, at moment: Instant, line: TokenLine, deadline: Instant? = nil
+        _ request: LifecycleRequest, _ urgency: Urgency, at moment: Instant, line: TokenLine, deadline: Instant? = nil,
+        now: Instant
     ) -> Candidate {
+        let deadline = deadline.flatMap { $0 > now ? $0 : nil }
         let attempt = Pace.timeForOneAttempt(fullLease: line.fullLease, maxBackoff: policy.maxBackoff)
         let floor = max(
             budget.earliest(for: urgency, fullLease: shortestLease),
@@ -47,7 +50,7 @@ extension TokenLifecycle {
 
     // MARK: Tokens
 
-    private func candidates(of line: TokenLine) -> [Candidate] {
+    private func candidates(of line: TokenLine, at now: Instant) -> [Candidate] {
         var candidates: [Candidate] = []
         if let (request, moment) = mainStep(line) {
             let urgency: Urgency =
@@ -59,10 +62,10 @@ extension TokenLifecycle {
                 case .revoke: .revoke
                 }
             let deadline = line.current.map { validity(of: $0.id) }
-            candidates.append(candidate(request, urgency, at: moment, line: line, deadline: deadline))
+            candidates.append(candidate(request, urgency, at: moment, line: line, deadline: deadline, now: now))
         }
         if let holding = line.current, holding.replacement == nil, let moment = lookup(of: holding, line) {
-            candidates.append(candidate(.lookUp(holding.id), .lookUp, at: moment, line: line))
+            candidates.append(candidate(.lookUp(holding.id), .lookUp, at: moment, line: line, now: now))
         }
         return candidates
     }
@@ -116,19 +119,19 @@ extension TokenLifecycle {
 
     // MARK: Wrapping tokens and revocations
 
-    private var wraps: [Candidate] {
+    private func wraps(at now: Instant) -> [Candidate] {
         sinks.compactMap { sink in
             guard let wrapping = sink.wrapping, !sink.isLeaving, let line = line(of: sink), let holding = line.current
             else { return nil }
             return candidate(
                 .wrap(holding.id, for: sink.id), .wrap, at: wrapping.due(for: holding.id), line: line,
-                deadline: wrapping.foundExpiry)
+                deadline: wrapping.foundExpiry, now: now)
         }
     }
 
-    private var revocations: [Candidate] {
+    private func revocations(at now: Instant) -> [Candidate] {
         retired.compactMap { token in
-            token.revocation.map { candidate(.revoke(token.id), .revoke, at: $0.at, line: lines[0]) }
+            token.revocation.map { candidate(.revoke(token.id), .revoke, at: $0.at, line: lines[0], now: now) }
         }
     }
 

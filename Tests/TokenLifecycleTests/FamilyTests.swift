@@ -210,6 +210,20 @@ import TokenLifecycle
         #expect(stage.held[.first]?.token != old.token)
     }
 
+    @Test func aLoginThatComesBackBeforeItWasLeftIsLookedUpAsBefore() {
+        let vault = HealthyVault(ttl: .seconds(36_000))
+        var stage = Stage(vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(10))
+        vault.loginFailure = AgentError(.vaultUnavailable, "sealed")
+        let outline = LifecycleOutline(policy: LifecyclePolicy(), sinks: [.plain(1)])
+        stage.tell { $0.reconfigured(outline, logInFrom: $1, at: $1) }
+        stage.run(until: .seconds(20))
+        stage.tell { $0.reconfigured(outline, at: $1) }
+        stage.run(until: .seconds(3_600))
+        #expect(stage.times(of: .lookup).filter { $0 > .seconds(20) }.count >= 10)
+    }
+
     @Test func aDroppedSinkIsEmptiedUnlessAnotherTokenWritesThere() {
         let vault = HealthyVault(ttl: .seconds(3_600))
         for isTaken in [false, true] {

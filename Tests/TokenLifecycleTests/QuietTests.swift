@@ -48,6 +48,29 @@ import TokenLifecycle
         }
     }
 
+    /// Haste saves nothing once readers have lost what they had.
+    @Test func afterTheEndOfAWrappingTokenWhatARenewalWasToldSilencesWrapsAgain() throws {
+        for seed in 0..<20 {
+            let vault = HealthyVault(ttl: .seconds(3_600))
+            var throttles = false
+            var stage = Stage(sinks: [.wrapping(1, ttl: .seconds(60))], seed: UInt64(seed)) { request, sentAt, id in
+                switch request {
+                case .renew:
+                    throttles = true
+                    return throttled(900)
+                case .wrap where throttles: return throttled(1)
+                default: return vault.answer(request, sentAt, id)
+                }
+            }
+            stage.start()
+            stage.run(until: .seconds(3_000))
+            let told = try #require(stage.times(of: .renewal).first)
+            // Readers have lost theirs a minute after it was wrapped, at the latest.
+            let late = stage.times(of: .wrap).filter { $0 > told + .seconds(61) && $0 < told + .seconds(900) }
+            #expect(late.isEmpty, "seed \(seed)")
+        }
+    }
+
     @Test func theSecondChanceKeepsTheToken() {
         let vault = HealthyVault(ttl: .seconds(20))
         var renewals = 0
