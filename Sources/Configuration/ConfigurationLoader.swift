@@ -17,7 +17,8 @@ package struct LoadedConfiguration: Sendable {
     /// Whether a reload may read it anew: pipes and the environment give it once.
     package let canBeReadAgain: Bool
     /// SHA-256 of the text.
-    package let digest: [UInt8]
+    package var digest: [UInt8] { SHA256.digest(of: content) }
+    fileprivate let content: [UInt8]
 }
 
 /// One value that holds. Not a secret: the file has none.
@@ -110,7 +111,7 @@ package enum ConfigurationLoader {
             LoadedConfiguration(
                 configuration: configuration, effective: effective(root, configuration, environment),
                 warnings: warnings, path: source.path, canBeReadAgain: source.canBeReadAgain,
-                digest: SHA256.digest(of: source.bytes)))
+                content: source.bytes))
     }
 
     /// The values of a section and those inside it. What has neither value nor default is described.

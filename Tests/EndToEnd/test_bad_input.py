@@ -39,13 +39,16 @@ REFUSED = {
     "an unknown key": (lambda base, folder: changed(base, vault__adress="x"), "adress"),
     "a bare number for a mode": (lambda base, folder: changed(base, tokens__0__sinks__0__mode=640), "mode"),
     "no tokens": (lambda base, folder: changed(base, tokens=[]), "tokens"),
-    "a sink in a missing directory": (
+}
+# What the machine lacks may come yet: a service waits for it, a command ends.
+AWAITED = {
+    "a missing directory": (
         lambda base, folder: changed(base, tokens__0__sinks__0__path=str(folder / "missing" / "token")),
-        "missing",
+        "missing: No such file or directory",
     ),
-    "a sink's owner that does not exist": (
+    "an unknown owner": (
         lambda base, folder: changed(base, tokens__0__sinks__0__owner="no-such-user"),
-        "no-such-user",
+        "user no-such-user is unknown on this machine",
     ),
 }
 
@@ -65,32 +68,47 @@ def test_a_configuration_that_cannot_work_ends_with_78_and_one_line(lab, tmp_pat
     assert lab.logins() == before
 
 
-def test_a_sink_on_a_read_only_file_system_ends_with_78_and_one_line(lab, tmp_path):
+def expect_wait(run, words: str) -> None:
+    line = run.wait_for_log("This machine is not ready for the token", 10)
+    assert words in line, line
+    assert run.child.running and run.token() is None
+    assert run.stop().status == 0
+
+
+@pytest.mark.parametrize("case", AWAITED, ids=lambda case: case.replace(" ", "-"))
+def test_what_the_machine_lacks_is_waited_for_and_ends_a_login_with_73(lab, tmp_path, case):
+    make, names = AWAITED[case]
+    before = lab.logins()
+    configuration = make(lab.configuration(tmp_path), tmp_path)
+    expect_wait(lab.agent(folder=tmp_path, configuration=configuration), names)
+    finished = lab.agent(folder=tmp_path, configuration=configuration, command=("login",)).finish(10)
+    assert finished.status == 73, finished
+    assert names in finished.log.splitlines()[-1]
+    assert lab.logins() == before
+
+
+def test_a_sink_on_a_read_only_file_system_is_waited_for(lab, tmp_path):
     sealed = tmp_path / "sealed"
     sealed.mkdir()
     read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
-    finished = lab.agent(
+    run = lab.agent(
         folder=tmp_path,
         configuration=changed(lab.configuration(tmp_path), tokens__0__sinks__0__path=str(sealed / "token")),
         prefix=(*unshared("--mount"), "sh", "-c", read_only, str(sealed)),
-    ).finish(10)
-    assert finished.status == 78, finished
-    line = one_line(finished.log)
-    assert str(sealed) in line and "ead-only" in line
+    )
+    expect_wait(run, "Read-only file system")
 
 
-def test_a_sink_in_a_directory_of_others_ends_with_78_and_one_line(lab, tmp_path):
+def test_a_sink_in_a_directory_of_others_is_waited_for(lab, tmp_path):
     # As nobody: root may write anywhere.
     for path in (tmp_path, *tmp_path.parents[:3]):
         path.chmod(path.stat().st_mode | 0o005)
-    finished = lab.agent(
+    run = lab.agent(
         folder=tmp_path,
         configuration=changed(lab.configuration(tmp_path), status_file=None),
         prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"),
-    ).finish(10)
-    assert finished.status == 78, finished
-    line = one_line(finished.log)
-    assert str(tmp_path) in line and "ermission denied" in line
+    )
+    expect_wait(run, "Permission denied")
 
 
 def test_a_configuration_file_that_is_missing(lab, tmp_path):
