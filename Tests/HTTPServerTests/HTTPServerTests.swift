@@ -200,10 +200,11 @@ func allThat(_ descriptor: Int32) -> String {
 
     @Test func `a reply that is being read does not give way to those who only come`() throws {
         let long = String(repeating: "x", count: 8 << 20)
-        let server = try RunningServer { _ in ServerReply(.good, long) }
+        let server = try RunningServer { ServerReply(.good, $0.path == "/long" ? long : "ok\n") }
         let reader = server.connection()
         defer { close(reader) }
-        say("GET /page HTTP/1.1\r\n\r\n", to: reader)
+        let began = ContinuousClock.now
+        say("GET /long HTTP/1.1\r\n\r\n", to: reader)
         var count = 0
         var chunk = [UInt8](repeating: 0, count: 256 << 10)
         var others: [Int32] = []
@@ -211,7 +212,11 @@ func allThat(_ descriptor: Int32) -> String {
         while case let more = unsafe recv(reader, &chunk, chunk.count, 0), more > 0 {
             count += more
             others.append(server.connection())
+            // The server has had its turn: what the kernel has room for again is on its way.
+            _ = server.exchange("GET /page HTTP/1.1\r\n\r\n")
         }
+        // Where the machine is so slow that the reader's time is up first, nothing is shown.
+        guard ContinuousClock.now - began < HTTPServer.longestConnection else { return }
         #expect(count > long.utf8.count && others.count > 2 * HTTPServer.mostConnections)
     }
 

@@ -25,8 +25,8 @@ def test_an_outage_of_40_seconds_restarts_nothing(services: Services, lab: Labor
         assert (state["ActiveState"], state["NRestarts"]) == ("active", "0")
         said.add(state["StatusText"].split(" until ")[0].split(" since ")[0])
         time.sleep(0.5)
-    # With a lease of 20 s the token is lost on the way, and the status goes through all three.
-    assert {"app: fresh", "app: still valid", "app: no valid token"} <= said
+    # With a lease of 20 s the token is lost on the way. Whether a renewal was due at once decides if it is seen fresh.
+    assert {"app: still valid", "app: no valid token"} <= said
     proxy.set(Fault.NONE)
     machine.wait_until(lambda: machine.status_text().startswith("app: fresh"), "fresh again", 30)
     assert service.is_valid(service.token())
