@@ -10,7 +10,6 @@ from laboratory.aws_login import AwsRole
 @pytest.fixture
 def configuration(lab, tmp_path):
     lab.role("machine", AwsRole("ec2", bound_images=[lab.aws.image_id]), ttl="20s")
-    lab.mount.logins.access_list.clear()
     made = lab.configuration(tmp_path)
     made["tokens"][0]["auth"] = {"type": "ec2", "role": "machine"}
     made["state_directory"] = str(tmp_path / "state")
@@ -39,7 +38,6 @@ def test_the_nonce_is_kept_before_the_first_login_and_sent_ever_after(lab, tmp_p
     run.stop()
     lab.bao.revoke(run.token())
     again = lab.agent(folder=tmp_path / "again", configuration=configuration)
-    # Its login is over: a request that outlives it would give the instance its nonce in the middle of the next test.
     again.wait_for_log("Logged in", 10)
     again.stop()
 

@@ -89,7 +89,6 @@ Services = Callable[..., Service]
 @pytest.fixture
 def services(lab: Laboratory, tmp_path: Path) -> Iterator[Services]:
     """Makes services; each is stopped and its journal searched for secrets at the test's end."""
-    lab.role("app", ttl="20s", max_ttl="60s")
     lab.role("calm", ttl="10m", max_ttl="1h")
     made: list[Service] = []
 

@@ -179,7 +179,6 @@ def test_secrets_of_the_configuration_come_from_the_credential_store(
 ):
     certificates = tls_lab.certificates
     credentials = "$CREDENTIALS_DIRECTORY/vault-token-agent.client-key"
-    tls_lab.role("app", ttl="20s", max_ttl="60s")
     service = services(
         tls_lab,
         vault={

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,7 @@ class AWS:
         iam.create_instance_profile(InstanceProfileName=INSTANCE_PROFILE)
         iam.add_role_to_instance_profile(InstanceProfileName=INSTANCE_PROFILE, RoleName=ROLE)
         self.user = self._make_user(iam, USER, assuming)
+        self.user_keys = [self.user.access_key]
         image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         started = ec2.run_instances(
             ImageId=image,
@@ -145,7 +147,14 @@ class AWS:
     def another_key(self) -> Credentials:
         """A second key of the user, as a rotation makes it."""
         key = self.client("iam", self._admin).create_access_key(UserName=USER)["AccessKey"]
+        self.user_keys.append(key["AccessKeyId"])
         return self._note(Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+
+    def keep_keys(self, kept: Sequence[str]) -> None:
+        """The user's other keys are deleted."""
+        for key in [each for each in self.user_keys if each not in kept]:
+            self.client("iam").delete_access_key(UserName=USER, AccessKeyId=key)
+            self.user_keys.remove(key)
 
     def _note(self, credentials: Credentials) -> Credentials:
         self.secrets.update(credentials.secrets)
@@ -165,6 +174,9 @@ class AWS:
         with self._lock:
             self._expired.add(credentials.access_key)
 
+    def has_expired(self, credentials: Credentials) -> bool:
+        return credentials.access_key in self._expired
+
     def instance_runs(self, instance_id: str) -> bool:
         """As Vault asks it: DescribeInstances knows the instance, and it is running."""
         try:
@@ -177,6 +189,19 @@ class AWS:
         """The next requests to STS get these answers; None: the connection ends without one."""
         with self._lock:
             self._sts_answers.extend(replies)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def waiting_answers(self) -> int:
+        return len(self._sts_answers)
+
+    def answer_itself(self) -> None:
+        """No more of the replies that `answer_sts` was told."""
+        with self._lock:
+            self._sts_answers.clear()
 
     def _pass(self, request: Request) -> Reply | None:
         with self._lock:
@@ -253,6 +278,10 @@ class AWS:
                 f"({now:{stamp}} + 15 min.)",
             )
         return None
+
+    def settle(self) -> None:
+        """Ends every connection to STS, and returns when what came by them has had its answer."""
+        self._gate.settle()
 
     def stop(self) -> None:
         self._gate.stop()

@@ -6,6 +6,7 @@ none of this file's business.
 
 import base64
 import binascii
+import copy
 import fnmatch
 import http.client
 import json
@@ -68,6 +69,16 @@ class _Seen:
     reauthentication: bool
 
 
+@dataclass(frozen=True)
+class Admission:
+    """Whom a mount lets in, and who has come."""
+
+    server_id: str | None
+    roles: dict[str, AwsRole]
+    access_list: dict[str, _Seen]
+    sts_reachable: bool
+
+
 class AwsLogins:
     """The checks of one mount."""
 
@@ -79,6 +90,16 @@ class AwsLogins:
         self.access_list: dict[str, _Seen] = {}
         self.sts_reachable = True
         self._verdicts: dict[tuple, tuple] | None = None
+
+    @property
+    def admission(self) -> Admission:
+        """As it is now; what happens later does not change it."""
+        return Admission(self.server_id, copy.deepcopy(self.roles), copy.deepcopy(self.access_list), self.sts_reachable)
+
+    @admission.setter
+    def admission(self, value: Admission) -> None:
+        self.server_id, self.sts_reachable = value.server_id, value.sts_reachable
+        self.roles, self.access_list = copy.deepcopy(value.roles), copy.deepcopy(value.access_list)
 
     def remember_verdicts(self) -> None:
         """From now on STS is asked once for each distinct signed request; what it said of one stays said."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .administration import administer
 from .aws import AWS
-from .aws_login import AwsLogins, AwsRole, Identity, Refused
+from .aws_login import Admission, AwsLogins, AwsRole, Identity, Refused
 from .certificates import InstanceIdentityKey
 from .openbao import Answer, OpenBao
 from .web import Reply, Request, WebServer
@@ -95,6 +95,16 @@ class FrontDoor:
         self._servers.append(server)
         return server
 
+    @property
+    def listeners(self) -> int:
+        return len(self._servers)
+
+    def keep_listeners(self, count: int) -> None:
+        """So many of them, the first; the others are stopped."""
+        for server in self._servers[count:]:
+            server.stop()
+        del self._servers[count:]
+
     def mount(self, path: str = "auth/aws", *, namespace: str = "", server_id: str | None = None) -> Mount:
         made = Mount(self._bao, AwsLogins(self._aws, self._identity, server_id=server_id), namespace, path)
         self._mounts["/".join(filter(None, [namespace, path]))] = made
@@ -125,6 +135,21 @@ class FrontDoor:
         """No more of the replies that `answer` was told."""
         with self._lock:
             self._canned.clear()
+
+    @property
+    def canned_answers(self) -> int:
+        with self._lock:
+            return len(self._canned)
+
+    def mounts_now(self) -> dict[str, tuple[Mount, Admission]]:
+        """The mounts by their paths, and whom each lets in."""
+        return {path: (mount, mount.logins.admission) for path, mount in self._mounts.items()}
+
+    def keep_mounts(self, kept: dict[str, tuple[Mount, Admission]]) -> None:
+        """These and no others, letting in whom they let in then. What OpenBao has at the paths is not touched."""
+        self._mounts = {path: mount for path, (mount, _) in kept.items()}
+        for mount, admission in kept.values():
+            mount.logins.admission = admission
 
     def count(self, *, since: float = 0, token: str | None = None, path_ends: str = "") -> int:
         with self._lock:
@@ -231,6 +256,11 @@ class FrontDoor:
     def drop_connections(self) -> None:
         for server in self._servers:
             server.drop_connections()
+
+    def settle(self) -> None:
+        """Ends every connection, and returns when what came by them has had its answer."""
+        for server in self._servers:
+            server.settle()
 
     def stop(self) -> None:
         for server in self._servers:

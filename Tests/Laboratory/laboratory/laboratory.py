@@ -3,8 +3,11 @@
 import contextlib
 import ssl
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from . import state
 from .agent import AgentRun
 from .aws import AWS, REGION, ROLE
 from .aws_login import AwsRole
@@ -19,6 +22,17 @@ from .web import Reply, WebServer
 SERVER_ID = "vault.example.com"
 
 
+Guest = TypeVar("Guest", InstanceMetadata, FaultProxy, WebServer)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """To where a laboratory can return."""
+
+    guests: int
+    state: state.State
+
+
 class Laboratory:
     """A context manager; at its end, however it comes, all has stopped and its folder is gone.
 
@@ -29,6 +43,8 @@ class Laboratory:
         self._folder = tempfile.TemporaryDirectory(prefix="laboratory-")
         self.folder = Path(self._folder.name)
         self._ends = contextlib.ExitStack()
+        self._guests: list[InstanceMetadata | FaultProxy | WebServer] = []
+        self._ends.callback(self._dismiss, 0)
         self._ends.callback(self._folder.cleanup)
         self.runs: list[AgentRun] = []
         self._extra_secrets: set[str] = set()
@@ -54,6 +70,7 @@ class Laboratory:
             self.wrong_name_url = self.front_door.listen(tls=self.server_tls(self.certificates.wrong_name)).url
         self.mount: Mount = self.front_door.mount(server_id=SERVER_ID)
         self.role("app", ttl="20s", max_ttl="60s")
+        self.beginning = self.mark()
 
     def __enter__(self) -> "Laboratory":
         return self
@@ -88,20 +105,39 @@ class Laboratory:
         """An instance metadata service of its own, for a test that disturbs it."""
         made = InstanceMetadata(self.aws, self.identity, **options)  # type: ignore[arg-type]
         self._metadata.append(made)
-        self._ends.callback(made.stop)
-        return made
+        return self._guest(made)
 
     def fault_proxy(self) -> FaultProxy:
         """A controllable fault between one agent and the front door."""
-        made = FaultProxy(int(self.front_door.url.rpartition(":")[2]))
-        self._ends.callback(made.stop)
-        return made
+        return self._guest(FaultProxy(int(self.front_door.url.rpartition(":")[2])))
 
     def follower(self, leader: str) -> WebServer:
         """A member of a cluster that is not its leader: it answers everything with 307 to the leader."""
-        made = WebServer(lambda request: Reply(307, b"", [("Location", leader + request.target)]))
-        self._ends.callback(made.stop)
+        return self._guest(WebServer(lambda request: Reply(307, b"", [("Location", leader + request.target)])))
+
+    def _guest(self, made: Guest) -> Guest:
+        """Made for one test or file, and stopped after it."""
+        self._guests.append(made)
         return made
+
+    @property
+    def parts(self) -> set[int]:
+        """The ids of the processes that it consists of."""
+        return {self.bao.pid, self.aws.pid}
+
+    def mark(self) -> Mark:
+        return Mark(len(self._guests), state.read(self))
+
+    def return_to(self, mark: Mark) -> None:
+        """Ends what runs and was made since, and puts back what was changed. AssertionError: what could not be."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(state.put_back, self, mark.state)
+            stack.callback(self._dismiss, mark.guests)
+            stack.callback(self.end_runs)
+
+    def _dismiss(self, kept: int) -> None:
+        while len(self._guests) > kept:
+            self._guests.pop().stop()
 
     def role(self, name: str, who: AwsRole | None = None, *, mount: Mount | None = None, **token: object) -> None:
         """A role for the laboratory's AWS role, or for whom `who` says."""

@@ -78,6 +78,10 @@ class InstanceMetadata:
     def credentials(self) -> Credentials:
         return self._credentials.current
 
+    def hand_out(self, credentials: Credentials) -> None:
+        """From now on these, until they are rotated."""
+        self._credentials.current = credentials
+
     def rotate(self) -> Credentials:
         """AWS rotates the role's credentials; the earlier ones stay valid until they expire."""
         return self._credentials.rotate()

@@ -8,6 +8,7 @@ import http.client
 import importlib.util
 import json
 import os
+import re
 import ssl
 import threading
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from pathlib import Path
 
 from .certificates import Certificates
 from .processes import Child, LaboratoryError, free_port, wait_until
+
+# Requests that write tokens and what lets one in, and nothing that another test would meet.
+PASSING = re.compile(r"/v1/(.+/)?(auth/token/[^?]+|login|secret-id|sys/wrapping/[^?]+)$")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class OpenBao:
         self.binary = bao_binary()
         self._certificates = certificates
         self._connections = threading.local()
+        # Requests that may have changed what `state` reads.
+        self.writes = 0
         self.root_token = ""
         self._unseal_key = ""
         self.port = free_port()
@@ -120,6 +126,8 @@ api_addr = "{self.url}"
         """One request as given. Connections are kept, one a thread; a stale one is opened anew, once. Where the server
         has ended, the error says how, and with which last words.
         """
+        if method not in ("GET", "HEAD", "LIST") and not PASSING.search(target):
+            self.writes += 1
         for attempt in (1, 2):
             connection = getattr(self._connections, "one", None)
             fresh = connection is None
@@ -152,6 +160,18 @@ api_addr = "{self.url}"
         if answer.status >= 300:
             raise LaboratoryError(f"OpenBao answered {method} {path} with {answer.status}: {answer.body[:300]!r}")
         return answer.json
+
+    def keys(self, path: str) -> list[str]:
+        """The names below a path; none where nothing is there."""
+        return self.call("GET", f"{path}?list=true").json.get("data", {}).get("keys", [])
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def sealed(self) -> bool:
+        return self.expect("GET", "sys/seal-status")["sealed"]
 
     def seal(self) -> None:
         self.expect("PUT", "sys/seal")

@@ -1,5 +1,6 @@
 """Child processes that end when they are told to, and when this process dies, however it dies."""
 
+import contextlib
 import os
 import random
 import signal
@@ -56,6 +57,18 @@ def wait_until(ready: Callable[[], bool], seconds: float, what: str, interval: f
             raise LaboratoryError(f"{what}: not within {seconds * SLOWER:g} s")
         time.sleep(interval)
     return time.monotonic() - started
+
+
+def children() -> dict[int, str]:
+    """The processes that this one has started and that still run, by their ids, and what each was started as."""
+    found = {}
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, listed.read_text().split()):
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if command:  # a zombie has none
+                    found[pid] = command.replace(b"\0", b" ").decode(errors="replace").strip()
+    return found
 
 
 class Child:

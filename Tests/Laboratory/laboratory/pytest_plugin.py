@@ -1,5 +1,6 @@
 """pytest's side of the laboratory: one for each worker process, and the search for secrets after every test."""
 
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .laboratory import Laboratory
+from .processes import children
 
 # promtool is there when the machine has none of its own, also for a run that make did not start.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{Path(sys.prefix) / 'bin'}"
@@ -50,9 +52,35 @@ def tls_lab() -> Iterator[Laboratory]:
         yield laboratory
 
 
-@pytest.fixture(autouse=True)
-def _no_secret_is_ever_written() -> Iterator[None]:
-    """Ends every agent that the test left running and searches whatever any of them wrote."""
+@pytest.fixture(scope="module", autouse=True)
+def _a_file_leaves_all_as_it_was() -> Iterator[None]:
+    """What a file's own fixtures have made and changed lasts as long as its tests."""
     yield
-    for laboratory in _laboratories:
-        laboratory.end_runs()
+    with contextlib.ExitStack() as stack:
+        for laboratory in _laboratories:
+            stack.callback(laboratory.return_to, laboratory.beginning)
+
+
+@pytest.fixture(autouse=True)
+def _a_test_leaves_all_as_it_was() -> Iterator[None]:
+    """Ends every agent that the test left running, searches whatever any of them wrote for secrets, and takes back
+    what the test has done to the laboratories.
+    """
+    before = {id(laboratory): laboratory.mark() for laboratory in _laboratories}
+    environment, directory, running = dict(os.environ), Path.cwd(), children()
+    yield
+    with contextlib.ExitStack() as stack:
+        stack.callback(_compare, environment, directory, running)
+        for laboratory in _laboratories:
+            stack.callback(laboratory.return_to, before.get(id(laboratory), laboratory.beginning))
+
+
+def _compare(environment: dict[str, str], directory: Path, running: dict[int, str]) -> None:
+    """What belongs to the worker itself."""
+    now = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    environment.pop("PYTEST_CURRENT_TEST", None)
+    assert now == environment, "the test leaves the environment changed"
+    assert Path.cwd() == directory, "the test leaves the working directory changed"
+    parts = {pid for laboratory in _laboratories for pid in laboratory.parts}
+    left = {pid: command for pid, command in children().items() if pid not in running and pid not in parts}
+    assert not left, f"the test leaves running: {left}"

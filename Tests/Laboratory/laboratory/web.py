@@ -7,11 +7,14 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
+
+from .processes import SLOWER, LaboratoryError
 
 LARGEST_BODY = 1 << 20
 
@@ -108,6 +111,8 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.answer = answer
         self.tls = tls
         self.connections: set[socket.socket] = set()
+        self._served = threading.Condition()
+        self._serving = 0
         if isinstance(address, Path):
             self.address_family = socket.AF_UNIX
             super().__init__(str(address), _Handler)  # type: ignore[arg-type]
@@ -118,6 +123,24 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def get_request(self) -> tuple[socket.socket, object]:
         connection, address = super().get_request()
         return connection, address or ("unix", 0)
+
+    def process_request(self, request: object, client_address: object) -> None:
+        with self._served:
+            self._serving += 1
+        super().process_request(request, client_address)  # type: ignore[arg-type]
+
+    def process_request_thread(self, request: object, client_address: object) -> None:
+        try:
+            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+        finally:
+            with self._served:
+                self._serving -= 1
+                self._served.notify_all()
+
+    def drained(self, seconds: float) -> bool:
+        """Waits until no connection that was accepted is served any more; false: not within `seconds`."""
+        with self._served:
+            return self._served.wait_for(lambda: self._serving == 0, seconds)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away or failed the TLS handshake is its own affair."""
@@ -151,6 +174,22 @@ class WebServer:
         for connection in list(self._listener.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def settle(self) -> None:
+        """Ends every connection, and returns when what came by them has had its answer: of a client that has gone
+        nothing comes later.
+        """
+        with socket.socket(self._listener.address_family) as last:  # accepted after all that came before
+            last.settimeout(10 * SLOWER)
+            last.connect(self._listener.server_address)
+            last.shutdown(socket.SHUT_WR)
+            while last.recv(4096):
+                pass
+        deadline = time.monotonic() + 10 * SLOWER
+        while not self._listener.drained(0.02):
+            self.drop_connections()
+            if time.monotonic() > deadline:
+                raise LaboratoryError(f"{self.url} still answers after {10 * SLOWER} s")
 
     def stop(self) -> None:
         self._listener.shutdown()

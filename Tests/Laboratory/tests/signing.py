@@ -1,7 +1,9 @@
-"""A login as a client of botocore's would sign it: the counterpart that proves the front door."""
+"""A login as a client of botocore's would sign it, and sent: the counterpart that proves the front door."""
 
 import base64
 import json
+import urllib.error
+import urllib.request
 
 import botocore.auth
 import botocore.awsrequest
@@ -38,3 +40,23 @@ def signed_login(
     if role is not None:
         fields["role"] = role
     return fields
+
+
+def call(url: str, method: str, path: str, body=None, headers=None) -> tuple[int, dict, dict]:
+    request = urllib.request.Request(
+        f"{url}/v1/{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers=headers or {},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read()
+            return answer.status, json.loads(text) if text else {}, dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read()), dict(error.headers)
+
+
+def log_in(lab, fields: dict, headers=None) -> tuple[int, dict]:
+    status, reply, _ = call(lab.front_door.url, "POST", "auth/aws/login", fields, headers)
+    return status, reply
