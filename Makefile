@@ -19,6 +19,8 @@ RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib --disable-loca
 # Says which objects and archives the binary is made of; a test reads it.
 LINK_MAP       := -Xlinker -Map=$(CURDIR)/out/vault-token-agent.map
 RELEASED       := out/vault-token-agent
+# What it is made of; folders are among them, for the files that are gone.
+RELEASE_INPUTS := Makefile Package.swift tools/no-unwind-tables.ld $(shell find Sources) $(wildcard $(LIBRARIES)/made)
 # Parallel end-to-end tests: they wait more than they work.
 WORKERS        ?= 8
 # So many Swift tests at a time, all in one process: all at once, each would get a sliver of the machine, and what waits
@@ -29,7 +31,7 @@ REPORT         ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build sim-run explore \
-	fuzz fleet demo bench deb rpm tarball rootfs packages sbom reproducible lint format reference
+	fuzz fleet demo bench deb rpm tarball rootfs packages digests sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,11 +44,13 @@ build: setup ## debug build of the agent and of its tests
 
 release: setup binary ## release build: Swift linked statically, stripped: out/vault-token-agent
 
-binary:
+binary: $(RELEASED)
+	@ls -l $(RELEASED)
+
+$(RELEASED): $(RELEASE_INPUTS)
 	@mkdir -p out
 	swift build $(RELEASE_FLAGS) $(LINK_MAP) --product vault-token-agent
 	@install "$$(swift build $(RELEASE_FLAGS) $(LINK_MAP) --show-bin-path)/vault-token-agent" $(RELEASED)
-	@ls -l $(RELEASED)
 
 # Built before anything runs, then run side by side: much of a test is waiting.
 test: lint build binary sim-build ## set-up, build, lint, every test, and 300 seeds of the simulation
@@ -124,7 +128,9 @@ rootfs: release ## the container image's root file system, in out/rootfs
 sbom: release ## what is in the release build, and what it loads: SPDX JSON
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) python3 tools/write-sbom.py $(RELEASED) >out/vault-token-agent.spdx.json
 
-packages: deb rpm tarball sbom ## all packages, the bill of materials, and their digests in out/SHA256SUMS
+packages: deb rpm tarball sbom digests ## all packages, the bill of materials, and their digests in out/SHA256SUMS
+
+digests: ## writes out/SHA256SUMS anew: of the packages, once they are signed, and of the bill of materials
 	@cd out && sha256sum vault-token-agent*.deb vault-token-agent*.rpm vault-token-agent*.tar.gz *.spdx.json >SHA256SUMS && cat SHA256SUMS
 
 reproducible: release ## builds the last commit once more in another folder and compares the two binaries

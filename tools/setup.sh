@@ -21,7 +21,7 @@ command -v swift >/dev/null 2>&1 ||
 # Libraries that the agent links, then what the tests run beside it.
 packages="libssl-dev libcurl4-openssl-dev libnghttp2-dev libsystemd-dev libexpat1-dev pkg-config dpkg-dev"
 packages="$packages ca-certificates python3 python3-venv openssl iproute2 util-linux procps systemd binutils"
-packages="$packages nghttp2-server tinyproxy-bin strace rpm crun busybox-static"
+packages="$packages nghttp2-server tinyproxy-bin strace rpm gpg gpg-agent crun busybox-static"
 
 if command -v dpkg-query >/dev/null 2>&1; then
     missing=""

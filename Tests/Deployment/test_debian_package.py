@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from private_systemd import UNITS, NotPossibleHere, PrivateSystemd
+from release import built, release_binary
 
-from laboratory.agent import PROJECT, agent_binary
+from laboratory.agent import agent_binary
 from laboratory.faults import Fault
 from laboratory.laboratory import REGION, SERVER_ID, Laboratory
 
@@ -20,44 +21,23 @@ TOKEN = "/run/vault-token-agent/token"
 STATE = "/var/lib/vault-token-agent"
 ENABLED = "/etc/systemd/system/multi-user.target.wants/vault-token-agent.service"
 
-pytestmark = pytest.mark.skipif(shutil.which("dpkg-shlibdeps") is None, reason="not a Debian machine")
 
-
-def run(*command: str | Path, **options: object) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=480, check=False, **options)
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=480, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    stripped = tmp_path_factory.mktemp("binary") / "vault-token-agent"
-    run("strip", "-o", stripped, agent_binary())
-    return stripped
-
-
-def build(binary: Path, folder: Path, environment: dict[str, str] | None = None, **options: object) -> Path:
-    # A debug build links Swift's own libraries, which belong to no package. It is large: dpkg-deb need not try hard.
-    quick = {**os.environ, "DPKG_DEB_COMPRESSOR_LEVEL": "0", **(environment or {})}
-    command = [PROJECT / "tools" / "build-deb.sh", binary, folder, "--ignore-missing-info"]
-    return Path(run(*command, env=quick, **options).strip())
-
-
-@pytest.fixture(scope="module")
-def package(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(binary, tmp_path_factory.mktemp("package"))
-
-
-def test_the_same_binary_makes_the_same_package_wherever_and_whenever(binary, package, tmp_path):
-    elsewhere = shutil.copy(binary, tmp_path / "agent")
+def test_the_same_binary_makes_the_same_package_wherever_and_whenever(deb, tmp_path):
+    elsewhere = Path(shutil.copy(release_binary(), tmp_path / "agent"))
     os.utime(elsewhere, (1, 1))
-    other = build(elsewhere, tmp_path / "out", {"TZ": "Asia/Tokyo", "LC_ALL": "C"}, umask=0o077)
-    assert other.name == package.name
-    assert other.read_bytes() == package.read_bytes()
+    other = built("deb", tmp_path / "out", elsewhere, umask=0o077, TZ="Asia/Tokyo", LC_ALL="C")
+    assert other.name == deb.name
+    assert other.read_bytes() == deb.read_bytes()
 
 
-def test_it_holds_what_belongs_to_the_agent_and_names_the_libraries_it_needs(package):
-    listed = [line.split(maxsplit=5) for line in run("dpkg-deb", "--contents", package).splitlines()]
+def test_it_holds_what_belongs_to_the_agent_and_names_the_libraries_it_needs(deb):
+    listed = [line.split(maxsplit=5) for line in run("dpkg-deb", "--contents", deb).splitlines()]
     assert {owner for _, owner, *_ in listed} == {"root/root"}
     modes = {path.removeprefix("."): mode for mode, _, _, _, _, path in listed}
     assert all(mode == ("-rwxr-xr-x" if path.startswith("/usr/bin/") else "-rw-r--r--")
@@ -76,16 +56,16 @@ def test_it_holds_what_belongs_to_the_agent_and_names_the_libraries_it_needs(pac
         "/usr/share/man/man8/vault-token-agent.8.gz",
     ):
         assert path in modes, path
-    depends = run("dpkg-deb", "--field", package, "Depends")
+    depends = run("dpkg-deb", "--field", deb, "Depends")
     for library in ("libc6", "libssl3", "libsystemd0"):
         assert re.search(rf"\b{re.escape(library)}\b( \(>= [^)]+\))?(,|$)", depends), depends
     assert not re.search(r"libcurl|libexpat|libnghttp2", depends), depends
 
 
 @pytest.fixture
-def newer(package: Path, tmp_path: Path) -> Path:
+def newer(deb: Path, tmp_path: Path) -> Path:
     """The same package with a higher version."""
-    run("dpkg-deb", "--raw-extract", package, tmp_path / "newer")
+    run("dpkg-deb", "--raw-extract", deb, tmp_path / "newer")
     control = tmp_path / "newer" / "DEBIAN" / "control"
     control.write_text(re.sub(r"^Version: .*", "Version: 99", control.read_text(), flags=re.MULTILINE))
     run("dpkg-deb", "-Znone", "--root-owner-group", "--build", tmp_path / "newer", tmp_path / "newer.deb")
@@ -113,7 +93,7 @@ class Machine(PrivateSystemd):
 
 
 @pytest.fixture
-def machine(lab: Laboratory, package: Path, newer: Path, tmp_path: Path) -> Iterator[Machine]:
+def machine(lab: Laboratory, deb: Path, newer: Path, tmp_path: Path) -> Iterator[Machine]:
     variables = "\n".join(f"Environment={shlex.quote(f'{k}={v}')}" for k, v in lab.environment().items())
     surroundings = tmp_path / "laboratory.conf"
     surroundings.write_text(f"[Service]\n{variables}\n")
@@ -123,7 +103,7 @@ def machine(lab: Laboratory, package: Path, newer: Path, tmp_path: Path) -> Iter
             agent_binary(),
             at="/opt/unused",
             files=[
-                (package, "/root/first.deb", "0644"),
+                (deb, "/root/first.deb", "0644"),
                 (newer, "/root/newer.deb", "0644"),
                 (surroundings, f"/etc/systemd/system/{Machine.SERVICE}.d/laboratory.conf", "0644"),
             ],

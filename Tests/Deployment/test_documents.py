@@ -4,16 +4,19 @@ A block that cannot run here has a comment before it that says why: `<!-- not ru
 none is left out unseen.
 """
 
-import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from private_systemd import UNITS, NotPossibleHere, PrivateSystemd
+from release import QUICKLY, release_binary
 
 from laboratory.agent import PROJECT, agent_binary
 from laboratory.laboratory import REGION, Laboratory
@@ -24,7 +27,8 @@ GUIDES = sorted(
 )
 SERVICE = "vault-token-agent.service"
 TOKEN = "/run/vault-token-agent/token"
-SOURCE = "/srv/source"
+# Set-up, build and packaging find their tools here; what an operator's program does otherwise here comes before them.
+SEARCH = f"/usr/local/bin:{os.environ.get('PATH', os.defpath)}:/opt/swift/usr/bin"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def test_blocks_that_are_not_run_say_why_and_are_counted():
         "README.md": (2, 1),
         "deploy/ecs/README.md": (0, 2),
         "deploy/systemd/README.md": (3, 0),
-        "docs/install.md": (0, 4),
+        "docs/install.md": (5, 2),
         "docs/openbao.md": (1, 1),
         "docs/sinks.md": (1, 0),
         "docs/troubleshooting.md": (1, 0),
@@ -66,11 +70,12 @@ def test_blocks_that_are_not_run_say_why_and_are_counted():
 
 
 class Machine(PrivateSystemd):
-    """A booted machine on which nothing of the agent is installed, with the sources in /srv/source."""
+    """A booted machine on which nothing of the agent is installed, with the sources and their builds where they are."""
 
-    def shell(self, text: str, seconds: float = 120) -> str:
-        """Runs a block as a reader would paste it; every line must succeed."""
-        (self.root / "root/block.sh").write_text(f"set -eu\ncd {SOURCE}\n{text}")
+    def shell(self, text: str, seconds: float = 300) -> str:
+        """Runs a block as a reader would paste it, at the top of the sources; every line must succeed."""
+        surroundings = f"set -eu\nexport HOME=/root PATH={shlex.quote(SEARCH)}\ncd {shlex.quote(str(PROJECT))}\n"
+        (self.root / "root/block.sh").write_text(surroundings + text)
         done = self.run("bash", "/root/block.sh", seconds=seconds)
         assert done.ok, f"status {done.status}:\n{text}\n{done.output}\n{self.journal()}"
         return done.output
@@ -96,6 +101,11 @@ def lab() -> Iterator[Laboratory]:
         yield made
 
 
+def is_mounted(path: Path) -> bool:
+    """Whether it is on another file system than the root: that alone is on a private machine."""
+    return path.stat().st_dev != Path("/").stat().st_dev
+
+
 @pytest.fixture
 def boot(lab: Laboratory, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
     variables = {**lab.environment(), "AWS_REGION": REGION}
@@ -104,19 +114,19 @@ def boot(lab: Laboratory, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
     surroundings.write_text(f"[Service]\n{lines}\n")
     machines: list[Machine] = []
 
-    def booted(*files: tuple[Path, str, str], at: str = "/opt/unused") -> Machine:
-        deploy = [
-            (path, f"{SOURCE}/{path.relative_to(PROJECT)}", "0644")
-            for path in (PROJECT / "deploy" / "systemd").iterdir()
-        ]
-        drop_in = (surroundings, f"/etc/systemd/system/{SERVICE}.d/laboratory.conf", "0644")
+    def booted() -> Machine:
+        # So that nothing is left to be compiled on the machine, where it would be done anew each time.
+        release_binary()
+        toolchain = Path(shutil.which("swift", path=SEARCH)).resolve().parent
+        elsewhere = [path for path in (toolchain.parents[1], Path(sys.base_prefix)) if is_mounted(path)]
         try:
             machine = Machine(
                 UNITS / "example-consumer.service",
                 agent_binary(),
-                at=at,
-                files=[drop_in, *deploy, *files],
-                bind=[bao_binary()],
+                at="/opt/unused",
+                files=[(surroundings, f"/etc/systemd/system/{SERVICE}.d/laboratory.conf", "0644")],
+                bind=[bao_binary(), *elsewhere],
+                own=[PROJECT],
             )
         except NotPossibleHere as reason:
             pytest.skip(f"no private systemd here: {reason}")
@@ -157,22 +167,26 @@ def allow_reading(lab: Laboratory) -> None:
     lab.bao.expect("POST", "sys/policy/app", {"policy": 'path "secret/data/app" { capabilities = ["read"] }'})
 
 
+def edited(machine: Machine, editor: str, lab: Laboratory) -> None:
+    """What the guides ask for in the editor: address, role, header_value. The example has the latter two right."""
+    machine.program(editor, f"sed -i 's,https://vault.example.com:8200,{lab.front_door.url},' \"$1\"")
+
+
 def test_the_quick_start_for_ec2_and_what_the_guides_do_on_top_of_it(
-    lab: Laboratory, boot: Callable[..., Machine], deb: Path, tmp_path: Path
+    lab: Laboratory, boot: Callable[..., Machine], tmp_path: Path
 ):
     vaults_side, on_ec2 = runnable("README.md")
     operate(lab, tmp_path, vaults_side)
     allow_reading(lab)
 
-    machine = boot((deb, f"/srv/{deb.name}", "0644"))
-    # The package under test is built from the debug build, by the script that `make deb` calls.
-    machine.program("make", f"install -D -m 0644 /srv/{deb.name} out/{deb.name} && echo out/{deb.name}")
-    # What the comment in the block asks for: address, role, header_value. The example has the latter two right.
-    machine.program("sudoedit", f"sed -i 's,https://vault.example.com:8200,{lab.front_door.url},' \"$1\"")
+    machine = boot()
+    edited(machine, "sudoedit", lab)
     assert "address, role, header_value" in on_ec2
     output = machine.shell(on_ec2)
     assert "Active: active (running)" in output and "iam:GetRole" in output
     assert machine.active() and lab.bao.remaining(machine.read(TOKEN)) is not None
+    # It is the release build that was packaged and installed.
+    assert (machine.root / "usr/bin/vault-token-agent").read_bytes() == release_binary().read_bytes()
 
     (three_commands,) = runnable("docs/troubleshooting.md")
     found = machine.shell(f". /root/laboratory.sh\n{three_commands}")
@@ -185,7 +199,7 @@ def test_the_quick_start_for_ec2_and_what_the_guides_do_on_top_of_it(
     (path_unit,) = runnable("docs/sinks.md")
     machine.program("example-application", "exec sleep infinity")
     machine.shell(
-        f"install -m 0644 {SOURCE}/deploy/systemd/example-consumer.service /etc/systemd/system/\n"
+        "install -m 0644 deploy/systemd/example-consumer.service /etc/systemd/system/\n"
         "systemctl daemon-reload; systemctl start example-consumer.service"
     )
     machine.shell(path_unit)
@@ -195,18 +209,11 @@ def test_the_quick_start_for_ec2_and_what_the_guides_do_on_top_of_it(
     machine.wait_until(lambda: machine.invocation("example-consumer.service") != reader, "restarted the reader", 20)
 
 
-def test_the_guide_to_install_by_hand(lab: Laboratory, boot: Callable[..., Machine], tmp_path: Path):
+def test_the_guide_to_install_by_hand(lab: Laboratory, boot: Callable[..., Machine]):
     lab.role("app", ttl="10m", max_ttl="1h")
     by_hand, membership, credentials = runnable("deploy/systemd/README.md")
-    configuration = json.loads((PROJECT / "config.example.json").read_text())
-    configuration["vault"]["address"] = lab.front_door.url
-    del configuration["$schema"]
-    file, key = tmp_path / "config.json", tmp_path / "client.key"
-    file.write_text(json.dumps(configuration))
-    key.write_text("a key")
-    machine = boot(
-        (file, f"{SOURCE}/config.json", "0644"), (key, f"{SOURCE}/client.key", "0600"), at=f"{SOURCE}/vault-token-agent"
-    )
+    machine = boot()
+    edited(machine, "vi", lab)
     output = machine.shell(by_hand)
     assert "app: fresh until" in output
     assert lab.bao.remaining(machine.read(TOKEN)) is not None
@@ -215,6 +222,32 @@ def test_the_guide_to_install_by_hand(lab: Laboratory, boot: Callable[..., Machi
     machine.shell(membership)
     assert machine.run("runuser", "--user", "app", "--", "cat", TOKEN).ok
 
-    machine.shell("install -d -m 0700 /etc/credstore")
+    machine.shell("install -d -m 0700 /etc/credstore; echo 'a key' >client.key")
     machine.shell(credentials)
-    assert machine.read("/etc/credstore/vault-token-agent.client-key") == "a key"
+    assert machine.read("/etc/credstore/vault-token-agent.client-key") == "a key\n"
+
+
+def test_the_guide_to_packages(boot: Callable[..., Machine]):
+    packages, debian, archive, signing, image = runnable("docs/install.md")
+    machine = boot()
+    quickly = "".join(f"export {name}={value}\n" for name, value in QUICKLY.items())
+    machine.shell(quickly + packages)
+    machine.shell("cd out && sha256sum --check --strict SHA256SUMS")
+    machine.shell(debian)
+    assert machine.run("vault-token-agent", "version").ok
+    machine.shell("dpkg --purge vault-token-agent")
+    machine.shell(archive)
+    assert machine.run("vault-token-agent", "version").ok
+
+    machine.shell(
+        "gpg --batch --quiet --passphrase '' --quick-generate-key publisher@localhost default default never\n"
+        "printf '%s\\n' '%_gpg_name publisher@localhost' '%__gpg /usr/bin/gpg' >~/.rpmmacros"
+    )
+    machine.shell(quickly + signing)
+    machine.shell(
+        "cd out; gpg --verify SHA256SUMS.asc SHA256SUMS; sha256sum --check --strict SHA256SUMS\n"
+        "gpg --export --armor publisher@localhost >key.asc; rpm --import key.asc; rpm --checksig *.rpm"
+    )
+
+    machine.shell(image)
+    assert (machine.root / str(PROJECT)[1:] / "out/rootfs/usr/bin/vault-token-agent").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from private_systemd import UNITS, NotPossibleHere, PrivateSystemd
-from release import is_lean, release_binary
+from release import built, is_lean, release_binary
 
 from laboratory.agent import PROJECT, agent_binary
 from laboratory.laboratory import Laboratory
@@ -37,27 +37,20 @@ def run(*command: str | Path, **options: object) -> str:
     return done.stdout
 
 
-def build(kind: str, folder: Path, binary: Path | None = None, **variables: str) -> Path:
-    # Quick: how small a package is, no test asks.
-    environment = {**os.environ, "RPM_PAYLOAD": "w1.gzdio", **variables}
-    script = PROJECT / "tools" / f"build-{kind}.sh"
-    return Path(run(script, binary or release_binary(), folder, env=environment).strip())
-
-
 @pytest.mark.parametrize("kind", [pytest.param("rpm", marks=no_rpmbuild), "tarball"])
 def test_the_same_binary_makes_the_same_package_wherever_and_whenever(kind: str, tmp_path: Path):
-    one = build(kind, tmp_path / "one")
+    one = built(kind, tmp_path / "one")
     elsewhere = Path(shutil.copy(release_binary(), tmp_path / "agent"))
     os.utime(elsewhere, (1, 1))
     (tmp_path / "folder").mkdir()
-    other = build(kind, tmp_path / "two", elsewhere, TZ="Asia/Tokyo", TMPDIR=str(tmp_path / "folder"))
+    other = built(kind, tmp_path / "two", elsewhere, TZ="Asia/Tokyo", TMPDIR=str(tmp_path / "folder"))
     assert one.name == other.name
     assert one.read_bytes() == other.read_bytes()
 
 
 @no_rpmbuild
 def test_the_rpm_says_what_it_needs_and_unpacks_under_a_root_of_its_own(tmp_path: Path):
-    package = build("rpm", tmp_path)
+    package = built("rpm", tmp_path)
     needed = run("rpm", "--query", "--requires", "--package", package)
     if is_lean():
         assert "libcurl" not in needed
@@ -134,7 +127,7 @@ def live(machine: Machine, install: str, upgrade: str, remove: str) -> None:
 @no_rpmbuild
 def test_the_rpm_is_installed_upgraded_and_removed(lab: Laboratory, surroundings: list, tmp_path: Path):
     lab.role("calm", ttl="10m", max_ttl="1h")
-    first, second = build("rpm", tmp_path / "1"), build("rpm", tmp_path / "2", RPM_RELEASE="2")
+    first, second = built("rpm", tmp_path / "1"), built("rpm", tmp_path / "2", RPM_RELEASE="2")
     files = [*surroundings, (first, "/root/first.rpm", "0644"), (second, "/root/second.rpm", "0644")]
     with boot(files) as machine:
         live(
@@ -147,13 +140,13 @@ def test_the_rpm_is_installed_upgraded_and_removed(lab: Laboratory, surroundings
 
 def test_the_archive_is_installed_upgraded_and_removed(lab: Laboratory, surroundings: list, tmp_path: Path):
     lab.role("calm", ttl="10m", max_ttl="1h")
-    with boot([*surroundings, (build("tarball", tmp_path / "1"), "/root/agent.tar.gz", "0644")]) as machine:
+    with boot([*surroundings, (built("tarball", tmp_path / "1"), "/root/agent.tar.gz", "0644")]) as machine:
         installed = "cd /root && tar -xzf agent.tar.gz && vault-token-agent-*/install.sh"
         live(machine, installed, installed, "/root/vault-token-agent-*/install.sh --remove")
 
 
 def test_the_archive_names_no_user_and_no_folder_of_the_builder(tmp_path: Path):
-    with tarfile.open(build("tarball", tmp_path)) as archive:
+    with tarfile.open(built("tarball", tmp_path)) as archive:
         members = archive.getmembers()
     assert {(member.uid, member.gid, member.uname) for member in members} == {(0, 0, "")}
     assert len({member.mtime for member in members}) == 1

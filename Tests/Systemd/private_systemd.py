@@ -43,10 +43,12 @@ class PrivateSystemd:
         files: Iterable[tuple[Path, str, str]] = (),
         dropins: Iterable[Path] = (),
         bind: Iterable[Path] = (),
+        own: Iterable[Path] = (),
         at: str | None = None,
         limit: int = 900,
     ):
-        """`at`: where the binary goes, if not where the unit says."""
+        """`at`: where the binary goes, if not where the unit says. `own`: directories as they are here; what is written
+        there goes with the machine."""
         command: list[str | Path] = [HERE / "run-systemd.sh", "--timeout", str(limit)]
         for source, destination, mode in files:
             command += ["--file", f"{source}:{destination}:{mode}"]
@@ -56,6 +58,8 @@ class PrivateSystemd:
             command += ["--dropin", dropin]
         for path in bind:
             command += ["--bind-ro", str(path)]
+        for path in own:
+            command += ["--own", str(path)]
         # The hook tells where things are and waits until its standard input ends.
         hook = ["sh", "-c", 'printf "%s\\n" "$IN" "$UNIT" "$ROOT"; cat >/dev/null']
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by end()
