@@ -236,6 +236,15 @@ struct TimeLimits {
         unsafe vta_easy_set_pointer(pointer, CURLOPT_HEADERDATA, context)
     }
 
+    /// Has a C function called whenever libcurl has come a step further; it ends the transfer by anything but 0. It must not be
+    /// called after `context` ends.
+    @unsafe func tellProgress(
+        to function: @convention(c) (UnsafeMutableRawPointer?, Int, Int, Int, Int) -> Int32,
+        _ context: UnsafeMutableRawPointer
+    ) {
+        unsafe vta_easy_set_progress(pointer, function, context)
+    }
+
     // MARK: What became of it
 
     /// libcurl's own words for a failure; may be empty.

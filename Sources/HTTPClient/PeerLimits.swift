@@ -1,5 +1,5 @@
-// HTTPClient: what a peer may cost that has proved nothing yet: bytes of a TLS handshake, a connection's share of a turn of
-// the event loop, and bytes on the wire for one reply, whatever they are made of (chunk extensions, empty records, frames).
+// HTTPClient: what a peer may cost that has proved nothing yet: bytes of a TLS handshake or of a proxy's answer, a connection's
+// share of a turn of the event loop, and bytes on the wire for one reply, whatever they are made of (chunk extensions, empty records, frames).
 
 private import CLinux
 private import COpenSSL
@@ -9,6 +9,8 @@ enum PeerLimits {
     static let share = 64 << 10
     /// Bytes of a handshake. OpenSSL takes 100 KiB of certificates; a request for one lists at most 64 KiB of names.
     static let handshake = 256 << 10
+    /// Bytes of a proxy's answer to CONNECT, a body that comes with a refusal included. Proxies answer with about 100.
+    static let proxyAnswer = 64 << 10
 
     /// Bytes on the wire for a reply with a body of at most so many. Chunks, records and frames of fair size add a few per
     /// cent, heads and handshakes have limits below the rest.

@@ -19,6 +19,7 @@ internal import SystemCalls
     private var headerBytes = 0
     /// Whether the empty line that ends the head has come.
     private(set) var headIsComplete = false
+    private var stepsToProxy = 0
     private var body: SecretBuffer
     /// Why we stopped the transfer ourselves.
     private var refusal: HTTPFailure?
@@ -36,6 +37,7 @@ internal import SystemCalls
         // SAFETY: this object owns the handle, and libcurl calls back only while it runs the handle.
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe handle.deliver(body: bodyArrived, headers: headerArrived, to: context)
+        if handle.proxy != nil { unsafe handle.tellProgress(to: stepTaken, context) }
     }
 
     /// Whom this talks to, as messages name it.
@@ -74,6 +76,20 @@ internal import SystemCalls
         refusal = HTTPFailure(
             .replyTooLong,
             "\(peer) sends more than \(wireLimit) bytes for a reply of at most \(request.replyLimit)", maybeSent: true)
+    }
+
+    /// libcurl reads a proxy's answer to CONNECT a byte a step, and one that comes with a body all within one turn of the event
+    /// loop. False: more than any proxy has to say.
+    fileprivate func takeStep() -> Bool {
+        guard !handle.wasConnected else { return true }
+        stepsToProxy += 1
+        guard stepsToProxy > PeerLimits.proxyAnswer else { return true }
+        let proxy = handle.proxy.flatMap(proxyName) ?? "(proxy)"
+        refusal = HTTPFailure(
+            .proxyFailed,
+            "the proxy \(proxy) answers \(address.authority) with more than \(PeerLimits.proxyAnswer) bytes to CONNECT",
+            maybeSent: false)
+        return false
     }
 
     fileprivate func take(body bytes: UnsafeRawBufferPointer) -> Bool {
@@ -137,4 +153,13 @@ private func headerArrived(
     // SAFETY: as for `bodyArrived`.
     let transfer = unsafe Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
     return unsafe transfer.take(headerLine: UnsafeRawBufferPointer(start: bytes, count: count)) ? count : 0
+}
+
+/// libcurl's CURLOPT_XFERINFOFUNCTION.
+private func stepTaken(
+    _ context: UnsafeMutableRawPointer?, _ expected: Int, _ taken: Int, _ toSend: Int, _ sent: Int
+) -> Int32 {
+    guard let context = unsafe context else { return 0 }
+    // SAFETY: as for `bodyArrived`.
+    return unsafe Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().takeStep() ? 0 : 1
 }

@@ -15,7 +15,8 @@ from laboratory.web import Reply, WebServer
 # TLS handshake records of 4,096 messages each, every one of them "HelloRequest, no content".
 HELLO_REQUESTS = (b"\x16\x03\x03\x40\x00" + b"\x00" * 16384) * 8
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"
-EXTENSION = b"x" * 131072
+REFUSED = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 100000000000\r\n\r\n"
+FILLING = b"x" * 131072
 MEGABYTES = 20_000
 WATCHED = 25
 
@@ -50,32 +51,39 @@ def flood(start: bytes, block: bytes) -> Iterator[tuple[int, list[int]]]:
         listener.close()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "start", "block", "words"),
-    [
-        ("https", b"", HELLO_REQUESTS, "does not finish the TLS handshake"),
-        ("http", CHUNKED, EXTENSION, "sends more than 2621440 bytes"),
-    ],
-    ids=["empty requests for a handshake", "extensions of chunks"],
-)
-def test_a_flood_leaves_the_other_token_fresh_and_sigterm_obeyed(lab, tmp_path, scheme, start, block, words):
+# How the peer is reached, what it sends once and then without end, and what the log says of it.
+FLOODS = {
+    "handshake": ("https", b"", HELLO_REQUESTS, "does not finish the TLS handshake"),
+    "chunks": ("http", CHUNKED, FILLING, "sends more than 2621440 bytes"),
+    "proxy": ("http", REFUSED, FILLING, "with more than 65536 bytes to CONNECT"),
+}
+
+
+def test_floods_leave_the_other_token_fresh_and_sigterm_obeyed(lab, tmp_path):
     lab.role("short", ttl="6s")
-    with flood(start, block) as (port, taken):
-        configuration = lab.configuration(tmp_path, role="short")
-        (tmp_path / "stranger").mkdir()
-        stranger = lab.configuration(tmp_path / "stranger")["tokens"][0]
-        stranger |= {"name": "stranger", "vault": {"address": f"{scheme}://127.0.0.1:{port}"}}
-        configuration["tokens"].append(stranger)
+    configuration = lab.configuration(tmp_path, role="short")
+    with contextlib.ExitStack() as stack:
+        taken = {}
+        for name, (scheme, start, block, _) in FLOODS.items():
+            port, taken[name] = stack.enter_context(flood(start, block))
+            (tmp_path / name).mkdir()
+            stranger = lab.configuration(tmp_path / name)["tokens"][0]
+            vault = {"address": f"{scheme}://127.0.0.1:{port}"}
+            if name == "proxy":
+                vault = {"address": "https://vault.test:8200", "proxy": f"http://127.0.0.1:{port}"}
+            configuration["tokens"].append(stranger | {"name": name, "vault": vault})
         run = lab.agent(folder=tmp_path, configuration=configuration)
         run.wait_for_token(15)
         reader = Reader(run, lab.bao.remaining)
         reader.start()
-        run.wait_for_log(words, 15)
+        for name, (_, _, _, words) in FLOODS.items():
+            run.wait_for_log(f"token={name} .*{words}", 15)
         time.sleep(WATCHED)
         polls = reader.end()
-        assert len(taken) > 1, "the flooding peer was asked once only"
-        # Beside what is read there is what the kernel's buffers on both sides hold.
-        assert max(taken) < 64 << 20
+        for name, each in taken.items():
+            assert len(each) > 1, f"{name}: the flooding peer was asked once only"
+            # Beside what is read there is what the kernel's buffers on both sides hold.
+            assert max(each) < 64 << 20, name
         assert polls and all(poll.valid for poll in polls), run.log
         finished = run.stop(5)
         assert finished.status == 0, finished.log

@@ -61,6 +61,29 @@ struct PeerLimitTests {
         #expect(failure.observed.contains("sends more than 2621440 bytes for a reply of at most 1048576"))
     }
 
+    @Test(
+        "by what comes with a proxy's refusal, or by its fields, is cut off; another request is served meanwhile",
+        arguments: [
+            ("407 No\r\nContent-Length: 10000000000\r\n\r\n", "x"),
+            ("407 No\r\nTransfer-Encoding: chunked\r\n\r\n1;", "x"), ("200 OK\r\n", "a: b\r\n"),
+        ])
+    func proxyReplies(start: String, piece: String) async throws {
+        let block = String(repeating: piece, count: 16_384 / piece.count)
+        let flood = try flooding(after: "HTTP/1.1 \(start)", with: block)
+        let good = try SocketServer(answering: { peer, request in peer.reply(request) })
+        let stage = stage
+        let route = HTTPRoute(proxy: .url("http://127.0.0.1:\(flood.port)", exceptions: ""))
+        let request = HTTPRequest(.get, "https://vault.test/", route: route, totalTimeout: .seconds(60))
+        let flooded = Task { try await stage.failure(of: request) }
+        #expect(try await stage.send(HTTPRequest(.get, good.url)).get().status == 200)
+        let failure = try #require(await flooded.value)
+        #expect(failure.kind == .proxyFailed)
+        #expect(
+            failure.observed
+                == "the proxy 127.0.0.1:\(flood.port) answers vault.test:443 with more than 65536 bytes to CONNECT")
+        #expect(!failure.maybeSent)
+    }
+
     @Test("a long reply in small pieces is none")
     func longReply() async throws {
         let pieces = String(repeating: "a\r\n0123456789\r\n", count: 16_384)

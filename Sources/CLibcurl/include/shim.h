@@ -54,6 +54,11 @@ static inline CURLcode vta_easy_set_tls_hook(CURL *h, CURLcode (*f)(CURL *, void
     CURLcode c = curl_easy_setopt(h, CURLOPT_SSL_CTX_FUNCTION, f);
     return c != CURLE_OK ? c : curl_easy_setopt(h, CURLOPT_SSL_CTX_DATA, context);
 }
+static inline CURLcode vta_easy_set_progress(CURL *h, int (*f)(void *, curl_off_t, curl_off_t, curl_off_t, curl_off_t), void *context) {
+    CURLcode c = curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, f);
+    if (c == CURLE_OK) c = curl_easy_setopt(h, CURLOPT_XFERINFODATA, context);
+    return c != CURLE_OK ? c : curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+}
 static inline CURLcode vta_easy_get_long(CURL *h, CURLINFO i, long *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLcode vta_easy_get_size(CURL *h, CURLINFO i, curl_off_t *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLMcode vta_multi_set_socket(CURLM *m, int (*f)(CURL *, curl_socket_t, int, void *, void *), void *context) {
