@@ -80,16 +80,19 @@ package actor Agent {
         if surroundings.beatInterval != nil { sendReport(beat: true) }
     }
 
-    /// Puts a new configuration in force, as ``ReloadPlan`` says. One that cannot work changes nothing and is thrown.
+    /// Puts a new configuration in force, as ``ReloadPlan`` says. Why one cannot work is thrown, and nothing is changed.
+    /// `isRepeated`: it was refused before; that it is so once more, for the same reason, is no news.
     @discardableResult
-    package func reload(_ configuration: AgentConfiguration) async throws(AgentError) -> ReloadPlan {
+    package func reload(
+        _ configuration: AgentConfiguration, isRepeated: Bool = false
+    ) async throws(AgentError) -> ReloadPlan {
         await turns.take()
         defer { turns.pass() }
         let plan = ReloadPlan(from: inForce, to: configuration.tokens.map { TokenFingerprint($0) })
         do {
             try await put(inForce: configuration)
         } catch {
-            refuseReload(error)
+            refuseReload(error, isRepeated: isRepeated)
             throw error
         }
         configurationTrouble = nil
@@ -104,7 +107,8 @@ package actor Agent {
     }
 
     /// Notes that a new configuration cannot even be read; the one in force stays.
-    package func refuseReload(_ error: AgentError) {
+    package func refuseReload(_ error: AgentError, isRepeated: Bool = false) {
+        guard !isRepeated || error != configurationTrouble else { return }
         configurationTrouble = error
         endReload(ReloadReport(number: nextReload, at: loop.wallTime, refused: error))
     }

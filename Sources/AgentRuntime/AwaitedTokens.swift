@@ -59,16 +59,20 @@ struct AwaitedTokens {
         all.removeAll { $0.settings.name == name }
     }
 
-    /// From the last look to the next: 1 s, doubled up to ``longestPause``.
-    var pause: Duration {
-        let attempts = all.compactMap(\.trouble?.attempts).min() ?? 1
-        return min(.seconds(1) * (1 << min(max(0, attempts - 1), 10)), Self.longestPause)
+    /// From the last look to the next.
+    var pause: Duration { Self.pause(after: all.compactMap(\.trouble?.attempts).min() ?? 1) }
+
+    /// After so many looks in vain: 1 s, doubled up to ``longestPause``.
+    static func pause(after attempts: Int) -> Duration {
+        min(.seconds(1) * (1 << min(max(0, attempts - 1), 10)), longestPause)
     }
 
-    /// Each the 1st, 2nd, 4th, 8th time.
+    /// Which of the looks in vain are told: the 1st, 2nd, 4th, 8th.
+    static func tells(ofLook attempts: Int) -> Bool { attempts & (attempts - 1) == 0 }
+
     func tell(_ log: Logger) {
         for each in all {
-            guard let trouble = each.trouble, trouble.attempts & (trouble.attempts - 1) == 0 else { continue }
+            guard let trouble = each.trouble, Self.tells(ofLook: trouble.attempts) else { continue }
             log.error(
                 "This machine is not ready for the token", error: trouble.error,
                 metadata: ["token": "\(each.settings.name)", "attempts": "\(trouble.attempts)"])

@@ -32,6 +32,10 @@ actor ServiceSession {
     private var locks: [AgentLock] = []
     private var isReloading = false
     private var reloadAgain = false
+    /// So often the configuration in the file was refused, one time after the other.
+    private var refusals = 0
+    /// When it is tried again: while its file is watched, and the machine may yet get what it lacks.
+    private var nextTry: Alarm?
 
     init(
         loop: EventLoop, log: Logger, end: Outcome<Void>,
@@ -190,26 +194,34 @@ actor ServiceSession {
             reloadAgain = true
             return
         }
+        refusals = 0
+        log.notice("Reading the configuration anew")
+        beginReload()
+    }
+
+    private func beginReload() {
+        if let nextTry { loop.cancel(nextTry) }
+        nextTry = nil
         guard let agent else { return }
         isReloading = true
-        log.notice("Reading the configuration anew")
         Task(executorPreference: loop) {
             await self.reload(agent)
         }
     }
 
     private func reload(_ agent: Agent) async {
-        await agent.expectReload()
+        let isRepeated = refusals > 0
+        if !isRepeated { await agent.expectReload() }
         let loaded: LoadedConfiguration
         do throws(AgentError) {
             loaded = try reload()
         } catch {
-            await agent.refuseReload(error)
+            await agent.refuseReload(error, isRepeated: isRepeated)
             reloadEnded(error)
             return
         }
         do throws(AgentError) {
-            let plan = try await agent.reload(loaded.configuration)
+            let plan = try await agent.reload(loaded.configuration, isRepeated: isRepeated)
             adopt(loaded.configuration.health)
             moveLock(to: loaded.configuration.health.statusFile)
             listeners?.adopt(loaded.configuration.health.listeners)
@@ -229,11 +241,32 @@ actor ServiceSession {
     }
 
     private func reloadEnded(_ error: AgentError?) {
-        if let error { log.error("New configuration refused, the old one stays in force", error: error) }
         isReloading = false
+        if let error { refused(error) }
         if reloadAgain {
             reloadAgain = false
             reloadNow()
+        }
+    }
+
+    private func refused(_ error: AgentError) {
+        refusals += 1
+        // What the file itself says no look at the machine changes, and what groups this process has only another one.
+        let mayBeCured = ![.configurationInvalid, .groupsOutdated, .cancelled].contains(error.code)
+        let pause = configurationWatch != nil && mayBeCured ? AwaitedTokens.pause(after: refusals) : nil
+        if AwaitedTokens.tells(ofLook: refusals) || pause == nil {
+            log.error(
+                "New configuration refused, the old one stays in force", error: error,
+                metadata: pause.map { ["next": "tried again in \($0.text)"] } ?? [:])
+        }
+        guard let pause else { return }
+        nextTry = loop.schedule(at: loop.now + pause) { [weak self] in
+            self?.assumeIsolated { session in
+                session.nextTry = nil
+                guard let agent = session.agent, !session.isReloading else { return }
+                // Told to keep no token: a reload is then somebody's to ask for.
+                if !agent.assumeIsolated({ $0.isLoggedOut }) { session.beginReload() }
+            }
         }
     }
 
@@ -250,6 +283,8 @@ actor ServiceSession {
     }
 
     private func stopped() {
+        if let nextTry { loop.cancel(nextTry) }
+        nextTry = nil
         configurationWatch?.assumeIsolated { $0.stop() }
         configurationWatch = nil
         listeners?.stop()

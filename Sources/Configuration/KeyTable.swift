@@ -36,7 +36,9 @@ enum KeyTable {
                 name: "reload_on_change", shape: .flag, fallback: .value("false"),
                 summary: """
                     Read this file anew, as SIGHUP does, a second after it has become another one, also through links that \
-                    lead to it, as in a Kubernetes ConfigMap. One that cannot work is refused and changes nothing.
+                    lead to it, as in a Kubernetes ConfigMap. One that cannot work is refused and changes nothing; where \
+                    that is for what this machine lacks, such as a group or a directory, it is tried again until the \
+                    machine has it.
                     """),
             ConfigurationKey(
                 name: "log", shape: .section(log), fallback: .keys,

@@ -24,14 +24,14 @@ package struct VaultServer: Hashable, Sendable {
 }
 
 extension VaultServer {
-    /// Reads the files that `tls` names. Throws `configurationInvalid` with the one that cannot be used, and why.
+    /// Reads the files that `tls` names. Throws `fileUnreadable` with the one that cannot be used, and why.
     package func checkFiles() throws(AgentError) {
         guard addresses.contains(where: { $0.hasPrefix("https://") }) else { return }
         do throws(HTTPFailure) {
             try tls.checkFiles()
         } catch {
             throw AgentError(
-                .configurationInvalid, error.observed,
+                .fileUnreadable, error.observed,
                 remedy: "See vault.tls: does the file exist, may the agent read it, is it PEM?")
         }
     }

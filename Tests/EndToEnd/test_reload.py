@@ -345,6 +345,49 @@ def test_a_changed_config_map_is_loaded_and_a_bad_one_refused(lab, tmp_path, rol
     run.stop()
 
 
+def test_what_the_machine_lacked_for_a_watched_file_is_looked_at_again(lab, tmp_path, roles):
+    folder, file = tmp_path / "late", tmp_path / "agent.json"
+    run = started_from(lab, tmp_path, watched(lab, tmp_path))
+    token, logins = run.token(), lab.logins()
+    file.write_text(watched(lab, tmp_path, folder / "token"))
+    run.wait_for_log("tried again in 2s", 40)
+    wait(lambda: "configuration_trouble" in run.status_file, 20, lambda: run.log)
+    trouble = run.status_file["configuration_trouble"]
+    assert trouble["code"] == "sink_unwritable" and str(folder) in trouble["observed"]
+    # Told once, however often it was looked at.
+    assert reloads(run) == 1
+    folder.mkdir()
+    wait((folder / "token").exists, 60, lambda: run.log)
+    assert (folder / "token").read_text() == run.token() == token and lab.logins() == logins
+    wait(lambda: reloads(run) == 2, 20, lambda: run.log)
+    assert "configuration_trouble" not in run.status_file
+    # What is in the file by now is what is looked at: one that asks for nothing more ends it.
+    other = tmp_path / "other"
+    file.write_text(watched(lab, tmp_path, folder / "token", other / "token"))
+    run.wait_for_log("refused.*other", 40)
+    file.write_text(watched(lab, tmp_path, folder / "token"))
+    wait(lambda: "configuration_trouble" not in run.status_file, 40, lambda: run.log)
+    other.mkdir()
+    time.sleep(3)
+    assert not (other / "token").exists()
+    run.stop()
+
+
+def test_without_a_watch_what_the_machine_lacks_is_refused_once(lab, tmp_path, roles):
+    folder, file = tmp_path / "late", tmp_path / "agent.json"
+    run = started_from(lab, tmp_path, watched(lab, tmp_path, on=False))
+    file.write_text(watched(lab, tmp_path, folder / "token", on=False))
+    done = run_once(["reload", "--config", file], {})
+    assert done.status == 78
+    assert "refused, the configuration before it is in force" in done.log and str(folder) in done.log
+    folder.mkdir()
+    time.sleep(3)
+    assert not (folder / "token").exists() and reloads(run) == 1
+    assert run_once(["reload", "--config", file], {}).status == 0
+    wait((folder / "token").exists, 40, lambda: run.log)
+    run.stop()
+
+
 def test_a_file_that_is_written_in_several_steps_is_read_when_it_is_whole(lab, tmp_path, roles):
     file, second = tmp_path / "agent.json", tmp_path / "second"
     run = started_from(lab, tmp_path, watched(lab, tmp_path))
