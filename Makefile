@@ -30,7 +30,7 @@ export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH ?= 6
 REPORT         ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build sim-run explore \
+.PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build mutations-build sim-run explore \
 	fuzz fleet demo bench deb rpm tarball rootfs packages digests sbom reproducible lint format reference
 
 help: ## list these targets
@@ -53,11 +53,11 @@ $(RELEASED): $(RELEASE_INPUTS)
 	@install "$$(swift build $(RELEASE_FLAGS) $(LINK_MAP) --show-bin-path)/vault-token-agent" $(RELEASED)
 
 # Built before anything runs, then run side by side: much of a test is waiting.
-test: lint build binary sim-build ## set-up, build, lint, every test, and 300 seeds of the simulation
+test: lint build binary sim-build mutations-build ## set-up, build, lint, every test, and 300 seeds of the simulation
 	@echo "Swift tests, end-to-end tests and simulation run side by side; each tells when it is done"
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target swift-run python-run sim-run
 
-test-again: build sim-build ## all tests N=10 times, half of them on a busy machine: what was ever red; PART=swift, python or sim
+test-again: build binary sim-build mutations-build ## all tests N=10 times, half of them on a busy machine: what was ever red; PART=swift, python or sim
 	@tools/test-again.py $(or $(N),10) $(PART)
 
 swift-test: build swift-run ## the Swift tests
@@ -69,13 +69,15 @@ swift-run:
 	$(SWIFT_TEST) --filter '$(CONNECTION_SUITES)' $(if $(REPORT),--xunit-output $(REPORT)-connections)
 	$(SWIFT_TEST) --skip '$(CONNECTION_SUITES)' $(if $(REPORT),--xunit-output $(REPORT))
 
-python-test: build binary python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
+python-test: build binary sim-build mutations-build python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
 python-run:
 	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(if $(REPORT),--junitxml=$(REPORT)) $(TESTS)
 
 sim: sim-build sim-run ## the agent through SEEDS=300 simulated weeks of faults; SEED=n replays one with a readable trace
 sim-build: setup
 	swift build $(RELEASE_FLAGS) --product simulation
+mutations-build: setup
+	@.venv/bin/python Tests/Simulation/mutated_simulation.py
 sim-run:
 	@.build/release/simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300))
 

@@ -11,6 +11,7 @@ import Timekeeping
         var next: UInt64
         var done = 0
         var failed: [(UInt64, Violation)] = []
+        var isFound = false
         var requests = 0
         var hash: UInt64 = 0
     }
@@ -27,23 +28,25 @@ import Timekeeping
         var seeds: UInt64 = 1_000
         var only: UInt64?
         var first: UInt64 = 1
+        var sought: Promise?
         var arguments = CommandLine.arguments.dropFirst()
         while let name = arguments.popFirst() {
-            guard let value = arguments.popFirst().flatMap({ UInt64($0) }) else { usage() }
-            switch name {
-            case "--seeds": seeds = value
-            case "--seed": only = value
-            case "--first": first = value
+            guard let value = arguments.popFirst() else { usage() }
+            switch (name, UInt64(value), Promise(rawValue: value)) {
+            case ("--seeds", let number?, _): seeds = number
+            case ("--seed", let number?, _): only = number
+            case ("--first", let number?, _): first = number
+            case ("--until", _, let promise?): sought = promise
             default: usage()
             }
         }
-        if let only { replay(only) } else { runAll(from: first, count: seeds) }
+        if let only { replay(only) } else { runAll(from: first, count: seeds, until: sought) }
     }
 
     static func usage() -> Never {
         print(
             """
-            usage: simulation [--seeds COUNT] [--first SEED]
+            usage: simulation [--seeds COUNT] [--first SEED] [--until PROMISE]
                    simulation --seed SEED
                    simulation explore [--depth EVENTS] [--situations COUNT]
                    simulation fleet [--agents COUNT] [--figure FILE]
@@ -61,14 +64,15 @@ import Timekeeping
         exit(world.violations.isEmpty ? 0 : 1)
     }
 
-    static func runAll(from first: UInt64, count: UInt64) {
+    /// Begins no further seed once one has broken the promise that is sought.
+    static func runAll(from first: UInt64, count: UInt64, until sought: Promise?) {
         let started = ContinuousClock.now
         let totals = Mutex(Totals(next: first))
         // Each thread has worlds of its own: a world lives on the thread that runs it.
         DispatchQueue.concurrentPerform(iterations: 2) { _ in
             while true {
                 let seed: UInt64? = totals.withLock { totals in
-                    guard totals.next < first + count else { return nil }
+                    guard totals.next < first + count, !totals.isFound else { return nil }
                     defer { totals.next += 1 }
                     return totals.next
                 }
@@ -81,6 +85,7 @@ import Timekeeping
                     totals.hash &+= world.trace.hash &* (2 * seed + 1)
                     if let violation = world.violations.first {
                         totals.failed.append((seed, violation))
+                        totals.isFound = totals.isFound || violation.promise == sought
                     }
                 }
             }

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-SIMULATION = Path(__file__).resolve().parents[2] / ".build" / "debug" / "simulation"
+SIMULATION = Path(__file__).resolve().parents[2] / ".build" / "release" / "simulation"
 
 
 def trace(seed: int) -> str:

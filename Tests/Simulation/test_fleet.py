@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-SIMULATION = Path(__file__).resolve().parents[2] / ".build" / "debug" / "simulation"
+SIMULATION = Path(__file__).resolve().parents[2] / ".build" / "release" / "simulation"
 AGENTS = 30
 
 

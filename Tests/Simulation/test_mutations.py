@@ -1,304 +1,36 @@
 """The simulation finds faults: with each of these in the agent's code, it reports the promise that the fault breaks."""
 
-import os
 import re
-import shutil
 import subprocess
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from mutated_simulation import ENVIRONMENT, MUTATIONS, PROJECT, build
 
-pytestmark = pytest.mark.long(170)
-
-PROJECT = Path(__file__).resolve().parents[2]
-# Kept between runs: what has not changed is not compiled again.
-WORKSHOP = PROJECT / ".build" / "mutations"
-# So many seeds at a time until one breaks the promise, and so many at most.
-SEEDS_AT_ONCE = 8
+# So many seeds at most until one breaks the promise.
 SEEDS = 64
-ENVIRONMENT = os.environ | {
-    "PATH": os.environ["PATH"] + ":/opt/swift/usr/bin",
-    "SWIFT_BACKTRACE": "enable=no",
-}
-
-
-@dataclass(frozen=True)
-class Edit:
-    file: str
-    # An expression, or whole statements where it ends with a line's end.
-    text: str
-    replacement: str
-    # What stands right before the text, where that alone does not tell its place.
-    after: str = ""
-
-    def put_into(self, source: str, numbers: list[int]) -> str:
-        """The source with both, the text and its replacement: the environment tells the simulation which to take."""
-        condition = " || ".join(f"mutation == {number}" for number in numbers)
-        if self.text.endswith("\n"):
-            choice = f"if {condition} {{\n{self.replacement}}} else {{\n{self.text}}}\n"
-        else:
-            choice = f"({condition} ? {self.replacement} : {self.text})"
-        assert source.count(self.after + self.text) == 1, f"{self.file} does not hold the text once: {self.text}"
-        return source.replace(self.after + self.text, self.after + choice)
-
-
-@dataclass(frozen=True)
-class Mutation:
-    name: str
-    # The promise that this breaks. Others may break with it.
-    promise: str
-    edits: tuple[Edit, ...]
-
-
-def mutation(name: str, promise: str, file: str, text: str, replacement: str, after: str = "") -> Mutation:
-    return Mutation(name, promise, (Edit(file, text, replacement, after),))
-
-
-WAKES = """        for sink in sinks {
-            moments += sink.moments
-            if let moment = sink.begins(aim(of: sink, at: settledAt)) { moments.append(moment) }
-"""
-FORGOTTEN_KEEPER = Edit(
-    "AgentRuntime/Agent.swift",
-    "order.first { posts[$0]?.keeper.name == settings.name }",
-    "nil",
-    after="let known = ",
-)
-
-MUTATIONS = [
-    mutation(
-        "renewal is due too late",
-        "fresh",
-        "TokenLifecycle/Pace.swift",
-        "(least: 0.35, most: 0.45)",
-        "(least: 0.05, most: 0.1)",
-    ),
-    mutation(
-        "nothing is ever renewed",
-        "fresh",
-        "TokenLifecycle/TokenLifecycle+Schedule.swift",
-        "lease.canBeRenewed ? renewal : obtaining(line)",
-        "lease.canBeRenewed ? nil : obtaining(line)",
-        after="guard let due = lease.due, let request = ",
-    ),
-    mutation(
-        "nothing is ever looked up",
-        "fresh",
-        "TokenLifecycle/TokenLifecycle+Schedule.swift",
-        "lookup(of: holding, line)",
-        "nil",
-        after="let moment = ",
-    ),
-    mutation(
-        "retries take a hundred times as long",
-        "fresh",
-        "TokenLifecycle/TokenLifecycle+Answers.swift",
-        "        lines[index].retryAt = flight.startedAt + delay(line: index, at: now)\n",
-        "        lines[index].retryAt = flight.startedAt + delay(line: index, at: now) * 100\n",
-    ),
-    mutation(
-        "nobody hears that a write has ended",
-        "fresh",
-        "AgentRuntime/TokenKeeper.swift",
-        "                return .wrote(id)\n",
-        "                return nil\n",
-    ),
-    mutation(
-        "a failure empties the sinks",
-        "never worse",
-        "TokenLifecycle/TokenLifecycle+Answers.swift",
-        "            failed(error, flight, at: now)\n",
-        "            effects += sinks.map { .withdraw($0.id) }\n            failed(error, flight, at: now)\n",
-    ),
-    mutation(
-        "a child outlives the revocation of its parent",
-        "never worse",
-        "TokenLifecycle/TokenLifecycle+Sinks.swift",
-        "lines.contains { $0.current?.parent == id && $0.current?.id != id }",
-        "false",
-        after="} || ",
-    ),
-    mutation(
-        "Retry-After is not heeded",
-        "never a storm",
-        "TokenLifecycle/TokenLifecycle+Schedule.swift",
-        "quiet.end(for: urgency, deadline: deadline, attempt: attempt)",
-        "Instant.distantPast",
-    ),
-    mutation(
-        "a wrap does not heed Retry-After",
-        "never a storm",
-        "TokenLifecycle/TokenLifecycle+Schedule.swift",
-        "max(moment, floor)",
-        "(urgency == .wrap ? moment : max(moment, floor))",
-        after="at: ",
-    ),
-    mutation(
-        "a window holds 200 requests",
-        "never a storm",
-        "TokenLifecycle/Pace.swift",
-        "20",
-        "200",
-        after="requestsPerWindow = ",
-    ),
-    mutation(
-        "nothing is reported",
-        "never silent",
-        "AgentRuntime/Agent+Reporting.swift",
-        "        surroundings.reporter.report(health, at: now, beat: beat)\n",
-        "",
-    ),
-    mutation(
-        "a token that is lost is said to be fresh",
-        "never silent",
-        "TokenLifecycle/TokenLifecycle+Health.swift",
-        ".lost",
-        ".fresh",
-        after="line.latest == nil ? .starting : ",
-    ),
-    mutation(
-        "a lease counts from the answer",
-        "never late",
-        "AgentRuntime/TokenKeeper+Requests.swift",
-        "grant.sentAt",
-        "timekeeper.now",
-        after="origin: origin)), sentAt: ",
-    ),
-    mutation(
-        "nothing wakes at the expiry",
-        "never late",
-        "TokenLifecycle/TokenLifecycle.swift",
-        "        moments += lines.compactMap { $0.current.map { validity(of: $0.id) } }\n"
-        "        moments += retired.map { validity(of: $0.id) }\n"
-        + WAKES
-        + "            if let found = sink.found { moments.append(validity(of: found.content.token)) }\n"
-        "        }\n",
-        WAKES + "        }\n",
-    ),
-    mutation(
-        "an expired token is not removed",
-        "as told",
-        "AgentRuntime/TokenKeeper.swift",
-        "work.append(.withdraw(id))\n",
-        "",
-        after="            case .withdraw(let id): ",
-    ),
-    mutation(
-        "a replaced token is not revoked",
-        "as told",
-        "TokenLifecycle/TokenLifecycle+Sinks.swift",
-        "!diesWithItsParent(token)",
-        "false",
-        after="guard case .revoke(let grace) = policy.replaced, ",
-    ),
-    mutation(
-        "the end never comes",
-        "as told",
-        "TokenLifecycle/TokenLifecycle+Sinks.swift",
-        "        effects.append(.finished)\n",
-        "",
-    ),
-    mutation(
-        "SIGUSR1 is dropped",
-        "as told",
-        "AgentRuntime/TokenKeeper.swift",
-        "lifecycle.loginRequested(at: now)",
-        "[]",
-    ),
-    Mutation("a reload forgets the tokens", "as told", (FORGOTTEN_KEEPER,)),
-    Mutation(
-        "a reload makes a second keeper of each token",
-        "never a storm",
-        (
-            FORGOTTEN_KEEPER,
-            Edit(
-                "AgentRuntime/Agent.swift",
-                "!named.contains(id)",
-                "false",
-                after="sorted(by: { $0.key < $1.key }) where ",
-            ),
-        ),
-    ),
-]
-
-# All mutations are compiled into one simulation.
-SWITCH = """// Timekeeping: which mutation is at work.
-
-private import Glibc
-
-package let mutation = unsafe getenv("MUTATION").flatMap { unsafe Int(String(cString: $0)) } ?? 0
-"""
-
-
-def mutated_sources() -> dict[str, str]:
-    sources = {
-        path.relative_to(PROJECT).as_posix(): path.read_text()
-        for path in (PROJECT / "Sources").rglob("*")
-        if path.is_file()
-    }
-    sources["Sources/Timekeeping/Mutation.swift"] = SWITCH
-    numbers: dict[Edit, list[int]] = {}
-    for number, each in enumerate(MUTATIONS, start=1):
-        for edit in each.edits:
-            numbers.setdefault(edit, []).append(number)
-    for edit, at_work in numbers.items():
-        name = f"Sources/{edit.file}"
-        sources[name] = edit.put_into(sources[name], at_work)
-    return sources
-
-
-def write_changed(sources: dict[str, str]) -> None:
-    for stale in (path for path in (WORKSHOP / "Sources").rglob("*") if path.is_file()):
-        if stale.relative_to(WORKSHOP).as_posix() not in sources:
-            stale.unlink()
-    for name, text in sources.items():
-        path = WORKSHOP / name
-        if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
 
 
 @pytest.fixture(scope="module")
 def simulation() -> Path:
-    """The simulation with every mutation in it, its dependencies taken from the project's own build."""
-    scratch = WORKSHOP / ".build"
-    scratch.mkdir(parents=True, exist_ok=True)
-    write_changed(mutated_sources())
-    for name in ("Package.swift", "Package.resolved"):
-        shutil.copy2(PROJECT / name, WORKSHOP / name)
-    for name in ("Tests", ".libraries"):
-        if not (WORKSHOP / name).exists():
-            (WORKSHOP / name).symlink_to(PROJECT / name)
-    for name in ("checkouts", "repositories"):
-        if not (scratch / name).exists():
-            shutil.copytree(PROJECT / ".build" / name, scratch / name, symlinks=True)
-    shutil.copy2(PROJECT / ".build" / "workspace-state.json", scratch / "workspace-state.json")
-    command = [
-        "swift", "build", "--package-path", str(WORKSHOP), "--product", "simulation",
-        "--configuration", "release", "--disable-automatic-resolution", "-j", "2",
-    ]  # fmt: skip
-    built = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-1000:]
-    return scratch / "release" / "simulation"
+    return build()
 
 
-def broken_promises(simulation: Path, mutation: int, first: int = 1, seeds: int = SEEDS_AT_ONCE) -> Counter[str]:
-    """The promises that these seeds find broken, each seed's first."""
-    run = subprocess.run(
-        [simulation, "--first", str(first), "--seeds", str(seeds)],
+def run(simulation: Path, mutation: int, *arguments: str) -> str:
+    done = subprocess.run(
+        [simulation, *arguments],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=1_200,
         env=ENVIRONMENT | {"MUTATION": str(mutation)},
     )
-    assert f"{seeds} seeds of" in run.stdout, run.stdout[-2000:] + run.stderr[-2000:]
-    return Counter(re.findall(r"broke a promise, ([a-z ]+):", run.stdout))
+    assert " seeds of " in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
 
 
 def test_without_a_mutation_every_promise_is_kept(simulation):
-    assert not broken_promises(simulation, mutation=0)
+    assert "8 seeds of 7 simulated days" in (output := run(simulation, 0, "--seeds", "8"))
+    assert "broke a promise" not in output
 
 
 def test_every_promise_has_a_mutation():
@@ -310,9 +42,9 @@ def test_every_promise_has_a_mutation():
 @pytest.mark.parametrize("number", range(1, len(MUTATIONS) + 1), ids=[m.name.replace(" ", "-") for m in MUTATIONS])
 def test_a_mutation_is_found(simulation, number):
     mutation = MUTATIONS[number - 1]
-    found: Counter[str] = Counter()
-    for first in range(1, SEEDS, SEEDS_AT_ONCE):
-        found += broken_promises(simulation, number, first)
-        if mutation.promise in found:
+    for first in dict.fromkeys((mutation.seed, 1)):
+        seeds = 1 if first > 1 else SEEDS
+        output = run(simulation, number, "--first", str(first), "--seeds", str(seeds), "--until", mutation.promise)
+        if f"broke a promise, {mutation.promise}:" in output:
             return
-    pytest.fail(f"{SEEDS} seeds find broken: {dict(found) or 'nothing'}")
+    pytest.fail(f"{SEEDS} seeds do not find it:\n{output}")
