@@ -134,8 +134,17 @@ struct InstanceProvider {
         }
     }
 
+    /// Vault takes a proof within JSON, so it has to be text.
     private func dynamic(_ name: String) async throws(MetadataFault) -> Secret {
-        try await memory.metadata.read("/latest/dynamic/instance-identity/\(name)", options)
+        let path = "/latest/dynamic/instance-identity/\(name)"
+        let proof = try await memory.metadata.read(path, options)
+        guard unsafe proof.withBytes({ bytes in unsafe String(validating: bytes, as: UTF8.self) }) != nil else {
+            throw .failed(
+                AgentError(
+                    .awsMetadataUnavailable, "what IMDS gives at \(path) is not UTF-8",
+                    remedy: "Is it AWS's IMDS that answers there? Look with curl"))
+        }
+        return proof
     }
 }
 

@@ -128,9 +128,11 @@ extension CredentialWalk {
                 case .exited(let status): "exited with status \(status)"
                 case .signalled(let signal): "was ended by signal \(signal)"
                 }
+            let secrets = ProcessSecrets(
+                of: outcome, environment: surroundings.environment, profile: shared.profiles[name]?.values ?? [:])
             throw AgentError(
                 .awsCredentialsBroken,
-                "\(text) \(how): \(outcome.standardError.logLine(without: [outcome.standardOutput], limit: 300))",
+                "\(text) \(how): \(outcome.standardError.logLine(without: secrets.all, limit: 300))",
                 remedy: "Run it by hand as the agent's user")
         }
         guard !outcome.isCut else {

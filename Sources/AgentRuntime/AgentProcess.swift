@@ -42,7 +42,7 @@ package enum AgentProcess {
             }
             session.assumeIsolated { $0.start(loaded, environment: environment, version: version) }
         }
-        defer { TiedChildren.killAll() }
+        defer { RunningChildren.endAll() }
         try end.wait()
     }
 
@@ -103,7 +103,7 @@ package enum AgentProcess {
             }
         }
         let result = Swift.Result { () throws(AgentError) in try outcome.wait() }
-        TiedChildren.killAll()
+        RunningChildren.endAll()
         if let number = interruption.signal { vta_end_by_signal(number) }
         return try result.get()
     }

@@ -14,11 +14,11 @@ package struct ChildCommand: Hashable, Sendable {
     package var environment: [String: String]
     /// Then its whole process group is asked to stop (SIGTERM), and killed 2 s later.
     package var timeout: Duration
-    /// Bytes kept of its standard output. What goes beyond is read and dropped.
+    /// Bytes kept of its standard output. What goes beyond is read and dropped, 6 MiB a second at most.
     package var outputLimit: Int
     /// The same for its standard error; too much of that spoils nothing.
     package var errorLimit: Int
-    /// The kernel kills it when the agent ends, however that ends; what it has started itself, ``TiedChildren/killAll()`` does.
+    /// The kernel kills it when the agent ends, however that ends; what it has started itself, ``RunningChildren/endAll()`` does.
     package var diesWithAgent: Bool
 
     package init(
@@ -58,14 +58,10 @@ package struct ChildOutcome: Sendable {
 
 extension Secret {
     /// A child's output as one line for the log: control characters, C1's too, become spaces, what turns the direction of
-    /// writing is escaped, each of `secrets` becomes "[secret]", and what goes beyond `limit` bytes is cut at the front,
-    /// because the last words say most.
+    /// writing is escaped, whatever part of `secrets` stands in it becomes "[secret]", and what goes beyond `limit` bytes is cut
+    /// at the front, because the last words say most.
     package func logLine(without secrets: [Secret], limit: Int = 1_000) -> String {
-        var bytes = unsafe withBytes { unsafe Array($0) }
-        for secret in secrets where secret.count >= 8 {
-            let needle = unsafe secret.withBytes { unsafe Array($0) }
-            while let range = bytes.firstRange(of: needle) { bytes.replaceSubrange(range, with: "[secret]".utf8) }
-        }
+        let bytes = blotted(of: secrets)
         let cut = bytes.count > limit
         let line = String(decoding: cut ? bytes.suffix(limit) : bytes[...], as: UTF8.self)
             .unicodeScalars.map { $0.properties.generalCategory == .control ? " " : String($0) }.joined()

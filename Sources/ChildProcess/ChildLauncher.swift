@@ -54,7 +54,7 @@ struct StartedChild: Sendable {
             process = try OwnChildren.starting { () throws(SystemFault) in
                 try Self.spawn(command, output: output.writeEnd, error: error.writeEnd)
             }
-            if command.diesWithAgent { TiedChildren.started(process) }
+            RunningChildren.started(process, tied: command.diesWithAgent)
             ending = CarriedDescriptor(try Self.ending(of: process))
             self.output = CarriedDescriptor(output.takeReadEnd())
             self.error = CarriedDescriptor(error.takeReadEnd())
@@ -69,7 +69,7 @@ struct StartedChild: Sendable {
             return try Descriptor(vta_pidfd_open(process), "pidfd_open", "(child)")
         } catch {
             kill(-process, SIGKILL)
-            TiedChildren.ended(process)
+            RunningChildren.ended(process)
             _ = waitpid(process, nil, 0)
             OwnChildren.reaped(process)
             throw error

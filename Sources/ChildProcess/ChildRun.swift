@@ -13,9 +13,6 @@ actor ChildRun {
     private nonisolated let loop: EventLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
-    /// Between SIGTERM and SIGKILL, and then until the agent no longer waits for a child that even that does not end.
-    private static let grace: Duration = .seconds(2)
-
     private let child: StartedChild
     private let command: ChildCommand
     private var ending: Watch?
@@ -85,28 +82,45 @@ actor ChildRun {
 
     // MARK: Output
 
+    /// Bytes taken at a time, and so often in a turn of the loop: together what a pipe holds. A child that never stops talking
+    /// must not keep the queue.
+    private static let (portion, portionsInTurn) = (16 << 10, 4)
+    /// Between two turns for an output of which no more is kept: to throw it away as fast as it comes would keep a CPU busy.
+    private static let rest: Duration = .milliseconds(10)
+
     private func read(_ index: Int) {
         guard let pipe = pipes[index] else { return }
-        // A child that never stops talking must not keep the queue: the rest is for the next turn.
-        for _ in 0..<16 {
-            var buffer = [UInt8](repeating: 0, count: 4_096)
-            let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+        unsafe withUnsafeTemporaryAllocation(byteCount: Self.portion, alignment: 1) { buffer in
+            // SAFETY: the buffer is this call's own; what stood in it may be a secret.
+            defer { if let start = buffer.baseAddress { unsafe explicit_bzero(start, buffer.count) } }
+            for _ in 0..<Self.portionsInTurn {
                 // SAFETY: the kernel writes at most the bytes that the buffer has.
-                unsafe Glibc.read(pipe.number, bytes.baseAddress, bytes.count)
+                let count = unsafe Glibc.read(pipe.number, buffer.baseAddress, buffer.count)
+                if count < 0 { break }
+                if count == 0 {
+                    pipe.end()
+                    pipes[index] = nil
+                    return
+                }
+                unsafe keep(UnsafeRawBufferPointer(rebasing: buffer[..<count]), index)
             }
-            if count < 0 { return }
-            if count == 0 {
-                pipe.end()
-                pipes[index] = nil
-                return
-            }
-            let limit = index == 0 ? command.outputLimit : command.errorLimit
-            let kept = min(count, limit - outputs[index].count)
-            if kept < count { outputs[index].isCut = true }
-            buffer.removeLast(buffer.count - kept)
-            outputs[index].pieces.append(Secret(wiping: &buffer))
-            outputs[index].count += kept
         }
+        if outputs[index].isCut { pause(index) }
+    }
+
+    private func keep(_ bytes: UnsafeRawBufferPointer, _ index: Int) {
+        let limit = index == 0 ? command.outputLimit : command.errorLimit
+        let kept = min(bytes.count, limit - outputs[index].count)
+        if kept < bytes.count { outputs[index].isCut = true }
+        guard kept > 0 else { return }
+        outputs[index].pieces.append(unsafe Secret(bytes[..<kept]))
+        outputs[index].count += kept
+    }
+
+    /// Where the kernel does not let the interest be changed, it is read on at once.
+    private func pause(_ index: Int) {
+        guard let pipe = pipes[index], (try? pipe.change(to: [])) != nil else { return }
+        _ = loop.schedule(at: loop.now + Self.rest) { try? pipe.change(to: .readable) }
     }
 
     // MARK: End
@@ -114,17 +128,17 @@ actor ChildRun {
     private func stop(_ reason: AgentError) {
         guard stopping == nil, !hasEnded else { return }
         stopping = reason
-        kill(-child.process, SIGTERM)
+        RunningChildren.askToStop(child.process)
         schedule { run in
             kill(-run.child.process, SIGKILL)
-            // One that hangs in the kernel is reaped whenever it ends; nobody waits for it.
+            // After as long again nobody waits any more. One that hangs in the kernel is reaped whenever it ends.
             run.schedule { run in run.answer(.failure(reason)) }
         }
     }
 
     private func schedule(_ body: @escaping @Sendable (isolated ChildRun) -> Void) {
         if let alarm { loop.cancel(alarm) }
-        alarm = loop.schedule(at: loop.now + Self.grace) { self.assumeIsolated { body($0) } }
+        alarm = loop.schedule(at: loop.now + RunningChildren.grace) { self.assumeIsolated { body($0) } }
     }
 
     /// For a child whose end nothing tells.
@@ -139,7 +153,7 @@ actor ChildRun {
     private func end() {
         // While the child is not yet reaped its number is the group's and nobody else's.
         if stopping != nil { kill(-child.process, SIGKILL) }
-        TiedChildren.ended(child.process)
+        RunningChildren.ended(child.process)
         var status: Int32 = 0
         // SAFETY: the kernel writes one number. The child has ended, so this does not wait.
         let reaped = unsafe waitpid(child.process, &status, WNOHANG)

@@ -116,7 +116,15 @@ struct CaseFile {
             HTTPReply(
                 status: Int(try #require(reply["status"]?.integer)),
                 headers: (reply["headers"]?.object ?? [:]).map { ($0.lowercased(), $1.string?.text ?? "") },
-                body: reply["body"]?.string?.secret ?? Secret([]), sentAt: Instant(nanoseconds: 0)))
+                body: try reply["body"]?.string?.secret ?? Secret(bytes(reply["body_hex"])),
+                sentAt: Instant(nanoseconds: 0)))
+    }
+
+    private func bytes(_ hexadecimal: JSONValue?) throws -> [UInt8] {
+        let digits = Array(hexadecimal?.string?.text ?? "")
+        return try stride(from: 0, to: digits.count, by: 2).map { start in
+            try #require(UInt8(String(digits[start...].prefix(2)), radix: 16), "\(name) has no digits in body_hex")
+        }
     }
 
     func text(_ value: JSONValue, _ key: String) throws -> String {

@@ -69,6 +69,17 @@ struct ChildLauncherTests {
         #expect(outcome.standardOutput.count == 10_000)
     }
 
+    @Test("that floods does so at the agent's pace, in a few turns of the loop: 64 KiB, and 10 ms of rest")
+    func slowedFlood() async throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let outcome = try await run(["/bin/sh", "-c", "head -c 8000000 /dev/zero"], outputLimit: 4_096)
+        #expect(outcome.hasSucceeded)
+        #expect(outcome.standardOutput.count == 4_096)
+        // 122 pipes full, but for the two that the pipe and the last turn hold.
+        #expect(clock.now - start >= .milliseconds(1_200))
+    }
+
     @Test("that runs too long is stopped, with what it started")
     func timeout() async throws {
         // An hour, by a number that no other process on this machine sleeps for.
@@ -110,6 +121,26 @@ struct ChildLauncherTests {
         #expect(words.first == "started")
         // It sleeps on: nobody waited for it, nor stopped it.
         #expect(kill(try #require(words.last.flatMap { pid_t($0) }), SIGKILL) == 0)
+    }
+
+    static let token = "hvs.CAESIJ4kUqVd0vXyNq8rT2bW"
+
+    @Test(
+        "says no part of a secret, whatever cuts it",
+        arguments: [
+            (token, "[secret]"), ("a \(token)\(token) b", "a [secret] b"), ("\(token) \(token)", "[secret] [secret]"),
+            (String(token.dropLast()), "[secret]"), (String(token.prefix(9)) + "!", "[secret]!"),
+            ("x" + token.dropFirst(12), "x[secret]"), (String(token.prefix(7)), String(token.prefix(7))),
+            (token.prefix(12) + "\0" + token.dropFirst(12), "[secret]"),
+            (token.prefix(3) + "\r\n" + token.dropFirst(3).prefix(3) + " \t\u{85}" + token.dropFirst(6), "[secret]"),
+            (token.map { "\($0)\n" }.joined(), "[secret]"),
+            ("1 \(token.prefix(8)) 2 \(token.suffix(8)) 3", "1 [secret] 2 [secret] 3"),
+            (token.prefix(13) + "-" + token.dropFirst(13), "[secret]-[secret]"),
+            ("no secret at all", "no secret at all"),
+        ] as [(String, String)])
+    func blotted(text: String, line: String) {
+        let secrets = [Secret(text: "hvs.another-one"), Secret(text: Self.token)]
+        #expect(Secret(text: text).logLine(without: secrets) == line)
     }
 
     @Test("speaks in the log on one line, without the secrets that are known, its last words kept")
