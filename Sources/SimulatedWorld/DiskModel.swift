@@ -92,6 +92,9 @@ final class SimulatedSink: TokenSink {
         if world.disk[path] == text { return .unchanged }
         world.disk.put(text, at: path, begun: begun)
         if let watching = world.sinks[path], watching !== self { watching.notice() }
+        // Readers have it; the news of it takes until the directory is synced.
+        await world.loop.sleep(for: .milliseconds(1))
+        guard process.isAlive, !isClosed else { throw AgentError(.cancelled, "the process or the sink has ended") }
         return before == text ? .restored : .rotated
     }
 

@@ -10,8 +10,10 @@ import TokenLifecycle
 package struct CrashLoop: Sendable {
     /// Tokens that Vault has issued.
     package var logins: UInt64 = 0
-    /// Those that were not on record yet when their process was killed: no later one can know of them.
+    /// Those that no sink had yet when their process was killed: no later one can know of them.
     package var lost: UInt64 = 0
+    /// Kills after which readers found a token that no record told of.
+    package var unrecorded = 0
     /// The longest life of a process that lost a login.
     package var longestLoss: Duration = .zero
 }
@@ -42,6 +44,7 @@ extension World {
             loop.interruption = nil
             let life = (process == nil ? loop.interruptedAt : loop.now) - begun
             killProcess()
+            if disk[World.token] != nil, loginOnRecord == 0 { outcome.unrecorded += 1 }
             let lost = vault.logins - max(loginsBefore, loginOnRecord)
             if lost > 0 {
                 outcome.lost += lost
@@ -55,10 +58,9 @@ extension World {
 
     /// The number of the token that stands in the sink with a record that tells it is the agent's own; 0: none.
     private var loginOnRecord: UInt64 {
-        guard let token = disk[World.token], disk.records["app"]?.entries.first?.token == SHA256.digest(of: token)
-        else {
-            return 0
-        }
+        guard let token = disk[World.token] else { return 0 }
+        let digest = SHA256.digest(of: token)
+        guard let record = disk.records["app"], record.entries.contains(where: { $0.token == digest }) else { return 0 }
         return vault.tokens[token]?.number ?? 0
     }
 }

@@ -69,8 +69,8 @@ package final class FileTakeoverStore: TakeoverStore {
 // MARK: The text
 
 extension TakeoverRecord {
-    /// In bytes: some hundred sinks.
-    static let largestText = 64 << 10
+    /// In bytes: some hundred sinks, each with two tokens while one is being replaced.
+    static let largestText = 128 << 10
     private static let heading = "takeover 2"
 
     /// `sink token origin parent expiry full flags principal identity`, `-` for what is absent; `?` for a lease that is not known.

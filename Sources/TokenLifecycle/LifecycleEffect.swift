@@ -53,7 +53,7 @@ package enum LifecycleEffect: Hashable, Sendable {
     case announceSink(SinkID, SinkContent)
     /// Readers of the line's sinks find another token than before.
     case announceToken(TokenID)
-    /// Keep ``TokenLifecycle/memory`` for the next start.
+    /// Keep ``TokenLifecycle/memory`` for the next start, before anything else is done: the process may end in between.
     case remember
     /// The token, or wrapping token, is of no use any more.
     case forget(TokenID)

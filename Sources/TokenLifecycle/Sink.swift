@@ -101,6 +101,15 @@ struct Sink: Hashable, Sendable {
         }
     }
 
+    /// Those that readers find, or will when a write ends; each once.
+    var tokens: [TokenID] {
+        let standing = found.flatMap { $0.damagedSince == nil ? $0.content.token : nil }
+        guard case .writing(let content, _, _, _) = state, content.token != standing else {
+            return [standing].compactMap(\.self)
+        }
+        return [standing, content.token].compactMap(\.self)
+    }
+
     // MARK: What to do
 
     var isBusy: Bool {

@@ -54,19 +54,22 @@ extension TokenLifecycle {
         retired.append(Retired(id: token.id, parent: token.parent, lease: lease))
     }
 
-    /// What is known of the tokens that readers find now, by sink.
+    /// What is known of the tokens that readers may find from now on, by sink: of the one that stands there, and of the one that
+    /// is being written, whose readers come before the news of it.
     package var memory: [HeldInSink] {
-        sinks.compactMap { sink in
-            guard let found = sink.found, found.damagedSince == nil, sink.wrapTTL == nil else { return nil }
-            let id = found.content.token
-            for line in lines {
-                guard let holding = line.latest, holding.id == id else { continue }
-                return HeldInSink(
-                    sink: sink.id, token: id, line: sink.line, parent: holding.parent, lease: holding.lease.known)
-            }
-            return retired.first { $0.id == id }.map {
-                HeldInSink(sink: sink.id, token: id, line: sink.line, parent: $0.parent, lease: $0.lease)
-            }
+        sinks.filter { $0.wrapTTL == nil }.flatMap { sink in
+            sink.tokens.compactMap { held($0, in: sink) }
+        }
+    }
+
+    private func held(_ id: TokenID, in sink: Sink) -> HeldInSink? {
+        for line in lines {
+            guard let holding = line.latest, holding.id == id else { continue }
+            return HeldInSink(
+                sink: sink.id, token: id, line: sink.line, parent: holding.parent, lease: holding.lease.known)
+        }
+        return retired.first { $0.id == id }.map {
+            HeldInSink(sink: sink.id, token: id, line: sink.line, parent: $0.parent, lease: $0.lease)
         }
     }
 

@@ -179,7 +179,7 @@ package struct TokenLifecycle: Hashable, Sendable {
         notePhases(at: now)
         if stage == .running, memory != remembered {
             remembered = memory
-            effects.append(.remember)
+            effects.insert(.remember, at: 0)
         }
         defer { effects = [] }
         return effects

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -52,3 +53,22 @@ def test_an_agent_killed_at_500_random_moments_leaves_a_whole_token_and_its_succ
     assert hit["write"] >= 20 and sum(kill.swept for kill in kills) >= 20
     for lane in range(LANES):
         assert not secrets_in((tmp_path / str(lane) / "log").read_text(), lab.secrets())
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM])
+def test_a_token_is_on_record_by_the_moment_that_readers_see_it(lab, tmp_path, ended_by):
+    lab.role("seen", ttl="10m")
+    for attempt in range(10):
+        folder = tmp_path / str(attempt)
+        (folder / "state").mkdir(parents=True)
+        configuration = lab.configuration(folder, role="seen")
+        configuration["state_directory"] = str(folder / "state")
+        first = lab.agent(folder=folder, configuration=configuration)
+        while not (token := first.token()):
+            assert first.child.running, first.log
+        first.child.signal(ended_by)
+        first.child.wait(10)
+        second = lab.agent(folder=folder, configuration=configuration)
+        second.wait_for_log("Token of an earlier run found", 10)
+        assert second.token() == token
+        second.stop()

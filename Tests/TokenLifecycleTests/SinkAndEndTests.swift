@@ -49,6 +49,28 @@ import TokenLifecycle
         #expect(stage.health.phase == .starting)
     }
 
+    @Test func aTokenIsOnRecordBeforeItsWriteBeginsAndTheOneBeforeItUntilTheWriteHasEnded() {
+        let vault = HealthyVault(ttl: .seconds(60), maximum: .seconds(60))
+        var stage = Stage(vault: vault.answer)
+        // The first write of a token never comes to an end.
+        var begun: Set<TokenID> = []
+        stage.disk = { _, content in begun.insert(content!.token).inserted ? .hangs : .done }
+        stage.start()
+        stage.run(until: .seconds(1))
+        #expect(stage.lifecycle.memory.map(\.token.number) == [1])
+        let record = stage.effects.firstIndex(of: .remember)
+        let write = stage.effects.firstIndex { if case .write = $0 { true } else { false } }
+        #expect(record != nil && write != nil && record! < write!)
+
+        // The process may end here: the next start knows the token, whether or not the write had come to pass.
+        stage.tell { $0.sinkWrote(.first, at: $1) }
+        stage.run(until: .seconds(59))
+        let tokens = Set(stage.lifecycle.memory.map(\.token.number))
+        #expect(tokens.count == 2 && tokens.contains(1), "the second is being written, the first still stands")
+        stage.tell { $0.sinkWrote(.first, at: $1) }
+        #expect(Set(stage.lifecycle.memory.map(\.token.number)) == tokens.subtracting([1]))
+    }
+
     @Test func freshOnlyOnceEverySinkHoldsTheToken() {
         let vault = HealthyVault(ttl: .seconds(60))
         var stage = Stage(vault: vault.answer)
