@@ -220,7 +220,8 @@ extension TokenKeeper {
         LifecycleOutline(
             policy: preparation.settings.policy, children: preparation.lines.dropFirst().map(\.id),
             sinks: preparation.sinks.map { sink in
-                let before = inForce?.sinks.first { $0.path == sink.path && $0.id != sink.id }
+                // One that leaves and is not empty yet counts too: its readers find a token.
+                let before = allSinks.first { $0.path == sink.path && $0.id != sink.id }
                 return LifecycleOutline.Sink(
                     id: sink.id, line: sink.line, wrapTTL: sink.settings.wrapTTL, successorOf: before?.id)
             })

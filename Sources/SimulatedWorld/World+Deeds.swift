@@ -118,7 +118,7 @@ extension World {
         let (configuration, agent) = (configuration(variant), process.agent)
         // Until it is over, what neither wants may go.
         process.reloads.append(variant)
-        process.listed.formIntersection(paths(variant))
+        process.list(process.listed.intersection(paths(variant)), at: loop.now)
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.reload(configuration)
@@ -129,7 +129,8 @@ extension World {
             }
             process.reloads.removeFirst()
             self.reloadedAt = self.loop.now
-            process.listed = process.reloads.reduce(self.paths(process.variant)) { $0.intersection(self.paths($1)) }
+            let paths = process.reloads.reduce(self.paths(process.variant)) { $0.intersection(self.paths($1)) }
+            process.list(paths, at: self.loop.now)
         }
     }
 

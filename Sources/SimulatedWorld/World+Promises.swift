@@ -14,7 +14,7 @@ extension World {
         guard let next else {
             // Vault counts what is left in whole seconds.
             let isKnownValid = toldBound(current).map { loop.now + .seconds(1) < $0 } ?? (current.expiry == nil)
-            let mayGo = process.map { $0.isStopping || !$0.listed.contains(path) } ?? true
+            let mayGo = process.map { $0.isStopping || begun <= ($0.listedSince[path] ?? begun) } ?? true
             if isKnownValid, !mayGo { violate(.neverWorse, "a valid token was taken from \(path)") }
             return
         }

@@ -27,7 +27,9 @@ package final class World: @unchecked Sendable {
         var leases: [String: Duration] = [:]
         /// The configuration in force, and where it wants tokens; while a reload is under way, where both do.
         var variant = Variant()
-        var listed: Set<String> = []
+        var listed: Set<String> { Set(listedSince.keys) }
+        /// What began to be taken away before it was listed can't be called back.
+        private(set) var listedSince: [String: Instant] = [:]
         /// Those under way, the next to end first.
         var reloads: [Variant] = []
         var isStopping = false
@@ -37,6 +39,11 @@ package final class World: @unchecked Sendable {
             self.transport = transport
             self.reporter = reporter
             self.startedAt = startedAt
+        }
+
+        func list(_ paths: Set<String>, at now: Instant) {
+            let before = listedSince
+            listedSince = Dictionary(uniqueKeysWithValues: paths.map { ($0, before[$0] ?? now) })
         }
     }
 
@@ -135,7 +142,7 @@ package final class World: @unchecked Sendable {
         process = Process(agent: agent, transport: transport, reporter: reporter, startedAt: loop.now)
         trouble(until: loop.now)
         let variant = Variant()
-        process?.listed = paths(variant)
+        process?.list(paths(variant), at: loop.now)
         let configuration = configuration(variant)
         Task(executorPreference: loop) {
             do throws(AgentError) {

@@ -8,6 +8,7 @@ import HTTPClient
 import ServiceHealth
 import Testing
 import Timekeeping
+import TokenSinks
 
 @Suite("The agent", .serialized)
 struct AgentTests {
@@ -110,6 +111,29 @@ struct AgentTests {
             #expect(unsafe access(directory.file("\(end).d/token"), F_OK) != 0)
             if end != "stop" { await stage.stop() }
         }
+    }
+
+    @Test("a sink that could not be emptied when it was dropped is known again when it is named again")
+    func namedAgain() async throws {
+        let directory = TemporaryDirectory()
+        let stage = try Stage()
+        var app = TokenSettings("app", file: directory.file("token"))
+        let copy = SinkSettings(place: .file(FilePlace(path: directory.file("copy"))))
+        app.sinks.append(copy)
+        try await stage.start([app])
+        #expect(await stage.wait { stage.reports.readyAt != nil })
+        #expect(Set(directory.names) == ["copy", "token"])
+        stage.disk.refuses = true
+        app.sinks.removeLast()
+        try await stage.reload([app])
+        app.sinks.append(copy)
+        try await stage.reload([app])
+        app.sinks.removeLast()
+        try await stage.reload([app])
+        stage.disk.refuses = false
+        #expect(await stage.wait { directory.names == ["token"] })
+        await stage.stop()
+        withExtendedLifetime(directory) {}
     }
 
     @Test(

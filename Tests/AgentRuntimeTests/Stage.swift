@@ -80,6 +80,9 @@ struct Stage {
     let clock: StoppedClock?
     let agent: Agent
 
+    /// Whether the disk refuses whatever sinks want of it.
+    let disk = FaultyDisk()
+
     init(environment: [String: String] = [:], stateDirectory: String? = nil, clockStands: Bool = false) throws {
         let loop = try EventLoop(label: "test")
         self.loop = loop
@@ -87,12 +90,12 @@ struct Stage {
         clock = clockStands ? StoppedClock(loop) : nil
         agent = Agent(
             surroundings: Self.surroundings(
-                loop, clock ?? loop, vault, reports, environment: environment, stateDirectory: stateDirectory))
+                loop, clock ?? loop, vault, reports, disk, environment: environment, stateDirectory: stateDirectory))
     }
 
     private static func surroundings(
         _ loop: EventLoop, _ clock: any AgentLoop, _ vault: GenerousVault, _ reports: Reports,
-        environment: [String: String], stateDirectory: String?
+        _ disk: FaultyDisk, environment: [String: String], stateDirectory: String?
     ) -> sending AgentSurroundings {
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let credentials = [
@@ -101,7 +104,7 @@ struct Stage {
         ]
         var surroundings = AgentSurroundings(
             loop: clock, transport: vault, environment: environment.merging(credentials) { given, _ in given },
-            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: SinkFactory(loop: loop, log: log),
+            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: disk.over(SinkFactory(loop: loop, log: log)),
             takeovers: nil, reporter: reports, beatInterval: nil, seed: 1, version: "test", log: log)
         surroundings.stateDirectory = stateDirectory
         return surroundings
