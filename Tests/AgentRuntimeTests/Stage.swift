@@ -104,7 +104,8 @@ struct Stage {
         ]
         var surroundings = AgentSurroundings(
             loop: clock, transport: vault, environment: environment.merging(credentials) { given, _ in given },
-            files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: disk.over(SinkFactory(loop: loop, log: log)),
+            files: LocalFiles(), processes: ChildLauncher(loop: loop),
+            sinks: disk.over(SinkFactory(loop: loop, log: log)),
             takeovers: nil, reporter: reports, beatInterval: nil, seed: 1, version: "test", log: log)
         surroundings.stateDirectory = stateDirectory
         return surroundings
