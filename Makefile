@@ -31,7 +31,7 @@ REPORT         ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build mutations-build sim-run explore \
-	fuzz fleet demo bench deb rpm tarball rootfs packages digests sbom reproducible lint format reference
+	fuzz fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ demo: setup ## the agent at work in a laboratory on this machine; SECONDS=90 end
 bench: release ## the release build beside OpenBao's own agent, and with 1 to 1,000 tokens: memory, CPU, requests, start
 	@for part in compare login scale growth; do \
 		PYTHONPATH=Tests/Laboratory:Tests/Laboratory/tests .venv/bin/python Tests/Benchmark/$$part.py || exit 1; done
+
+faults: release ## what happens when Vault is away, the disk is full, …: each brought about, with figures; 4 minutes
+	@PYTHONPATH=Tests/Laboratory .venv/bin/python Tests/Benchmark/faults.py
 
 lint: setup ## formatters and linters, strict: Swift and Python
 	swift format lint --strict -r -p $(SWIFT_SOURCES)
