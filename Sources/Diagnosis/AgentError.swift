@@ -14,10 +14,11 @@ package struct AgentError: Error, Hashable, Sendable {
     /// How long the other side asked to be left alone, where it did (`Retry-After`).
     package let retryAfter: Duration?
 
+    /// Paths and names in the texts may be anybody's: what must not reach a terminal is escaped.
     package init(_ code: Code, _ observed: String, remedy: String = "", retryAfter: Duration? = nil) {
         self.code = code
-        self.observed = observed
-        self.remedy = remedy
+        self.observed = printable(observed, limit: .max)
+        self.remedy = printable(remedy, limit: .max)
         self.retryAfter = retryAfter
     }
 }

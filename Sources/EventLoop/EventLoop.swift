@@ -47,8 +47,9 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     private var armedFor: Instant?
     private var willRing = false
 
-    /// Throws `internalFault` where the kernel has no descriptor left.
+    /// Throws `internalFault` where the kernel has no descriptor left, or grants neither the threads nor the memory.
     package init(label: String) throws(AgentError) {
+        if let fault = WorkerRoom.fault { throw fault }
         queue = DispatchQueue(label: label)
         do throws(SystemFault) {
             kernel = try KernelSide()

@@ -63,10 +63,16 @@ struct VaultTokenAgent: ParsableCommand {
         } catch {
             let (text, status) = (fullMessage(for: error), exitCode(for: error))
             if !text.isEmpty, status.isSuccess { output(text + "\n") }
-            if !text.isEmpty, !status.isSuccess { writeToStandardError(text) }
+            if !text.isEmpty, !status.isSuccess { writeToStandardError(printableLines(text)) }
             endProcess(status.rawValue)
         }
         endProcess(EXIT_SUCCESS)
+    }
+
+    /// A message of the argument parser's, which quotes arguments as they are.
+    private static func printableLines(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { printable($0, limit: .max) }
+            .joined(separator: "\n")
     }
 
     /// One line to standard error: what was seen, what to do, and the code under which the guide explains it.

@@ -70,4 +70,12 @@ struct ErrorCodeTests {
         #expect(seen != AgentError(.vaultUnreachable, seen.observed, retryAfter: .seconds(1)))
         #expect(Set([seen, seen, both]).count == 2)
     }
+
+    @Test("an error shows no mark that steers a terminal, and no password of a URL, whoever made its words")
+    func printed() {
+        let error = AgentError(
+            .fileUnreadable, "cannot read /tmp/\u{1B}[2J\u{202E}x\n", remedy: "Ask https://user:hunter2@vault/\u{9B}")
+        #expect(error.observed == "cannot read /tmp/\\x1b[2J\\u202ex\\n")
+        #expect(error.remedy == "Ask https://(secret)@vault/\\x9b")
+    }
 }

@@ -17,6 +17,10 @@ from laboratory.processes import SLOWER, wait_until
 NOWHERE = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent", "PATH": "/usr/bin:/bin"}
 
 
+# What moves a cursor, rings, turns writing round, hides or is a control in one character.
+STEERING = "\x1b[2J\x07\u202e\u2066\u200b\x9b\x7f"
+
+
 class Terminal:
     """A command on a terminal of its own."""
 
@@ -138,3 +142,47 @@ def test_a_watched_status_is_drawn_anew_in_its_place(lab: Laboratory, tmp_path: 
     finally:
         terminal.process.terminate()
     assert terminal.end() == -15
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [STEERING],
+        [f"--{STEERING}"],
+        ["run", STEERING],
+        ["--config", STEERING],
+        ["config", "import", STEERING],
+        ["status", "--status-file", STEERING],
+        ["healthcheck", "--status-file", STEERING],
+        ["wait", "--timeout", STEERING],
+        ["completion", STEERING],
+        ["exec", "--", STEERING],
+        ["config", "check", "--config", "named.json"],
+        ["config", "check", "--config", "unknown.json"],
+        ["config", "show", "--config", "fine.json"],
+        ["doctor", "--config", "fine.json"],
+        ["credentials", "--config", "fine.json"],
+    ],
+    ids=lambda arguments: " ".join(arguments).replace(STEERING, "…"),
+)
+def test_nothing_that_others_have_named_steers_a_terminal(tmp_path: Path, arguments: list[str]):
+    token = {
+        "name": "app",
+        "auth": {"type": "iam", "role": STEERING, "region": "us-east-1"},
+        "sinks": [{"type": "file", "path": f"{tmp_path}/{STEERING}"}],
+    }
+    vault = {"address": "http://127.0.0.1:9"}
+    for name, tokens in {
+        "fine": [token],
+        "named": [token | {"name": STEERING}],
+        "unknown": [token | {STEERING: 1}],
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"vault": vault, "tokens": tokens}))
+    done = subprocess.run(
+        [agent_binary(), *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, cwd=tmp_path, timeout=60 * SLOWER,
+        env=NOWHERE | {"AWS_PROFILE": STEERING},
+    )  # fmt: skip
+    shown = (done.stdout + done.stderr).decode()
+    assert shown
+    assert not [mark for mark in STEERING if mark in shown and mark.isprintable() is False], shown
