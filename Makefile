@@ -61,13 +61,8 @@ test-again: build binary sim-build mutations-build ## all tests N=10 times, half
 	@tools/test-again.py $(or $(N),10) $(PART)
 
 swift-test: build swift-run ## the Swift tests
-# What is said of kept connections holds for the time that libcurl keeps an idle one: beside suites that compute, a test would
-# come to its second request after that. So these run before the others.
-CONNECTION_SUITES := HTTPClientTests
-SWIFT_TEST := swift test --skip-build --enable-swift-testing --disable-xctest
 swift-run:
-	$(SWIFT_TEST) --filter '$(CONNECTION_SUITES)' $(if $(REPORT),--xunit-output $(REPORT)-connections)
-	$(SWIFT_TEST) --skip '$(CONNECTION_SUITES)' $(if $(REPORT),--xunit-output $(REPORT))
+	swift test --skip-build --enable-swift-testing --disable-xctest $(if $(REPORT),--xunit-output $(REPORT))
 
 python-test: build binary sim-build mutations-build python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
 python-run:

@@ -29,7 +29,8 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 func tests(of name: String, _ more: [Target.Dependency] = [], exclude: [String] = []) -> Target {
     .testTarget(
-        name: "\(name)Tests", dependencies: [.byName(name: name)] + more, exclude: exclude, swiftSettings: strict)
+        name: "\(name)Tests", dependencies: [.byName(name: name), "TestSupport"] + more, exclude: exclude,
+        swiftSettings: strict)
 }
 
 func library(_ name: String, pkgConfig: String, debian: String) -> Target {
@@ -139,6 +140,7 @@ let package = Package(
             swiftSettings: strict, linkerSettings: boundAtStart),
 
         // Tests
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests(of: "Timekeeping"),
         tests(of: "Diagnosis"),
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
@@ -150,7 +152,8 @@ let package = Package(
             name: "transport-probe", dependencies: ["HTTPClient", "EventLoop", "Crypto", logging],
             path: "Tests/TransportProbe", swiftSettings: strict, linkerSettings: boundAtStart),
         tests(
-            of: "HTTPClient", ["transport-probe", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", logging],
+            of: "HTTPClient",
+            ["transport-probe", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
             exclude: ["Servers"]),
         tests(
             of: "AWSIdentity",
@@ -160,6 +163,7 @@ let package = Package(
         tests(
             of: "VaultAPI",
             ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        tests(of: "StateDirectory", ["Timekeeping", logging]),
         tests(of: "ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
         tests(
             of: "TokenSinks",
@@ -174,7 +178,7 @@ let package = Package(
             of: "Configuration",
             [
                 "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth", "HTTPClient", "SecretJSON", "Timekeeping",
-                "Diagnosis",
+                "Diagnosis", "CLinux",
             ]),
         tests(of: "ConfigurationImport", ["Configuration", "SecretJSON", "Diagnosis"]),
         tests(of: "SimulatedWorld"),

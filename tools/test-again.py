@@ -85,7 +85,7 @@ def run(part: str, number: int, folder: Path) -> set[str]:
             status = process.wait()
             if not isinstance(reason, subprocess.TimeoutExpired):
                 raise
-    red = red_tests(report) | red_tests(Path(f"{report}-connections"))
+    red = red_tests(report)
     if status != 0 and not red:
         begun = left_unfinished(log.read_text(errors="replace")) if part == "swift" else []
         red = {f"{part}, which ended with {status}" + (f" in one of: {', '.join(begun[:8])}" if begun else "")}

@@ -42,7 +42,8 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
         var moved = false
         while true {
             let spent = loop.now - sentAt
-            let limits = TimeLimits(connect: request.connectTimeout, total: request.totalTimeout - spent)
+            let limits = TimeLimits(
+                connect: request.connectTimeout, total: request.totalTimeout - spent, idle: idleTime)
             let transfer = try await exchange(request, with: address, within: limits)
             log.debug(
                 "answered",

@@ -10,6 +10,8 @@ private import Timekeeping
 struct TimeLimits {
     let connect: Duration
     let total: Duration
+    /// So long a connection may have lain idle for the request to take it.
+    let idle: Duration
 }
 
 /// Owns one easy handle and all that it points at. On the queue only.
@@ -87,7 +89,7 @@ struct TimeLimits {
         set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(limits.connect))
         set(CURLOPT_TIMEOUT_MS, milliseconds(limits.total))
-        set(CURLOPT_MAXAGE_CONN, ConnectionPool.idleSeconds)
+        set(CURLOPT_MAXAGE_CONN, (milliseconds(limits.idle) + 999) / 1_000)
         set(CURLOPT_MAXLIFETIME_CONN, ConnectionPool.lifetimeSeconds)
     }
 

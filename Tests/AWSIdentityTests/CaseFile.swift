@@ -6,6 +6,7 @@ import Diagnosis
 import Glibc
 import HTTPClient
 import SecretJSON
+import TestSupport
 import Testing
 import Timekeeping
 
@@ -19,17 +20,17 @@ struct CaseFile {
     let name: String
     let json: JSONValue
     /// A copy of the folder, which a test may change; goes when this value does.
-    let directory: ScratchDirectory
+    let directory: TemporaryDirectory
 
     static let root = "\(Reference.directory)/Cases"
 
     static var names: [String] {
-        get throws { try ScratchDirectory.entries(of: root).filter { !$0.contains(".") }.sorted() }
+        get throws { entries(of: root).filter { !$0.contains(".") }.sorted() }
     }
 
     init(_ name: String) throws {
         self.name = name
-        directory = try ScratchDirectory(copying: "\(Self.root)/\(name)")
+        directory = try TemporaryDirectory(copying: "\(Self.root)/\(name)")
         json = try JSONValue(
             reading: Secret(try LocalFiles().read("\(Self.root)/\(name)/case.json", limit: 1 << 20).bytes))
         for (file, mode) in json["modes"]?.object ?? [:] {
@@ -133,51 +134,11 @@ struct CaseFile {
     }
 }
 
-/// A directory of a test's own, under the machine's for temporary files.
-final class ScratchDirectory {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/aws-identity-XXXXXX".utf8CString)
-        guard unsafe mkdtemp(&template) != nil else {
-            throw CaseFile.Malformed(description: "no directory: errno \(errno)")
-        }
-        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
+extension TemporaryDirectory {
     convenience init(copying source: String) throws {
-        try self.init()
-        for name in try Self.entries(of: source) {
-            try write(name, try LocalFiles().read("\(source)/\(name)", limit: 4 << 20).bytes)
+        self.init()
+        for name in entries(of: source) {
+            write(try LocalFiles().read("\(source)/\(name)", limit: 4 << 20).bytes, to: name)
         }
-    }
-
-    deinit {
-        for name in (try? Self.entries(of: path)) ?? [] { _ = unsafe unlink("\(path)/\(name)") }
-        _ = unsafe rmdir(path)
-    }
-
-    /// Readable by the owner alone.
-    func write(_ name: String, _ bytes: [UInt8]) throws {
-        let descriptor = unsafe open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw CaseFile.Malformed(description: "\(name): errno \(errno)") }
-        defer { close(descriptor) }
-        let written = unsafe Glibc.write(descriptor, bytes, bytes.count)
-        guard written == bytes.count else { throw CaseFile.Malformed(description: "\(name) was not written") }
-    }
-
-    static func entries(of path: String) throws -> [String] {
-        guard let directory = unsafe opendir(path) else {
-            throw CaseFile.Malformed(description: "\(path): errno \(errno)")
-        }
-        defer { unsafe closedir(directory) }
-        var names: [String] = []
-        while let entry = unsafe readdir(directory) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
-                unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
     }
 }

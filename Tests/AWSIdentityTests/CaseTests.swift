@@ -6,6 +6,7 @@ import Diagnosis
 import EventLoop
 import HTTPClient
 import SecretJSON
+import TestSupport
 import Testing
 import Timekeeping
 
@@ -119,7 +120,7 @@ private final class CaseRun {
         if let step = step["clock_set_forward"]?.string { time.step(try #require(Duration(text: step.text))) }
         if step["forget"]?.boolean == true, let latest { chain.forget(latest) }
         for (name, content) in step["write"]?.object ?? [:] {
-            try file.directory.write(name, Array((content.string?.text ?? "").utf8))
+            file.directory.write(content.string?.text ?? "", to: name)
         }
     }
 

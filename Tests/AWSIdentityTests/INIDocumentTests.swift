@@ -3,6 +3,7 @@
 import Diagnosis
 import Glibc
 import SecretJSON
+import TestSupport
 import Testing
 
 @testable import AWSIdentity
@@ -95,9 +96,9 @@ struct INIDocumentTests {
 struct LocalFilesTests {
     @Test("A file up to the limit is read whole; one byte more is refused")
     func limit() throws {
-        let directory = try ScratchDirectory()
+        let directory = TemporaryDirectory()
         let bytes = [UInt8](repeating: 7, count: 100_000)
-        try directory.write("file", bytes)
+        directory.write(bytes, to: "file")
         #expect(try LocalFiles().read("\(directory.path)/file", limit: 100_000).bytes == bytes)
         #expect(throws: FileFault.tooLong(limit: 99_999)) {
             try LocalFiles().read("\(directory.path)/file", limit: 99_999)
@@ -116,7 +117,7 @@ struct LocalFilesTests {
 
     @Test("A device, a directory, a pipe or a circle of links is there and cannot be read")
     func unreadable() throws {
-        let directory = try ScratchDirectory()
+        let directory = TemporaryDirectory()
         try #require(unsafe mkfifo("\(directory.path)/pipe", 0o600) == 0)
         try #require(unsafe symlink("\(directory.path)/circle", "\(directory.path)/circle") == 0)
         for path in ["/dev/zero", "/tmp", "\(directory.path)/pipe", "\(directory.path)/circle"] {

@@ -6,6 +6,7 @@ import EventLoop
 import Glibc
 import HTTPClient
 import ServiceHealth
+import TestSupport
 import Testing
 import Timekeeping
 import TokenSinks

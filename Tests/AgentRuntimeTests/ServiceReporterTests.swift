@@ -6,6 +6,7 @@ import Glibc
 import Logging
 import ServiceHealth
 import Synchronization
+import TestSupport
 import Testing
 import Timekeeping
 import TokenLifecycle

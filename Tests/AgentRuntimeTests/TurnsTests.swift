@@ -3,6 +3,7 @@
 import AgentRuntime
 import Configuration
 import ServiceHealth
+import TestSupport
 import Testing
 
 @Suite("Start, reload and stop", .serialized)

@@ -1,5 +1,6 @@
 // What a configuration that cannot work is answered with: one line that says where, what was found, what was expected.
 
+import CLinux
 import Diagnosis
 import Glibc
 import Testing
@@ -322,7 +323,7 @@ struct ComplaintTests {
     @Test("A pipe is read to its end, and not twice")
     func pipes() throws {
         var ends: [Int32] = [0, 0]
-        #expect(unsafe pipe(&ends) == 0)
+        #expect(unsafe vta_pipe(&ends) == 0)
         defer { close(ends[0]) }
         let text = Array("{}".utf8)
         #expect(unsafe Glibc.write(ends[1], text, text.count) == text.count)

@@ -1,14 +1,14 @@
 import FileWatch
 import Glibc
+import TestSupport
 import Testing
 
 @Suite struct LinkChainTests {
-    private let folder: String
+    private let directory = TemporaryDirectory()
+    private var folder: String { directory.path }
 
     init() {
-        var template = Array("/tmp/file-watch.XXXXXX".utf8CString)
-        folder = unsafe String(cString: mkdtemp(&template))
-        for name in ["", "/..one", "/..two"] { _ = unsafe mkdir(folder + name, 0o755) }
+        for name in ["/..one", "/..two"] { _ = unsafe mkdir(folder + name, 0o755) }
         for (name, target) in [
             ("config.json", "..data/config.json"), ("..data", "..one"), ("up", "..one/../..two/config.json"),
             ("absolute", folder + "/config.json"), ("round", "round"), ("lost", "nowhere/config.json"),
@@ -16,7 +16,7 @@ import Testing
             _ = unsafe symlink(target, folder + "/" + name)
         }
         for name in ["..one", "..two"] {
-            close(unsafe open("\(folder)/\(name)/config.json", O_CREAT | O_WRONLY, 0o600))
+            close(unsafe open("\(folder)/\(name)/config.json", O_CREAT | O_WRONLY | O_CLOEXEC, 0o600))
         }
     }
 

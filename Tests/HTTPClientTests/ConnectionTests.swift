@@ -2,6 +2,7 @@ import Crypto
 import EventLoop
 import Glibc
 import HTTPClient
+import TestSupport
 import Testing
 import Timekeeping
 
@@ -88,8 +89,8 @@ struct ConnectionTests {
 
     @Test("a Unix socket is used instead of the URL's host, whatever the proxy")
     func unixSocket() async throws {
-        let path = "/tmp/vault-token-agent-\(getpid()).socket"
-        defer { unsafe unlink(path) }
+        let directory = TemporaryDirectory()
+        let path = directory.file("socket")
         let server = try SocketServer(.unix(path), answering: { peer, request in peer.reply(request) })
         let route = HTTPRoute(proxy: .url("http://proxy.invalid:1", exceptions: ""), unixSocketPath: path)
         let stage = try Stage()

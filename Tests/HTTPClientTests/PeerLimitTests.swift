@@ -2,6 +2,7 @@ import Crypto
 import EventLoop
 import Glibc
 import HTTPClient
+import TestSupport
 import Testing
 
 /// What a peer may cost: it gets its share of a turn of the loop, and no more bytes than its reply needs.
@@ -48,8 +49,8 @@ struct PeerLimitTests {
 
     @Test("by extensions of chunks, over TCP and a Unix socket", arguments: [false, true])
     func chunkExtensions(_ isSocket: Bool) async throws {
-        let path = "/tmp/vault-token-agent-flood-\(getpid()).socket"
-        defer { unsafe unlink(path) }
+        let directory = TemporaryDirectory()
+        let path = directory.file("socket")
         let flood = try flooding(
             isSocket ? .unix(path) : .ipv4, after: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
             with: String(repeating: "x", count: 16_384))

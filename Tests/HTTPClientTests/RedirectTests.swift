@@ -1,5 +1,6 @@
 import Crypto
 import Glibc
+import TestSupport
 import Testing
 
 @testable import HTTPClient
@@ -102,8 +103,8 @@ struct RedirectTests {
 
     @Test("out of a Unix socket none leads, within it a relative one does")
     func socket() async throws {
-        let path = "/tmp/vault-token-agent-redirects-\(getpid()).socket"
-        defer { unsafe unlink(path) }
+        let directory = TemporaryDirectory()
+        let path = directory.file("socket")
         let outside = target.url
         let server = try SocketServer(
             .unix(path),

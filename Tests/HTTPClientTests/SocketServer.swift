@@ -1,5 +1,6 @@
 // Test support: a server on loopback whose answers the test writes byte by byte, to misbehave as real ones do.
 
+import CLinux
 import Dispatch
 import Glibc
 import Synchronization
@@ -129,7 +130,8 @@ final class SocketServer: Sendable {
         port = SocketAddress.port(of: descriptor)
         DispatchQueue(label: "test server").async { [descriptor] in
             while true {
-                let connection = accept(descriptor, nil, nil)
+                // Of no child of another test's: it would hold the connection open when this server has ended it.
+                let connection = accept4(descriptor, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
                 guard connection >= 0 else { break }
                 accepted.value.withLock { $0 += 1 }
                 let peer = Peer(connection)

@@ -4,6 +4,7 @@ import EventLoop
 import Glibc
 import HTTPServer
 import SystemCalls
+import TestSupport
 import Testing
 import Timekeeping
 
@@ -34,34 +35,6 @@ import Timekeeping
     }
 }
 
-/// A directory of its own, removed with everything in it.
-final class TestDirectory {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/http-server.XXXXXX".utf8CString)
-        path = unsafe String(cString: mkdtemp(&template))
-    }
-
-    func file(_ name: String) -> String { "\(path)/\(name)" }
-
-    func write(_ text: String, to name: String) {
-        let stream = unsafe fopen(file(name), "w")
-        unsafe fputs(text, stream)
-        unsafe fclose(stream)
-    }
-
-    var entries: [String] {
-        let directory = try? Descriptor(unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", path)
-        return ((try? directory?.names(path: path)) ?? []).filter { $0 != "." && $0 != ".." }.sorted()
-    }
-
-    deinit {
-        for name in entries { unsafe remove(file(name)) }
-        unsafe rmdir(path)
-    }
-}
-
 /// A server on a loop of its own, and a client that speaks to it over a real socket.
 final class RunningServer {
     let loop: EventLoop
@@ -84,7 +57,7 @@ final class RunningServer {
 
     /// An open connection to the TCP port.
     func connection() -> Int32 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         let port = loop.queue.sync { server.port ?? 0 }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -228,7 +201,7 @@ func allThat(_ descriptor: Int32) -> String {
     }
 
     @Test func `a server that is stopped twice closes nothing that others have opened meanwhile`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.file("health.sock")
         for round in 0..<200 {
             let running = try RunningServer(
@@ -241,13 +214,13 @@ func allThat(_ descriptor: Int32) -> String {
             defer { for file in files { close(file) } }
             running.loop.queue.sync { running.server.stop() }
             #expect(files.allSatisfy { fcntl($0, F_GETFD) != -1 })
-            #expect(directory.entries == ["health.sock"], "the second stop takes the name of another away")
+            #expect(directory.names == ["health.sock"], "the second stop takes the name of another away")
             unsafe unlink(path)
         }
     }
 
     @Test func `a unix socket is taken over from a dead process, not from a living one`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.file("health.sock")
         let left = try RunningServer(.unix(path: path))
         #expect(throws: AgentError.self) { try RunningServer(.unix(path: path)) }
@@ -255,16 +228,16 @@ func allThat(_ descriptor: Int32) -> String {
         let abandoned = directory.file("abandoned.sock")
         unsafe rename(path, abandoned)
         left.loop.queue.sync { left.server.stop() }
-        #expect(directory.entries == ["abandoned.sock"])
+        #expect(directory.names == ["abandoned.sock"])
         let next = try RunningServer(.unix(path: abandoned))
-        #expect(directory.entries == ["abandoned.sock"])
+        #expect(directory.names == ["abandoned.sock"])
         withExtendedLifetime((left, next)) {}
     }
 
     @Test func `a file of the socket's name is not removed`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         directory.write("precious", to: "health.sock")
         #expect(throws: AgentError.self) { try RunningServer(.unix(path: directory.file("health.sock"))) }
-        #expect(directory.entries == ["health.sock"])
+        #expect(directory.names == ["health.sock"])
     }
 }

@@ -1,7 +1,9 @@
+import CLinux
 import Diagnosis
 import Glibc
 import Logging
 import ServiceHealth
+import TestSupport
 import Testing
 import Timekeeping
 
@@ -71,9 +73,8 @@ struct TestPipe {
 
     init() {
         var ends: [Int32] = [0, 0]
-        precondition(unsafe pipe(&ends) == 0)
+        precondition(unsafe vta_pipe(&ends) == 0)
         (reader, writer) = (ends[0], ends[1])
-        _ = fcntl(reader, F_SETFL, O_NONBLOCK)
     }
 
     func drain() -> String {
@@ -129,13 +130,18 @@ struct TestPipe {
     func `a journal that is asked for and not there does not swallow the log`() async {
         await #expect(processExitsWith: .success) {
             // No journal is found in an empty root directory.
-            let root = TestDirectory()
+            let root = TemporaryDirectory()
+            let outside = unsafe open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             if geteuid() == 0 { try #require(unsafe chroot(root.path) == 0) }
             let pipe = TestPipe()
             var settings = HealthSettings()
             settings.logFormat = .journal
             LogOutput(settings, descriptor: pipe.writer).logger(label: "test").info("Token renewed")
-            try #require(pipe.drain().hasSuffix(" info    Token renewed\n"))
+            let written = pipe.drain()
+            // Back to where the directory can be removed.
+            if geteuid() == 0 { try #require(unsafe fchdir(outside) == 0 && chroot(".") == 0) }
+            withExtendedLifetime(root) {}
+            try #require(written.hasSuffix(" info    Token renewed\n"))
         }
     }
 

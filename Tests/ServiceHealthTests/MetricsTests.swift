@@ -1,6 +1,7 @@
 import Diagnosis
 import Glibc
 import ServiceHealth
+import TestSupport
 import Testing
 import Timekeeping
 import TokenLifecycle
@@ -65,12 +66,12 @@ func run(_ command: String) -> (output: String, status: Int32) {
 
     @Test(.enabled("promtool is installed", { run("command -v promtool").status == 0 }))
     func `promtool finds nothing to complain of`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         let (metrics, health) = busy()
         try MetricsFile(path: directory.file("agent.prom")).write(metrics.text(health, at: noon))
         let (output, status) = run("promtool check metrics < \(directory.file("agent.prom"))")
         #expect(status == 0 && output.isEmpty, "\(output)")
-        #expect(directory.entries == ["agent.prom"])
+        #expect(directory.names == ["agent.prom"])
     }
 
     @Test func `each family is declared once, before its samples`() {

@@ -9,7 +9,7 @@ final class NotifySocket {
     private let descriptor: Int32
 
     init(watchdogMicroseconds: Int? = nil) {
-        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | O_NONBLOCK, 0)
+        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue) | O_NONBLOCK, 0)
         // Linux gives an unnamed unix socket a free abstract name when it is bound to a bare family.
         var family = sa_family_t(AF_UNIX)
         var address = sockaddr_un()

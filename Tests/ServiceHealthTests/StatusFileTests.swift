@@ -1,45 +1,10 @@
 import Diagnosis
 import Glibc
 import ServiceHealth
+import TestSupport
 import Testing
 import Timekeeping
 import TokenLifecycle
-
-/// A directory of its own, removed with everything in it.
-final class TestDirectory {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/service-health.XXXXXX".utf8CString)
-        path = unsafe String(cString: mkdtemp(&template))
-    }
-
-    func file(_ name: String) -> String { "\(path)/\(name)" }
-
-    func write(_ text: String, to name: String) {
-        let stream = unsafe fopen(file(name), "w")
-        unsafe fputs(text, stream)
-        unsafe fclose(stream)
-    }
-
-    var entries: [String] {
-        var names: [String] = []
-        guard let directory = unsafe opendir(path) else { return [] }
-        defer { unsafe closedir(directory) }
-        while let entry = unsafe readdir(directory) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
-
-    deinit {
-        for name in entries { unsafe remove(file(name)) }
-        unsafe rmdir(path)
-    }
-}
 
 /// The machine's time, to the second.
 func present() -> WallTime {
@@ -66,7 +31,7 @@ func setHeartbeat(of path: String, to moment: WallTime) {
     }
 
     @Test func `what is written is what is read, times to the second`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         var health = agent([struggling(), fresh("other")])
         health.configurationTrouble = AgentError(.configurationInvalid, "$.tokens: missing", remedy: "Add one")
         try StatusFile(path: directory.file("status.json")).write(health, at: noon)
@@ -75,7 +40,7 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         #expect(reading.document.tokens[0].counters.failures == ["vault_unreachable": 4, "sink_full": 1])
         #expect(reading.document.tokens[0].validUntil == "2026-11-21T10:12:03Z")
         #expect((present() - reading.heartbeat) < .seconds(60))
-        #expect(directory.entries == ["status.json"])
+        #expect(directory.names == ["status.json"])
         var status = stat()
         unsafe stat(directory.file("status.json"), &status)
         #expect(status.st_mode & 0o7777 == 0o644)
@@ -97,7 +62,7 @@ func setHeartbeat(of path: String, to moment: WallTime) {
     }
 
     @Test func `once ready stays so through an outage, and through a restart that finds the file`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.file("status.json")
         let starting = agent([TokenHealth(name: "app", phase: .starting, since: noon)])
         var lost = fresh("app")
@@ -118,11 +83,11 @@ func setHeartbeat(of path: String, to moment: WallTime) {
     }
 
     @Test func `a beat renews the heartbeat and puts a deleted file back`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.file("status.json")
         let file = StatusFile(path: path)
         try file.beat()
-        #expect(directory.entries.isEmpty, "before the first write there is nothing to say")
+        #expect(directory.names.isEmpty, "before the first write there is nothing to say")
         try file.write(agent([fresh("app")]), at: noon)
         setHeartbeat(of: path, to: noon)
         try file.beat()
@@ -141,19 +106,19 @@ func setHeartbeat(of path: String, to moment: WallTime) {
     }
 
     @Test func `what a killed process of the same number left is replaced`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         directory.write("left over", to: "status.json.\(getpid()).tmp")
         try StatusFile(path: directory.file("status.json")).write(agent([fresh("app")]), at: noon)
-        #expect(directory.entries == ["status.json"])
+        #expect(directory.names == ["status.json"])
     }
 
     @Test func `a failed write leaves nothing behind`() throws {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         unsafe mkdir(directory.file("status.json"), 0o755)
         #expect(throws: AgentError.self) {
             try StatusFile(path: directory.file("status.json")).write(agent([fresh("app")]), at: noon)
         }
-        #expect(directory.entries == ["status.json"])
+        #expect(directory.names == ["status.json"])
     }
 
     @Test(arguments: [
@@ -161,7 +126,7 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         String(repeating: "[", count: 100_000),
     ])
     func `what is not a status document of this format is refused in one line`(content: String) {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         directory.write(content, to: "status.json")
         let error = #expect(throws: AgentError.self) { try StatusReading(path: directory.file("status.json")) }
         #expect(error?.code == .fileUnreadable)
@@ -189,7 +154,7 @@ func setHeartbeat(of path: String, to moment: WallTime) {
     }
 
     @Test func `a pipe in its place does not make the reader wait`() {
-        let directory = TestDirectory()
+        let directory = TemporaryDirectory()
         unsafe mkfifo(directory.file("status.json"), 0o644)
         #expect(throws: AgentError.self) { try StatusReading(path: directory.file("status.json")) }
     }

@@ -6,6 +6,7 @@ import EventLoop
 import Glibc
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import Timekeeping
 

@@ -4,6 +4,7 @@ import ChildProcess
 import Crypto
 import Diagnosis
 import SecretJSON
+import TestSupport
 import Testing
 import Timekeeping
 

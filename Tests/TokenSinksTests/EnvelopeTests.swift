@@ -5,6 +5,7 @@ import Crypto
 import Diagnosis
 import EventLoop
 import Glibc
+import TestSupport
 import Testing
 
 @testable import TokenSinks

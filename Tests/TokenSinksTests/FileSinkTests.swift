@@ -2,6 +2,7 @@
 
 import Diagnosis
 import Glibc
+import TestSupport
 import Testing
 
 @testable import TokenSinks
@@ -200,7 +201,7 @@ struct FileSinkTests {
         write("theirs", to: directory.file(".token.vta-backup"))
         write("theirs", to: directory.file(".other.vta-0123456789abcdef"))
         write("half a tok", to: directory.file(".token.vta-fedcba9876543210"))
-        let busy = unsafe open(directory.file(".token.vta-fedcba9876543210"), O_RDONLY)
+        let busy = unsafe open(directory.file(".token.vta-fedcba9876543210"), O_RDONLY | O_CLOEXEC)
         defer { close(busy) }
         #expect(flock(busy, LOCK_EX) == 0)
         try await onLoop { loop in try await fileSink(path, on: loop).check() }

@@ -4,6 +4,7 @@ import Crypto
 import Dispatch
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 import Timekeeping
 

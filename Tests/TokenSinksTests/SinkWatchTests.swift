@@ -2,6 +2,7 @@
 
 import EventLoop
 import Glibc
+import TestSupport
 import Testing
 import Timekeeping
 
@@ -36,7 +37,7 @@ struct SinkWatchTests {
             case .overwritten: write("something else", to: path)
             case .sameLength: write("hvs.FIRST", to: path)
             case .appended:
-                let descriptor = unsafe open(path, O_WRONLY | O_APPEND)
+                let descriptor = unsafe open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
                 _ = unsafe Glibc.write(descriptor, "x", 1)
             // Left open: there is no close to notice.
             case .replaced:

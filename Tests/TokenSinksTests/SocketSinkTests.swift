@@ -6,6 +6,7 @@ import Crypto
 import Diagnosis
 import EventLoop
 import Glibc
+import TestSupport
 import Testing
 import Timekeeping
 
@@ -132,7 +133,7 @@ struct SocketSinkTests {
     func stale() async throws {
         let path = path
         try await onLoop { loop in
-            let dead = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            let dead = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             #expect(unsafe vta_unix_bind(dead, path) == 0)
             close(dead)
             let sink = try sink(path, on: loop)

@@ -2,50 +2,14 @@ import CLinux
 import Crypto
 import Diagnosis
 import Glibc
+import TestSupport
 import Testing
 import VaultAPI
 
-/// A directory of its own for each test, gone with it.
-final class TemporaryDirectory: Sendable {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/vault-token-agent-tests.XXXXXX".utf8CString)
-        // SAFETY: mkdtemp writes within the template, which ends with NUL.
-        guard unsafe mkdtemp(&template) != nil else { fatalError("no temporary directory: \(errno)") }
-        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    deinit {
-        for name in names { unsafe unlink("\(path)/\(name)") }
-        unsafe rmdir(path)
-    }
-
-    /// What is in it.
-    var names: [String] {
-        guard let directory = unsafe opendir(path) else { return [] }
-        defer { unsafe closedir(directory) }
-        var names: [String] = []
-        while let entry = unsafe readdir(directory) {
-            // SAFETY: the kernel's name ends with NUL within the entry.
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
-
-    func write(_ name: String, _ text: String, mode: mode_t = 0o600) {
-        let descriptor = unsafe open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        _ = unsafe Glibc.write(descriptor, text, text.utf8.count)
-        fchmod(descriptor, mode)
-        close(descriptor)
-    }
-
-    func mode(of name: String) -> mode_t {
+extension TemporaryDirectory {
+    fileprivate func mode(of name: String) -> mode_t {
         var status = stat()
-        unsafe stat("\(path)/\(name)", &status)
+        unsafe stat(file(name), &status)
         return status.st_mode & 0o7777
     }
 }
@@ -78,7 +42,7 @@ struct NonceStoreTests {
     @Test("is on the disk before it is used: what a killed agent left behind does not matter")
     func leftovers() async throws {
         let directory = TemporaryDirectory()
-        directory.write(".nonce-app.new", "half")
+        directory.write("half", to: ".nonce-app.new")
         let nonce = try await store(directory).nonce()
         #expect(nonce.count == 64)
         #expect(directory.names == ["nonce-app"])
@@ -106,7 +70,7 @@ struct NonceStoreTests {
         ] as [(String, mode_t)])
     func given(text: String, mode: mode_t) async throws {
         let directory = TemporaryDirectory()
-        directory.write("mine", text, mode: mode)
+        directory.write(text, to: "mine", mode: mode)
         let nonce = try await store(directory, file: "\(directory.path)/mine").nonce()
         #expect(nonce.text == text.filter { !$0.isNewline })
         #expect(directory.names == ["mine"], "none is made beside it")
@@ -124,8 +88,8 @@ struct NonceStoreTests {
         ] as [(String, mode_t, String)])
     func refused(text: String, mode: mode_t, why: String) async throws {
         let directory = TemporaryDirectory()
-        directory.write("mine", text, mode: mode)
-        directory.write("nonce-app", text, mode: mode)
+        directory.write(text, to: "mine", mode: mode)
+        directory.write(text, to: "nonce-app", mode: mode)
         let given = await #expect(throws: AgentError.self) {
             try await store(directory, file: "\(directory.path)/mine").nonce()
         }
@@ -142,7 +106,7 @@ struct NonceStoreTests {
     @Test("the agent's own is refused where a group can read it")
     func groupReadable() async throws {
         let directory = TemporaryDirectory()
-        directory.write("nonce-app", "n-1", mode: 0o640)
+        directory.write("n-1", to: "nonce-app", mode: 0o640)
         let error = await #expect(throws: AgentError.self) { try await store(directory).nonce() }
         #expect(error?.remedy.contains("chmod 0600 \(directory.path)/nonce-app") == true)
     }
@@ -150,7 +114,7 @@ struct NonceStoreTests {
     @Test("links, pipes and directories in its place are refused")
     func notAFile() async throws {
         let directory = TemporaryDirectory()
-        directory.write("elsewhere", "n-1")
+        directory.write("n-1", to: "elsewhere")
         unsafe symlink("elsewhere", "\(directory.path)/nonce-app")
         let link = await #expect(throws: AgentError.self) { try await store(directory).nonce() }
         #expect(link?.code == .stateUnwritable)

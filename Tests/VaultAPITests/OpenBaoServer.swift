@@ -7,6 +7,7 @@ import Glibc
 import HTTPClient
 import Logging
 import SecretJSON
+import TestSupport
 import Timekeeping
 import VaultAPI
 

@@ -7,6 +7,7 @@ import EventLoop
 import HTTPClient
 import Logging
 import SecretJSON
+import TestSupport
 import Testing
 import Timekeeping
 import VaultAPI

@@ -1,53 +1,8 @@
-// A real directory for one test, and what tests do in it.
+// What tests do in a directory of their own.
 
 import CLinux
 import Glibc
 import Testing
-
-final class TemporaryDirectory: Sendable {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/token-sinks-XXXXXX".utf8CString)
-        // SAFETY: mkdtemp writes into the array, which ends with NUL.
-        path = unsafe template.withUnsafeMutableBufferPointer { buffer in
-            guard let start = buffer.baseAddress, unsafe mkdtemp(start) != nil else { return "" }
-            return unsafe String(cString: start)
-        }
-        precondition(!path.isEmpty, "mkdtemp: errno \(errno)")
-    }
-
-    deinit {
-        removeAll(path)
-    }
-
-    func file(_ name: String) -> String {
-        "\(path)/\(name)"
-    }
-
-    var names: [String] {
-        entries(of: path).sorted()
-    }
-}
-
-func entries(of directory: String) -> [String] {
-    guard let stream = unsafe opendir(directory) else { return [] }
-    defer { unsafe closedir(stream) }
-    var names: [String] = []
-    while let entry = unsafe readdir(stream) {
-        let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-            unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
-        }
-        if name != ".", name != ".." { names.append(name) }
-    }
-    return names
-}
-
-private func removeAll(_ path: String) {
-    if unsafe unlink(path) == 0 { return }
-    for name in entries(of: path) { removeAll("\(path)/\(name)") }
-    _ = unsafe rmdir(path)
-}
 
 /// The whole of a file; nil where it cannot be opened.
 func contents(_ path: String) -> String? {
