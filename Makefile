@@ -62,11 +62,12 @@ test-again: build binary sim-build mutations-build ## all tests N=10 times, half
 
 swift-test: build swift-run ## the Swift tests
 swift-run:
-	swift test --skip-build --enable-swift-testing --disable-xctest $(if $(REPORT),--xunit-output $(REPORT))
+	tools/leaving-nothing.sh swift test --skip-build --enable-swift-testing --disable-xctest $(if $(REPORT),--xunit-output $(REPORT))
 
 python-test: build binary sim-build mutations-build python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
 python-run:
-	.venv/bin/python -m pytest -c Tests/pytest.ini -n $(WORKERS) $(if $(REPORT),--junitxml=$(REPORT)) $(TESTS)
+	tools/leaving-nothing.sh sh -c '.venv/bin/python -m pytest --basetemp="$$TMPDIR/pytest" "$$@"' pytest \
+		-c Tests/pytest.ini -n $(WORKERS) $(if $(REPORT),--junitxml=$(REPORT)) $(TESTS)
 
 sim: sim-build sim-run ## the agent through SEEDS=300 simulated weeks of faults; SEED=n replays one with a readable trace
 sim-build: setup

@@ -22,6 +22,8 @@ from laboratory.agent import PROJECT, agent_binary
 from laboratory.laboratory import REGION, Laboratory
 from laboratory.openbao import bao_binary
 
+pytestmark = pytest.mark.long(140)
+
 GUIDES = sorted(
     path for path in (PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("deploy/*/README.md"))
 )

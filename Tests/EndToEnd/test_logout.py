@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from laboratory.agent import AgentRun, Finished, run_once
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
@@ -69,6 +71,7 @@ def test_children_go_with_the_login(lab: Laboratory, tmp_path: Path):
     assert not (tmp_path / "lesser").exists()
 
 
+@pytest.mark.long(50)
 def test_while_vault_is_away_the_sinks_are_emptied_and_what_lives_on_is_said(lab: Laboratory, tmp_path: Path):
     vault = lab.fault_proxy()
     run, token = started(lab, tmp_path, configured(lab, tmp_path, vault.url))

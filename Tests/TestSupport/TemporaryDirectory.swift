@@ -16,7 +16,14 @@ package final class TemporaryDirectory: Sendable {
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    deinit { removeAll(path) }
+    deinit {
+        // What a sink still writes after its agent's end finds no directory any more once this has succeeded.
+        for _ in 0..<100 {
+            removeAll(path)
+            if unsafe access(path, F_OK) != 0 { return }
+            usleep(10_000)
+        }
+    }
 
     package func file(_ name: String) -> String { "\(path)/\(name)" }
 
