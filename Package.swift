@@ -109,13 +109,21 @@ let package = Package(
             ]),
         // Other agents' configurations become ours
         room("ConfigurationImport", ["Configuration", "SecretJSON", "Timekeeping", "Diagnosis"]),
+        // Puts decisions into effect, on whatever machine it is given
         room(
             "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
+                "StateDirectory", "EventLoop", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis",
+                logging,
+            ]),
+        // The process around it: the real machine, signals, systemd, listeners
+        room(
+            "AgentService",
+            [
+                "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth",
                 "FileWatch", "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "HTTPServer",
-                "Crypto",
-                "Timekeeping", "Diagnosis", "CLinux", logging,
+                "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
         // The real runtime in a simulated world
         room(
@@ -132,8 +140,9 @@ let package = Package(
         .executableTarget(
             name: "vault-token-agent",
             dependencies: [
-                "AgentRuntime", "ConfigurationImport", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks",
-                "ServiceHealth", "EventLoop", "ChildProcess", "SystemCalls", "HTTPClient", "SecretJSON", "Crypto",
+                "AgentService", "AgentRuntime", "ConfigurationImport", "Configuration", "AWSIdentity", "VaultAPI",
+                "TokenSinks", "ServiceHealth", "EventLoop", "ChildProcess", "SystemCalls", "HTTPClient", "SecretJSON",
+                "Crypto",
                 "Timekeeping", "Diagnosis", "CLinux", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -189,6 +198,7 @@ let package = Package(
                 "StateDirectory", "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis",
                 logging,
             ]),
+        tests(of: "AgentService", ["ServiceHealth", "TokenLifecycle", "Timekeeping", "Diagnosis", logging]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -46,7 +46,7 @@ package actor Agent {
     var turns = Turns()
     var configurationTrouble: AgentError?
     /// Is told what only a new process has, of what was awaited.
-    var whenOutdated: @Sendable (AgentError) -> Void = { _ in }
+    package var whenOutdated: @Sendable (AgentError) -> Void = { _ in }
     var lastReload: ReloadReport?
     var lastLogout: LogoutReport?
     private var stopping = false

@@ -9,7 +9,7 @@ import Timekeeping
 import TokenLifecycle
 import TokenSinks
 
-struct AwaitedTokens {
+package struct AwaitedTokens {
     struct Each {
         let settings: TokenSettings
         /// Nil: nobody has looked yet.
@@ -63,12 +63,12 @@ struct AwaitedTokens {
     var pause: Duration { Self.pause(after: all.compactMap(\.trouble?.attempts).min() ?? 1) }
 
     /// After so many looks in vain: 1 s, doubled up to ``longestPause``.
-    static func pause(after attempts: Int) -> Duration {
+    package static func pause(after attempts: Int) -> Duration {
         min(.seconds(1) * (1 << min(max(0, attempts - 1), 10)), longestPause)
     }
 
     /// Which of the looks in vain are told: the 1st, 2nd, 4th, 8th.
-    static func tells(ofLook attempts: Int) -> Bool { attempts & (attempts - 1) == 0 }
+    package static func tells(ofLook attempts: Int) -> Bool { attempts & (attempts - 1) == 0 }
 
     func tell(_ log: Logger) {
         for each in all {

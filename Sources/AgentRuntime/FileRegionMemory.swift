@@ -1,24 +1,24 @@
 // AgentRuntime: which region worked for a Vault's STS, in the state directory, so that a restart signs for it at once.
 
-internal import AWSIdentity
-internal import Logging
-internal import StateDirectory
-internal import SystemCalls
+import AWSIdentity
+package import Logging
+import StateDirectory
+import SystemCalls
 
 /// `region-DIGEST` for each mount, mode 0600: a region's name on a line. One that cannot be read counts as none; one that
 /// cannot be written costs the next start a signature.
-final class FileRegionMemory: RegionMemory {
+package final class FileRegionMemory: RegionMemory {
     private let directory: String
     private let log: Logger
     private var known: [String: String] = [:]
 
     /// `directory` is absolute and exists.
-    init(directory: String, log: Logger) {
+    package init(directory: String, log: Logger) {
         self.directory = directory
         self.log = log
     }
 
-    func region(for server: String) -> String? {
+    package func region(for server: String) -> String? {
         if let region = known[server] { return region }
         let content = try? LocalFiles().read(path(server), limit: 80)
         guard let bytes = content?.bytes, bytes.last == UInt8(ascii: "\n") else { return nil }
@@ -28,7 +28,7 @@ final class FileRegionMemory: RegionMemory {
         return text
     }
 
-    func remember(_ region: String, for server: String) {
+    package func remember(_ region: String, for server: String) {
         guard Self.isName(region), known[server] != region else { return }
         known[server] = region
         do throws(SystemFault) {

@@ -3,15 +3,15 @@
 import AWSIdentity
 import Configuration
 import Crypto
-import Diagnosis
+package import Diagnosis
 import HTTPClient
 import Logging
 import ServiceHealth
 import Timekeeping
-import VaultAPI
+package import VaultAPI
 
 /// Logs in for one token: finds the AWS identity, proves it, asks Vault.
-final class LoginOrigin {
+package final class LoginOrigin {
     private let method: LoginSettings.Method
     private let audience: LoginAudience
     private let policy: IdentityPolicy
@@ -29,7 +29,7 @@ final class LoginOrigin {
     /// What the latest login was made with.
     private var used: AWSCredentials?
     /// The regions that the latest login was signed for, in order; none before it, and for ec2 logins.
-    private(set) var regionsTried: [String] = []
+    package private(set) var regionsTried: [String] = []
     /// Whose the latest token is, as source, Vault and STS told it; nil before the first login, and for ec2 logins.
     private(set) var principal: Principal?
 
@@ -77,7 +77,7 @@ final class LoginOrigin {
     }
 
     /// A new token, signed for as often as that may do better. `limit` is for each time that Vault is asked.
-    func obtainByAnySignature(within limit: Duration) async throws(AgentError) -> TokenGrant {
+    package func obtainByAnySignature(within limit: Duration) async throws(AgentError) -> TokenGrant {
         while true {
             if let grant = try await obtain(withNewCredentials: false, within: limit) { return grant }
         }
@@ -122,7 +122,7 @@ final class LoginOrigin {
     }
 
     /// The first proof that a login would send.
-    func firstProof() async throws(AgentError) -> LoginProof {
+    package func firstProof() async throws(AgentError) -> LoginProof {
         guard case .iam = method else {
             throw AgentError(
                 .configurationInvalid, "an ec2 login signs no request", remedy: "Its parameters are pkcs7 and nonce")

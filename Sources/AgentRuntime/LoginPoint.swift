@@ -3,17 +3,17 @@
 package import AWSIdentity
 package import Configuration
 import Crypto
-import Diagnosis
-import HTTPClient
+package import Diagnosis
+package import HTTPClient
 package import Logging
-import ServiceHealth
-import Timekeeping
-import VaultAPI
+package import ServiceHealth
+package import Timekeeping
+package import VaultAPI
 
 /// Where tokens come from, and the server that they belong to.
-struct LoginPoint {
-    let origin: LoginOrigin
-    let vault: VaultClient
+package struct LoginPoint {
+    package let origin: LoginOrigin
+    package let vault: VaultClient
     /// Tells this login from every other: a token of one is never taken for a token of another.
     let digest: [UInt8]
     /// The same, told by every setting of it: where that differs, a reload has the agent log in anew.
@@ -23,7 +23,7 @@ struct LoginPoint {
     let namespace: String
 
     /// Throws `configurationInvalid` for an ec2 login that has no place for its nonce.
-    init(
+    package init(
         _ settings: TokenSettings, chain: CredentialChain, stateDirectory: String?, regions: any RegionMemory,
         servers: VaultServers = VaultServers(), environment: [String: String], transport: any HTTPTransport,
         metrics: Metrics, timekeeper: any Timekeeper, log: Logger

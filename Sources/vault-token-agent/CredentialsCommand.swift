@@ -2,6 +2,7 @@
 
 private import AWSIdentity
 private import AgentRuntime
+private import AgentService
 internal import ArgumentParser
 private import ChildProcess
 private import Configuration

@@ -1,6 +1,7 @@
 // The command line: `login`: the tokens once, for init containers and for people who want to see it work.
 
 private import AgentRuntime
+private import AgentService
 internal import ArgumentParser
 private import Configuration
 private import Crypto

@@ -1,6 +1,6 @@
 // The command line: `logout`: no token any more: revoked at Vault, and taken out of the sinks.
 
-private import AgentRuntime
+private import AgentService
 internal import ArgumentParser
 internal import Configuration
 internal import Diagnosis

@@ -1,6 +1,6 @@
 // The command line: reads arguments, wires the rooms, turns failures into one line and an exit status.
 
-private import AgentRuntime
+private import AgentService
 internal import ArgumentParser
 private import Crypto
 internal import Diagnosis

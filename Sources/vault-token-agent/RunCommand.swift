@@ -1,6 +1,6 @@
 // The command line: `run`: the service.
 
-private import AgentRuntime
+private import AgentService
 internal import ArgumentParser
 private import Configuration
 private import Diagnosis

@@ -3,6 +3,7 @@
 
 private import AWSIdentity
 private import AgentRuntime
+private import AgentService
 private import ChildProcess
 internal import Configuration
 internal import Diagnosis

@@ -1,6 +1,6 @@
 // The command line: `doctor`: every step from the configuration to the sinks, tried once on this machine.
 
-private import AgentRuntime
+private import AgentService
 internal import ArgumentParser
 private import Configuration
 private import Diagnosis

@@ -1,7 +1,7 @@
 // The command line, `doctor --unit`: the same checks, made by systemd in the service's place: by its user, with its environment,
 // its credentials, and locked away as it is.
 
-private import AgentRuntime
+private import AgentService
 private import ChildProcess
 private import Crypto
 internal import Diagnosis

@@ -1,6 +1,6 @@
 // The command line, `doctor`: a login for each token, as the agent would make it, and its revocation.
 
-private import AgentRuntime
+private import AgentService
 internal import Configuration
 private import Diagnosis
 internal import Logging

@@ -1,7 +1,7 @@
 // The command line, `doctor`: can each sink be written? The sinks themselves rehearse it, under another name: what stands at
 // their paths may be in use.
 
-private import AgentRuntime
+private import AgentService
 internal import Configuration
 internal import Diagnosis
 private import EventLoop

@@ -1,6 +1,6 @@
 // The command line, Vault: is its name known, does it take connections, is its certificate good, does it serve?
 
-private import AgentRuntime
+private import AgentService
 internal import Configuration
 internal import Diagnosis
 private import EventLoop

@@ -1,6 +1,6 @@
 // The command line: runs a program beside a token: passes signals on, looks when the token is another one, tells the program.
 
-private import AgentRuntime
+private import AgentService
 internal import ChildProcess
 internal import Configuration
 private import Crypto

@@ -1,7 +1,7 @@
 // The command line: `init`: a first configuration for where the agent runs, and what Vault needs to know of it.
 
 private import AWSIdentity
-private import AgentRuntime
+private import AgentService
 internal import ArgumentParser
 private import CLinux
 private import ChildProcess

@@ -1,4 +1,4 @@
-// AgentRuntime: notices that the configuration's file holds something else than what was read last.
+// AgentService: notices that the configuration's file holds something else than what was read last.
 
 import Configuration
 import Crypto

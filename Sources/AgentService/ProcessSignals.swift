@@ -1,4 +1,4 @@
-// AgentRuntime: the signals that the process hears, from its first line to its end. None is lost and none acts half-way:
+// AgentService: the signals that the process hears, from its first line to its end. None is lost and none acts half-way:
 // one that comes before somebody listens ends the process at once, or waits.
 
 import CLinux

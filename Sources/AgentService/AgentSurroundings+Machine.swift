@@ -1,6 +1,7 @@
-// AgentRuntime: the real machine, as the surroundings of an agent.
+// AgentService: the real machine, as the surroundings of an agent.
 
 import AWSIdentity
+import AgentRuntime
 import ChildProcess
 import Configuration
 import EventLoop

@@ -1,5 +1,6 @@
-// AgentRuntime: passes the agent's health on: to systemd, the status file, the metrics.
+// AgentService: passes the agent's health on: to systemd, the status file, the metrics.
 
+import AgentRuntime
 import Diagnosis
 import Logging
 import ServiceHealth

@@ -1,6 +1,7 @@
-// AgentRuntime: a login to see whether it works: as the service makes it, and revoked again.
+// AgentService: a login to see whether it works: as the service makes it, and revoked again.
 
 import AWSIdentity
+import AgentRuntime
 import ChildProcess
 package import Configuration
 package import Crypto

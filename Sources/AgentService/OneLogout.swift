@@ -1,5 +1,6 @@
-// AgentRuntime: `logout` where no agent runs: what an earlier one left in the sinks is revoked and taken away.
+// AgentService: `logout` where no agent runs: what an earlier one left in the sinks is revoked and taken away.
 
+import AgentRuntime
 package import Configuration
 import Crypto
 package import Diagnosis

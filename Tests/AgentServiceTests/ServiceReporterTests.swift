@@ -11,7 +11,7 @@ import Testing
 import Timekeeping
 import TokenLifecycle
 
-@testable import AgentRuntime
+@testable import AgentService
 
 /// A log that is kept.
 private final class Notebook: Sendable {

@@ -1,5 +1,6 @@
-// AgentRuntime: the agent on the real machine: event loop, libcurl, signals, systemd.
+// AgentService: the agent on the real machine: event loop, libcurl, signals, systemd.
 
+package import AgentRuntime
 private import CLinux
 private import ChildProcess
 package import Configuration

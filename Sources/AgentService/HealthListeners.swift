@@ -1,4 +1,4 @@
-// AgentRuntime: where machines ask how the agent is. An address that cannot be had keeps no token from anyone: it is tried again
+// AgentService: where machines ask how the agent is. An address that cannot be had keeps no token from anyone: it is tried again
 // until it can be had, and told meanwhile.
 
 import Diagnosis

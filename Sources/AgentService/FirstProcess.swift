@@ -1,4 +1,4 @@
-// AgentRuntime: what the service does as process 1 of a container: it reaps the orphans that become its children.
+// AgentService: what the service does as process 1 of a container: it reaps the orphans that become its children.
 
 import ChildProcess
 import EventLoop

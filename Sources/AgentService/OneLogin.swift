@@ -1,26 +1,13 @@
-// AgentRuntime: `login`: the tokens are put into their sinks once, and that is all.
+// AgentService: `login`: the tokens are put into their sinks once, and that is all.
 
+import AgentRuntime
 import Configuration
-package import Crypto
 import Diagnosis
 import EventLoop
 import Logging
 import ServiceHealth
 import Timekeeping
 import TokenSinks
-
-/// One token that `login` has put into its sinks.
-package struct LoginSummary: Sendable {
-    package let name: String
-    package let token: Secret
-    /// Empty for batch tokens.
-    package let accessor: String
-    package let policies: [String]
-    package let metadata: [String: String]
-    /// Nil: does not expire.
-    package let leaseDuration: Duration?
-    package let renewable: Bool
-}
 
 /// The real sinks, and nobody told of changes: `on_change` is for programs that run beside the service.
 struct LoginSinks: SinkMaking {

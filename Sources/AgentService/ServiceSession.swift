@@ -1,6 +1,7 @@
-// AgentRuntime: one run of the service: what starts it, the signals it hears, what ends it.
+// AgentService: one run of the service: what starts it, the signals it hears, what ends it.
 
 import AWSIdentity
+import AgentRuntime
 import Configuration
 import Diagnosis
 import EventLoop
