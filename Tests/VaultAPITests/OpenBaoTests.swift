@@ -52,7 +52,7 @@ struct OpenBaoTests {
     func life() async throws {
         let server = try await OpenBaoServer.shared()
         let admin = try server.stage
-        try await enableCert(admin, server, #"{"token_ttl":"20s","token_max_ttl":"60s","token_policies":["default"]}"#)
+        try await enableCert(admin, server, #"{"token_ttl":"20m","token_max_ttl":"60m","token_policies":["default"]}"#)
         let stage = try admin.settings(login: certLogin())
         let grant = try await stage.with { client in
             guard case .granted(let grant) = try await client.logIn(.sample, within: limit) else {
@@ -60,7 +60,7 @@ struct OpenBaoTests {
             }
             return grant
         }
-        #expect(grant.leaseDuration == .seconds(20))
+        #expect(grant.leaseDuration == .seconds(1_200))
         #expect(grant.renewable)
         #expect(grant.kind == .service)
         #expect(grant.policies == ["default"])
@@ -73,12 +73,12 @@ struct OpenBaoTests {
             "the aws fields, which the cert method does not know: \(stage.log.lines)")
 
         let token = grant.token
-        let renewal = try await stage.with { try await $0.renewSelf(token, increment: .seconds(15), within: limit) }
-        #expect(renewal.leaseDuration == .seconds(15))
+        let renewal = try await stage.with { try await $0.renewSelf(token, increment: .seconds(600), within: limit) }
+        #expect(renewal.leaseDuration == .seconds(600))
         #expect(renewal.renewable)
         let facts = try await stage.with { try await $0.lookUpSelf(token, within: limit) }
-        #expect(facts.ttl.map { $0 > .seconds(5) && $0 <= .seconds(15) } == true)
-        #expect(facts.creationTTL == .seconds(20))
+        #expect(facts.ttl.map { $0 <= .seconds(600) } == true)
+        #expect(facts.creationTTL == .seconds(1_200))
         #expect(facts.accessor == grant.accessor)
         #expect(facts.path == "auth/cert/login")
         #expect(facts.orphan)
@@ -104,16 +104,25 @@ struct OpenBaoTests {
     @Test("a renewal near the maximum is shorter, with one warning however often; then the token is dead")
     func maximum() async throws {
         let stage = try await OpenBaoServer.shared().stage
-        let token = try await stage.makeToken(#"{"policies":["default"],"ttl":"20s","explicit_max_ttl":"6s"}"#)
+        let token = try await stage.makeToken(#"{"policies":["default"],"ttl":"20m","explicit_max_ttl":"20m"}"#)
+        // OpenBao counts whole seconds.
+        try await stage.with { _ in try? await Task.sleep(for: .milliseconds(2_100)) }
         for _ in 0..<2 {
-            let renewal = try await stage.with { try await $0.renewSelf(token, increment: .seconds(20), within: limit) }
-            #expect(renewal.leaseDuration <= .seconds(6))
+            let renewal = try await stage.with {
+                try await $0.renewSelf(token, increment: .seconds(1_200), within: limit)
+            }
+            #expect(renewal.leaseDuration < .seconds(1_200))
         }
         #expect(stage.log.lines.count { $0.contains("max_ttl") } == 1)
         let facts = try await stage.with { try await $0.lookUpSelf(token, within: limit) }
-        #expect(facts.explicitMaxTTL == .seconds(6))
-        try await stage.with { _ in try? await Task.sleep(for: .milliseconds(6_300)) }
-        let error = try await failure(stage) { try await $0.renewSelf(token, increment: nil, within: limit) }
+        #expect(facts.explicitMaxTTL == .seconds(1_200))
+
+        let brief = try await stage.makeToken(#"{"policies":["default"],"ttl":"2s","explicit_max_ttl":"2s"}"#)
+        var error: AgentError?
+        for _ in 0..<120 where error?.code != .tokenDead {
+            try await stage.with { _ in try? await Task.sleep(for: .milliseconds(500)) }
+            error = try await failure(stage) { try await $0.renewSelf(brief, increment: nil, within: limit) }
+        }
         #expect(error?.code == .tokenDead)
     }
 
