@@ -10,10 +10,10 @@ struct CompletionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "completion", abstract: "Print the completion script for a shell.",
         discussion: """
-            The packages bring these scripts. By hand:
-              vault-token-agent completion bash >/etc/bash_completion.d/vault-token-agent
-              vault-token-agent completion zsh >/usr/local/share/zsh/site-functions/_vault-token-agent
-              vault-token-agent completion fish >/etc/fish/completions/vault-token-agent.fish
+            The packages bring these scripts. By hand, write what this prints into
+              bash  /etc/bash_completion.d/vault-token-agent
+              zsh   /usr/local/share/zsh/site-functions/_vault-token-agent
+              fish  /etc/fish/completions/vault-token-agent.fish
             """)
 
     @Argument(help: "bash, zsh or fish.")

@@ -10,30 +10,35 @@ private import SystemCalls
 private import Timekeeping
 internal import TokenSinks
 
-/// A token that a configuration names, with the agent that keeps it.
+/// A token that a configuration names, or the child that one of its sinks holds, with the agent that keeps it.
 struct RunningToken {
     /// Longest content of a sink: 64 KiB is what a socket sink hands out at most.
     private static let longestContent = 64 << 10
+    /// As the status names it: `app`; `app/1` for the child of its first sink with `policies`.
+    let name: String
     let settings: TokenSettings
     let statusFile: String
+    /// Those that hold this very token, in whatever form.
+    private let sinks: [SinkSettings]
 
-    /// `name` may be nil where there is one token only.
+    /// `name` may be nil where there is one token only, whose children do not count.
     init(_ name: String?, _ loaded: LoadedConfiguration) throws(AgentError) {
         let tokens = loaded.configuration.tokens
-        let names = tokens.map(\.name).joined(separator: ", ")
+        let known = tokens.flatMap { Self.held($0) }
         if let name {
-            guard let found = tokens.first(where: { $0.name == name }) else {
+            guard let found = known.first(where: { $0.name == name }) else {
                 throw AgentError(
                     .configurationInvalid, "\(loaded.path) has no token \(printable(name, limit: 64))",
-                    remedy: "It has \(names)")
+                    remedy: "It has \(known.map(\.name).joined(separator: ", "))")
             }
-            settings = found
+            (self.name, settings, sinks) = found
         } else {
-            guard tokens.count == 1, let only = tokens.first else {
+            guard tokens.count == 1, let only = known.first else {
                 throw AgentError(
-                    .configurationInvalid, "\(loaded.path) has \(tokens.count) tokens", remedy: "Name one of \(names)")
+                    .configurationInvalid, "\(loaded.path) has \(tokens.count) tokens",
+                    remedy: "Name one of \(known.map(\.name).joined(separator: ", "))")
             }
-            settings = only
+            (self.name, settings, sinks) = only
         }
         guard let statusFile = loaded.configuration.health.statusFile else {
             throw AgentError(
@@ -43,6 +48,15 @@ struct RunningToken {
         self.statusFile = statusFile
     }
 
+    /// The login's token and its children, in the agent's own order.
+    private static func held(
+        _ settings: TokenSettings
+    ) -> [(name: String, settings: TokenSettings, sinks: [SinkSettings])] {
+        let children = settings.sinks.filter { !$0.policies.isEmpty }
+        return [(settings.name, settings, settings.sinks.filter(\.policies.isEmpty))]
+            + children.enumerated().map { ("\(settings.name)/\($0 + 1)", settings, [$1]) }
+    }
+
     /// The token from the first sink that has it as it is and may be read. Throws why there is none: the agent does not run,
     /// the token is not valid, no sink has it plain. `patience`: longest wait for a socket sink's next bytes.
     func read(patience: Duration = .seconds(10)) throws(AgentError) -> String {
@@ -50,21 +64,21 @@ struct RunningToken {
         if let reason = reading.reasonsAgainstLiveness(at: wallTime).first {
             throw AgentError(.fileUnreadable, "the agent does not run: \(reason)", remedy: "Start it")
         }
-        guard let status = reading.document.tokens.first(where: { $0.name == settings.name }) else {
-            throw AgentError(
-                .configurationInvalid, "the running agent has no token \(settings.name)", remedy: "Reload it")
+        guard let status = reading.document.tokens.first(where: { $0.name == name }) else {
+            throw AgentError(.configurationInvalid, "the running agent has no token \(name)", remedy: "Reload it")
         }
-        let delivered = Set(status.sinks.filter(\.delivered).map(\.name))
-        let plain = settings.sinks.filter {
-            $0.wrapTTL == nil && $0.encryption == nil && $0.policies.isEmpty
-        }
+        let plain = sinks.filter { $0.wrapTTL == nil && $0.encryption == nil }
         guard !plain.isEmpty else {
             throw AgentError(
-                .configurationInvalid, "no sink of \(settings.name) holds the token as it is",
-                remedy: "Give it one without wrap_ttl, dh_type and policies")
+                .configurationInvalid, "no sink of \(name) holds the token as it is", remedy: remedyWithoutPlainSink)
         }
+        let delivered = Set(status.sinks.filter(\.delivered).map(\.name))
         guard let sink = plain.first(where: { delivered.contains($0.place.name) }) else {
-            let reasons = reading.reasonsAgainstHealth(token: settings.name, at: wallTime)
+            let reasons = reading.reasonsAgainstHealth(token: name, at: wallTime)
+            guard !reasons.isEmpty else {
+                throw AgentError(
+                    .configurationInvalid, "the running agent keeps \(name) in other sinks", remedy: "Reload it")
+            }
             throw AgentError(.tokenDead, reasons.joined(separator: "; "), remedy: "See vault-token-agent status")
         }
         do throws(SystemFault) {
@@ -77,6 +91,13 @@ struct RunningToken {
                 .fileUnreadable, "\(sink.place.name): \(error.observed)",
                 remedy: error.number == EACCES ? "Run it as a user that may read the sink" : "")
         }
+    }
+
+    private var remedyWithoutPlainSink: String {
+        let children = Self.held(settings).dropFirst().map(\.name)
+        return sinks.isEmpty && !children.isEmpty
+            ? "Its sinks hold children of fewer policies: name one of \(children.joined(separator: ", "))"
+            : "Give it one without wrap_ttl, dh_type and policies"
     }
 
     /// Where to look for changes: the directories of the status file and of the sinks' files.

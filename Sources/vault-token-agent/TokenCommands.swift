@@ -14,7 +14,7 @@ struct GetCommand: ParsableCommand {
             Reads the token from a sink that holds it as it is, a file or a socket, as whoever may do that:
               VAULT_TOKEN=$(vault-token-agent get app) vault kv get secret/app
             Prints nothing and fails where the agent does not run or the token is not valid. Whoever sees the output can \
-            use the token.
+            use the token. A sink with policies holds a child of the token, which goes by the name that status gives it: app/1.
             """)
 
     @OptionGroup var options: ConfigurationOptions
@@ -32,7 +32,8 @@ struct WaitCommand: ParsableCommand {
         commandName: "wait", abstract: "Wait until a token, or every token, is valid in all its sinks.",
         discussion: """
             For scripts and units that start beside the agent and not after it. The exit status is 0 once the token is \
-            there, also if it was from the start; after the time-out the reasons are printed, a line each, and it is 1.
+            there, also if it was from the start; after the time-out the reasons are printed, a line each, and it is 1. \
+            Children, which sinks with policies hold, are tokens of their own here: app/1.
             """)
 
     @OptionGroup var options: StatusFileOptions

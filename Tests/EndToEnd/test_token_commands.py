@@ -1,5 +1,6 @@
 """What scripts ask a running agent for: `get` a token, `wait` until there is one."""
 
+import json
 import os
 import re
 import subprocess
@@ -53,6 +54,53 @@ def test_a_wrapped_sink_gives_no_token(lab: Laboratory, tmp_path: Path):
     assert wait(run).returncode == 0
     status, output, log = get(run)
     assert (status, output) == (78, "") and "no sink of app holds the token as it is" in log
+
+
+@pytest.fixture
+def _children_may_be_made(lab: Laboratory) -> None:
+    for name, path in {"mother": "auth/token/create", "narrow": "sys/wrapping/wrap"}.items():
+        policy = f'path "{path}" {{ capabilities = ["update"] }}'
+        lab.bao.expect("PUT", f"sys/policies/acl/{name}", {"policy": policy})
+    lab.role("mother", ttl="10m", max_ttl="1h", policies=["mother", "narrow"])
+
+
+@pytest.mark.usefixtures("_children_may_be_made")
+def test_a_child_is_a_token_of_its_own_by_the_name_that_status_gives_it(lab: Laboratory, tmp_path: Path):
+    socket = {"type": "socket", "path": str(tmp_path / "narrow.sock"), "policies": ["narrow"]}
+    wrapped = {"type": "file", "path": str(tmp_path / "wrapped"), "policies": ["narrow"], "wrap_ttl": "60s"}
+    plain = {"type": "file", "path": str(tmp_path / "token")}
+    configuration = configured(lab, tmp_path, socket, plain, wrapped)
+    configuration["tokens"][0]["auth"]["role"] = "mother"
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    assert wait(run).returncode == 0
+    assert wait(run, "app/1", "--timeout", "1s").returncode == wait(run, "app/2", "--timeout", "1s").returncode == 0
+    status, child, _ = get(run, "app/1")
+    assert status == 0 and get(run, "app")[1] == run.token() + "\n" != child
+    looked_up = lab.bao.expect("POST", "auth/token/lookup", {"token": child.strip()})
+    assert looked_up["data"]["policies"] == ["narrow"]
+    in_environment = run_once(["exec", "--config", run.configuration, "app/1", "--", "printenv", "VAULT_TOKEN"], {})
+    assert in_environment.output == child
+    status, output, log = get(run, "app/2")
+    assert (status, output) == (78, "") and "no sink of app/2 holds the token as it is" in log
+    status, output, log = get(run, "app/3")
+    assert (status, output) == (78, "") and "has no token app/3. It has app, app/1, app/2" in log
+    # A file that the running agent has not read does not lead to another child.
+    configuration["tokens"][0]["sinks"][0]["path"] = str(tmp_path / "other.sock")
+    run.configuration.write_text(json.dumps(configuration))
+    status, output, log = get(run, "app/1")
+    assert (status, output) == (78, "") and "keeps app/1 in other sinks. Reload it" in log
+
+
+@pytest.mark.usefixtures("_children_may_be_made")
+def test_where_there_are_children_only_the_remedy_names_them(lab: Laboratory, tmp_path: Path):
+    narrow = {"type": "file", "path": str(tmp_path / "narrow"), "policies": ["narrow"]}
+    configuration = configured(lab, tmp_path, narrow)
+    configuration["tokens"][0]["auth"]["role"] = "mother"
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    assert wait(run).returncode == 0
+    status, output, log = get(run)
+    assert (status, output) == (78, "") and "name one of app/1" in log
+    assert get(run, "app/1") == (0, (tmp_path / "narrow").read_text() + "\n", "")
 
 
 def test_a_stopped_agent_gives_no_token_though_its_file_is_there(lab: Laboratory, tmp_path: Path):

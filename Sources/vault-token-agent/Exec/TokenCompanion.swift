@@ -120,7 +120,7 @@ final class TokenCompanion {
         nextLook = clock.now + Self.pause
         do throws(AgentError) {
             let token = try running.read(patience: .seconds(1))
-            if lastComplaint != nil { complain("\(running.settings.name): there is a valid token again") }
+            if lastComplaint != nil { complain("\(running.name): there is a valid token again") }
             lastComplaint = nil
             if token != given, case .running = phase, !isEnding { react(to: token, child) }
         } catch {
@@ -128,7 +128,7 @@ final class TokenCompanion {
             let reason = "\(error)"
             guard isDue, lastComplaint == nil else { return }
             lastComplaint = reason
-            complain("\(running.settings.name): \(reason). \(command[0]) goes on with the token that it has")
+            complain("\(running.name): \(reason). \(command[0]) goes on with the token that it has")
         }
     }
 
