@@ -118,7 +118,7 @@ struct Checker {
         var members: [String: SourceNode.Member] = [:]
         for member in given where !problems.isFull {
             let here = jsonPath(path, member.key)
-            if section.key(member.key) == nil {
+            if section.key(member.key) == nil, member.key != Section.comment {
                 problems.add(
                     member.offset, here, "unknown key",
                     Suggestion.remedy(for: member.key, in: section))
@@ -128,6 +128,11 @@ struct Checker {
                     "Keep one of them")
             } else {
                 members[member.key] = member
+                guard member.key == Section.comment else { continue }
+                if case .text = member.node.value { continue }
+                problems.add(
+                    member.node.offset, here, "found \(member.node.value.kind), expected a string",
+                    "A comment is text in quotes")
             }
         }
         return members

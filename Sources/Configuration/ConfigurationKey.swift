@@ -65,6 +65,9 @@ struct ConfigurationKey: Sendable {
 
 /// An object of the file: its keys, in the order of the reference.
 struct Section: Sendable {
+    /// A key that every section may have: a string for its readers, of no effect.
+    static let comment = "$comment"
+
     /// What it is called in prose: "a token".
     let title: String
     let keys: [ConfigurationKey]

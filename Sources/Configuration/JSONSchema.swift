@@ -30,7 +30,7 @@ package enum JSONSchema {
         var members: [(String, JSONText)] = [
             ("type", .text("object")),
             ("additionalProperties", .flag(false)),
-            ("properties", object(section.keys.map { ($0.name, object(property($0))) })),
+            ("properties", object(section.keys.map { ($0.name, object(property($0))) } + [comment])),
         ]
         let required = section.keys.filter(\.isRequiredInFile).map(\.name)
         if !required.isEmpty { members.append(("required", strings(required))) }
@@ -38,6 +38,8 @@ package enum JSONSchema {
         if !conditions.isEmpty { members.append(("allOf", .list(conditions))) }
         return members
     }
+
+    private static let comment = (Section.comment, object([("type", .text("string"))]))
 
     /// Where the other key has, by file or by default, none of the values, this key is not allowed.
     private static func condition(_ name: String, _ condition: ConfigurationKey.Condition, in section: Section)

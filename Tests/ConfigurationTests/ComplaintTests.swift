@@ -97,6 +97,9 @@ private let mistakes: [Mistake] = [
         "Vault Agent's auto_auth", minimal(root: #", ‸"auto_auth": {}"#),
         #"auto_auth: unknown key. Write "tokens": see docs/migrating-from-vault-agent.md"#),
     Mistake(
+        "comment that is no string", minimal(auth: #", "$comment": ‸["a"]"#),
+        "tokens[0].auth.$comment: found a list, expected a string. A comment is text in quotes"),
+    Mistake(
         "key given twice", minimal(root: ",\n  \"log\": {},\n  ‸\"log\": {}"),
         "log: given twice, first in line 6. Keep one of them"),
     Mistake(

@@ -59,6 +59,16 @@ struct LoadingTests {
         #expect(other.sinks == [SinkSettings(place: .socket(SocketPlace(path: "/run/app/token")))])
     }
 
+    @Test("A comment may stand in every object, and changes nothing")
+    func comments() throws {
+        let comment = #", "$comment": "for the reader""#
+        let commented = try examine(
+            minimal(root: comment, vault: comment, token: comment, auth: comment, sink: comment)
+        ).usable
+        #expect(try commented.configuration == examine(minimal()).usable.configuration)
+        #expect(!commented.effective.contains { $0.path.contains("comment") })
+    }
+
     @Test("Every key reaches its setting")
     func everyKey() throws {
         let text = """

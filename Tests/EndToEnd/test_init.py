@@ -6,9 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from laboratory.agent import run_once
+from laboratory.agent import PROJECT, run_once
 from laboratory.laboratory import REGION, SERVER_ID, Laboratory
 from laboratory.openbao import bao_binary
 
@@ -25,6 +26,14 @@ def own_lab() -> Iterator[Laboratory]:
 def commands(text: str) -> str:
     """The lines for a shell in what `init` prints."""
     return "\n".join(re.findall(r"^(?:vault .*|    token_policies=.*)$", text, re.MULTILINE))
+
+
+def assert_explained(configuration: dict) -> None:
+    """What it writes says to its reader what it is for, in a form that editors take."""
+    (token,) = configuration["tokens"]
+    for part in (configuration, configuration["vault"], token["auth"], token["sinks"][0]):
+        assert len(part["$comment"]) > 20
+    jsonschema.validate(configuration, json.loads((PROJECT / "deploy" / "config.schema.json").read_text()))
 
 
 def test_what_it_writes_and_prints_leads_to_a_token(own_lab: Laboratory, tmp_path: Path):
@@ -58,6 +67,7 @@ def test_what_it_writes_and_prints_leads_to_a_token(own_lab: Laboratory, tmp_pat
     )
     assert told.returncode == 0, told.stderr
     configuration = json.loads(file.read_text())
+    assert_explained(configuration)
     written = configuration["tokens"][0]["sinks"][0]
     assert written.pop("group") == "vault-token-readers"
     written["path"] = str(sink)
@@ -87,6 +97,7 @@ def test_the_place_decides(variables: dict, place: str, state: str | None):
     configuration = json.loads(done.output)
     assert place in done.log and "is not known" in done.log
     assert configuration.get("state_directory") == state
+    assert_explained(configuration)
     assert ("group" in configuration["tokens"][0]["sinks"][0]) == (state is None)
     assert r"auth/aws/role/'it'\''s' auth_type=iam" in done.log
 

@@ -72,13 +72,20 @@ struct FirstConfiguration {
 
     var document: JSONText {
         var vault = ObjectBuilder()
+        vault.add(
+            "$comment",
+            "VAULT_ADDR and its kin stand above this. A private authority: \"tls\": { \"ca_cert\": FILE }.")
         vault.add("address", address)
         var auth = ObjectBuilder()
+        auth.add(
+            "$comment",
+            "role: of Vault's, for this machine's AWS identity. header_value: iam_server_id_header_value of the mount.")
         auth.add("type", "iam")
         auth.add("mount_path", "auth/aws")
         auth.add("role", role)
         auth.add("header_value", headerValue)
         var sink = ObjectBuilder()
+        sink.add("$comment", sinkComment)
         sink.add("type", "file")
         sink.add("path", "/run/vault-token-agent/token")
         sink.add("mode", "0640")
@@ -92,11 +99,23 @@ struct FirstConfiguration {
         if place.isContainer { log.add("format", "json") }
         var root = ObjectBuilder()
         root.add("$schema", place.isContainer ? nil : "/usr/share/vault-token-agent/config.schema.json")
+        root.add(
+            "$comment",
+            "Written by vault-token-agent init for \(place.title). docs/configuration.md has every key. "
+                + "Try it with: vault-token-agent doctor")
         root.add("vault", vault)
         root.add("log", log)
         // Under systemd the unit names it.
         root.add("state_directory", place.isContainer ? "/var/lib/vault-token-agent" : nil)
         root.add("tokens", .list([token.document]))
         return root.document
+    }
+
+    private var sinkComment: String {
+        switch place {
+        case .ecs: "Applications mount this volume read-only, and read the file whenever they need the token."
+        case .eks: "The volume's fsGroup may read it. Applications read it whenever they need the token."
+        case .ec2, .elsewhere: "Who is to read it: usermod --append --groups vault-token-readers USER"
+        }
     }
 }

@@ -15,7 +15,7 @@ struct VaultsSide {
         let header = given.headerValue.map { "\n  iam_server_id_header_value = \(quoted($0))" }
         return """
 
-            On Vault's side, by its command line (the first two once for a mount):
+            On Vault's side, by its command line (\(client == nil ? "the first" : "the first two") once for a mount):
 
             vault auth enable aws
             \(client ?? "")vault write auth/aws/role/\(word(given.role)) auth_type=iam bound_iam_principal_arn=\(word(arn)) \\
