@@ -71,7 +71,7 @@ let package = Package(
 
         room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
 
-        room("FileWatch", ["EventLoop", "SystemCalls", "CLinux"]),
+        room("FileWatch", ["EventLoop", "SystemCalls", "Timekeeping", "CLinux"]),
         room("HTTPServer", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux"]),
 
         room("StateDirectory", ["Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux", logging]),

@@ -7,6 +7,7 @@ internal import CLinux
 package import EventLoop
 internal import Glibc
 package import SystemCalls
+private import Timekeeping
 
 /// Watches directories and files. Lives on the event loop.
 package actor DirectoryWatcher {
@@ -41,6 +42,8 @@ package actor DirectoryWatcher {
     /// Watches that ended while somebody was about to subscribe to them.
     private var ended: Set<Int32> = []
     private var arming = 0
+    /// When events came last that nobody wanted.
+    private var lastVain: Instant?
     private var lastSubscriber: UInt64 = 0
 
     /// Throws where the kernel grants no instance.
@@ -54,7 +57,7 @@ package actor DirectoryWatcher {
         watch?.end()
     }
 
-    /// To be called once, before anything else. Throws where the kernel does not let it be watched.
+    /// To be called before anything else. Throws where the kernel does not let it be watched.
     package func start() throws(SystemFault) {
         watch = try loop.watch(borrowed: inotify.number, for: .readable) { [weak self] _ in
             self?.assumeIsolated { $0.drain() }
@@ -175,10 +178,40 @@ package actor DirectoryWatcher {
 
     // MARK: Events
 
-    /// Reads what has come, a buffer at a time; the epoll set reports again what is left.
+    /// Between two looks while all that comes is about other files in the same directories, however often those change. The
+    /// kernel keeps 16,384 events meanwhile (fs.inotify.max_queued_events), and what it drops is no loss: then all are told.
+    private static let rest: Duration = .milliseconds(50)
+    /// So long after such events the next ones are not alone: one now and then does not cost an alarm.
+    private static let memoryOfVainLook: Duration = .milliseconds(200)
+
     private func drain() {
+        let told = readEvents()
+        for subscriber in told { handlers[subscriber]?() }
+        guard told.isEmpty else { return }
+        let now = loop.now
+        defer { lastVain = now }
+        guard let lastVain, now - lastVain < Self.memoryOfVainLook else { return }
+        // Merely to be interested in nothing would not do: the kernel would still wake the loop's thread for each event.
+        watch?.end()
+        lookAgainLater()
+    }
+
+    private func lookAgainLater() {
+        _ = loop.schedule(at: loop.now + Self.rest) { [weak self] in
+            self?.assumeIsolated { watcher in
+                do throws(SystemFault) {
+                    try watcher.start()
+                } catch {
+                    watcher.lookAgainLater()
+                }
+            }
+        }
+    }
+
+    /// Reads what has come, a buffer at a time; the epoll set reports again what is left. Who is concerned.
+    private func readEvents() -> Set<Subscriber> {
         var told: Set<Subscriber> = []
-        unsafe withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
+        unsafe withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 8) { buffer in
             // SAFETY: the kernel writes whole events of at most the buffer's size and says how many bytes they are.
             let count = unsafe read(inotify.number, buffer.baseAddress, buffer.count)
             guard count > 0 else { return }
@@ -195,7 +228,7 @@ package actor DirectoryWatcher {
                 offset = end
             }
         }
-        for subscriber in told { handlers[subscriber]?() }
+        return told
     }
 
     private func concerned(by event: inotify_event, _ name: String?) -> Set<Subscriber> {

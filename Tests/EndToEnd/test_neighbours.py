@@ -1,0 +1,71 @@
+"""A sink among the files of others, however many those are and whatever becomes of them."""
+
+import time
+from pathlib import Path
+
+from laboratory.processes import wait_until
+
+STRANGERS = 20_000
+# Times a second that a thread of the agent may wait while its neighbours change: a look, and the alarm for the next,
+# each 50 ms, by three threads of Dispatch's. Without rests it is more than a thousand.
+MOST_SWITCHES = 500
+
+
+def fill(directory: Path) -> list[Path]:
+    strangers = [directory / f"stranger-{number}" for number in range(STRANGERS)]
+    for stranger in strangers:
+        stranger.touch()
+    return strangers
+
+
+def switches(process: int) -> int:
+    """How often the process's threads have waited for something so far."""
+    found = 0
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        for line in (thread / "status").read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches:"):
+                found += int(line.split()[1])
+    return found
+
+
+def test_a_directory_full_of_others_files_is_looked_through_at_the_start_only(lab, tmp_path):
+    lab.role("brief-neighbour", ttl="4s", max_ttl="4s")
+    trace = tmp_path / "trace"
+    (tmp_path / "shared").mkdir()
+    configuration = lab.configuration(tmp_path, role="brief-neighbour")
+    sink = tmp_path / "shared" / "token"
+    configuration["tokens"][0]["sinks"][0]["path"] = str(sink)
+    strangers = fill(tmp_path / "shared")
+    try:
+        watched = ("strace", "-D", "-f", "-e", "trace=getdents64,renameat", "-o", str(trace))
+        run = lab.agent(folder=tmp_path, configuration=configuration, prefix=watched)
+        run.wait_for_log("Token written", 30)
+        start = trace.read_text().count("\n")
+        wait_until(lambda: run.log.count("Token written") >= 3, 30, "two more tokens")
+        lines = trace.read_text().splitlines()
+        assert [line for line in lines[:start] if "getdents64(" in line], "strace shows nothing"
+        later = lines[start:]
+        assert len([line for line in later if "renameat(" in line and '"token"' in line]) >= 2
+        assert not [line for line in later if "getdents64(" in line]
+        assert run.stop().status == 0
+    finally:
+        for stranger in strangers:
+            stranger.unlink()
+
+
+def test_others_files_that_come_and_go_cost_little_and_the_sink_is_still_watched(lab, tmp_path):
+    lab.role("calm-neighbour", ttl="10m", max_ttl="1h")
+    run = lab.agent(folder=tmp_path, role="calm-neighbour")
+    token = run.wait_for_token(20)
+    wait_until(lambda: run.status_file.get("ready") is True, 20, "ready")
+    before, began, changes = switches(run.child.process.pid), time.monotonic(), 0
+    while time.monotonic() - began < 5:
+        stranger = tmp_path / f"stranger-{changes % 100}"
+        stranger.touch()
+        stranger.unlink()
+        changes += 2
+    seconds = time.monotonic() - began
+    assert switches(run.child.process.pid) - before < MOST_SWITCHES * seconds, f"{changes} changes in {seconds:.1f} s"
+    run.sink.unlink()
+    assert run.wait_for_token(20) == token
+    assert run.stop().status == 0
