@@ -71,10 +71,11 @@ let package = Package(
 
         room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
 
-        room("FileWatch", ["EventLoop", "SystemCalls", "Timekeeping", "CLinux"]),
-        room("HTTPServer", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux"]),
+        room("FileSystem", ["Crypto", "SystemCalls", "Diagnosis", "CLinux"]),
+        room("FileWatch", ["FileSystem", "EventLoop", "SystemCalls", "Timekeeping", "CLinux"]),
+        room("HTTPServer", ["FileSystem", "EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux"]),
 
-        room("StateDirectory", ["Crypto", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux", logging]),
+        room("StateDirectory", ["FileSystem", "Crypto", "SystemCalls", "Timekeeping", logging]),
 
         // What the agent knows
         room(
@@ -85,19 +86,18 @@ let package = Package(
             ]),
         room(
             "VaultAPI",
-            ["HTTPClient", "SystemCalls", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+            ["HTTPClient", "FileSystem", "SystemCalls", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", logging]),
         room(
             "TokenSinks",
             [
-                "FileWatch", "ChildProcess", "SecretJSON", "Crypto", "EventLoop", "SystemCalls", "Timekeeping",
-                "Diagnosis",
-                "CLinux", logging,
+                "FileWatch", "FileSystem", "ChildProcess", "SecretJSON", "Crypto", "EventLoop", "SystemCalls",
+                "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
         room(
             "ServiceHealth",
             [
-                "HTTPServer", "SecretJSON", "Crypto", "SystemCalls", "TokenLifecycle", "Timekeeping", "Diagnosis",
-                "CSystemd", "CLinux", logging,
+                "HTTPServer", "FileSystem", "SecretJSON", "Crypto", "SystemCalls", "TokenLifecycle", "Timekeeping",
+                "Diagnosis", "CSystemd", "CLinux", logging,
             ]),
 
         // What binds them
@@ -114,16 +114,16 @@ let package = Package(
             "AgentRuntime",
             [
                 "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "TokenLifecycle", "ServiceHealth",
-                "StateDirectory", "EventLoop", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis",
-                logging,
+                "StateDirectory", "FileSystem", "EventLoop", "SystemCalls", "HTTPClient", "Crypto", "Timekeeping",
+                "Diagnosis", logging,
             ]),
         // The process around it: the real machine, signals, systemd, listeners
         room(
             "AgentService",
             [
                 "AgentRuntime", "Configuration", "AWSIdentity", "VaultAPI", "TokenSinks", "ServiceHealth",
-                "FileWatch", "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient", "HTTPServer",
-                "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
+                "FileWatch", "FileSystem", "StateDirectory", "ChildProcess", "EventLoop", "SystemCalls", "HTTPClient",
+                "HTTPServer", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging,
             ]),
         // The real runtime in a simulated world
         room(
@@ -176,8 +176,12 @@ let package = Package(
         tests(of: "ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
         tests(
             of: "TokenSinks",
-            ["ChildProcess", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
+            [
+                "ChildProcess", "FileSystem", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux",
+                logging,
+            ],
             exclude: ["open_envelope.py"]),
+        tests(of: "FileSystem", ["Crypto", "SystemCalls", "CLinux"]),
         tests(of: "FileWatch"),
         tests(of: "HTTPServer", ["EventLoop", "SystemCalls", "Timekeeping", "Diagnosis"]),
         tests(

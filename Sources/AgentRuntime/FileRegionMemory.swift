@@ -1,8 +1,9 @@
 // AgentRuntime: which region worked for a Vault's STS, in the state directory, so that a restart signs for it at once.
 
 import AWSIdentity
+import Crypto
+import FileSystem
 package import Logging
-import StateDirectory
 import SystemCalls
 
 /// `region-DIGEST` for each mount, mode 0600: a region's name on a line. One that cannot be read counts as none; one that
@@ -20,19 +21,18 @@ package final class FileRegionMemory: RegionMemory {
 
     package func region(for server: String) -> String? {
         if let region = known[server] { return region }
-        let content = try? LocalFiles().read(path(server), limit: 80)
-        guard let bytes = content?.bytes, bytes.last == UInt8(ascii: "\n") else { return nil }
-        let text = String(decoding: bytes.dropLast(), as: UTF8.self)
-        guard Self.isName(text) else { return nil }
-        known[server] = text
-        return text
+        let content = try? Directory(directory).content(of: name(server), limit: 80)
+        guard let line = content.flatMap({ $0 })?.text, line.last == "\n", Self.isName(String(line.dropLast()))
+        else { return nil }
+        known[server] = String(line.dropLast())
+        return known[server]
     }
 
     package func remember(_ region: String, for server: String) {
         guard Self.isName(region), known[server] != region else { return }
         known[server] = region
         do throws(SystemFault) {
-            try StateFile.replace(path(server), with: "\(region)\n")
+            try Directory(directory).replace(name(server), with: Secret(text: "\(region)\n"), rights: .agentOnly)
         } catch {
             log.debug("Region not written down", metadata: ["reason": "\(error.observed)"])
         }
@@ -43,5 +43,5 @@ package final class FileRegionMemory: RegionMemory {
             && text.utf8.allSatisfy { 0x61...0x7A ~= $0 || 0x30...0x39 ~= $0 || $0 == UInt8(ascii: "-") }
     }
 
-    private func path(_ server: String) -> String { "\(directory)/region-\(server)" }
+    private func name(_ server: String) -> String { "region-\(server)" }
 }

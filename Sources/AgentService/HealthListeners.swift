@@ -2,7 +2,9 @@
 // until it can be had, and told meanwhile.
 
 import Diagnosis
+import Dispatch
 import EventLoop
+import FileSystem
 import HTTPServer
 import Logging
 import ServiceHealth
@@ -13,6 +15,7 @@ final class HealthListeners: @unchecked Sendable {
     private final class Listener {
         let address: String
         let pages: HealthPages
+        var listening: ListeningSocket?
         var server: HTTPServer?
         var trouble: Trouble?
         var alarm: Alarm?
@@ -27,17 +30,20 @@ final class HealthListeners: @unchecked Sendable {
     private static let longestPause: Duration = .seconds(30)
 
     private let loop: EventLoop
+    private let disk: BlockingQueue
     private let log: Logger
     private let answer: @Sendable (ServerRequest, HealthPages) -> ServerReply
     private let whenChanged: @Sendable ([ListenerHealth]) -> Void
     private var listeners: [Listener] = []
 
-    /// `answer` and `whenChanged` are called on the loop's queue.
+    /// `answer` and `whenChanged` are called on the loop's queue. Names of unix sockets are made and taken away on `disk`.
     init(
-        on loop: EventLoop, log: Logger, answer: @escaping @Sendable (ServerRequest, HealthPages) -> ServerReply,
+        on loop: EventLoop, disk: BlockingQueue, log: Logger,
+        answer: @escaping @Sendable (ServerRequest, HealthPages) -> ServerReply,
         whenChanged: @escaping @Sendable ([ListenerHealth]) -> Void
     ) {
         self.loop = loop
+        self.disk = disk
         self.log = log
         self.answer = answer
         self.whenChanged = whenChanged
@@ -62,19 +68,44 @@ final class HealthListeners: @unchecked Sendable {
     private func end(_ listener: Listener) {
         listener.server?.stop()
         listener.server = nil
+        if let listening = listener.listening { disk.submit { listening.giveUp() } }
+        listener.listening = nil
         if let alarm = listener.alarm { loop.cancel(alarm) }
         listener.alarm = nil
     }
 
     private func open(_ listener: Listener) {
         listener.alarm = nil
+        let (address, pages) = (listener.address, listener.pages)
+        disk.submit {
+            let made = Result { () throws(AgentError) in try ListenAddress(address).listen() }
+            self.loop.queue.async { self.opened(address, pages, made) }
+        }
+    }
+
+    private func opened(_ address: String, _ pages: HealthPages, _ made: Result<ListeningSocket, AgentError>) {
+        guard let listener = listeners.first(where: { $0.address == address && $0.pages == pages }),
+            listener.server == nil
+        else {
+            // Another configuration has come meanwhile.
+            if case .success(let listening) = made { disk.submit { listening.giveUp() } }
+            return
+        }
+        serve(listener, made)
+        tell()
+    }
+
+    private func serve(_ listener: Listener, _ made: Result<ListeningSocket, AgentError>) {
         let (answer, pages) = (answer, listener.pages)
         let fields: Logger.Metadata = ["address": "\(listener.address)", "pages": "\(pages.words)"]
         do throws(AgentError) {
-            listener.server = try HTTPServer(at: try ListenAddress(listener.address), on: loop) { answer($0, pages) }
+            let listening = try made.get()
+            listener.listening = listening
+            listener.server = try HTTPServer(listening, on: loop) { answer($0, pages) }
             if listener.trouble != nil { log.notice("Metrics and probes are served now", metadata: fields) }
             listener.trouble = nil
         } catch {
+            end(listener)
             let attempts = (listener.trouble?.attempts ?? 0) + 1
             listener.trouble = Trouble(
                 error: error, since: listener.trouble?.since ?? loop.wallTime, attempts: attempts)
@@ -91,11 +122,12 @@ final class HealthListeners: @unchecked Sendable {
     private func openAgain(_ address: String) {
         guard let listener = listeners.first(where: { $0.address == address }), listener.server == nil else { return }
         open(listener)
-        tell()
     }
 
+    /// Of those that have been tried.
     private func tell() {
         whenChanged(
-            listeners.map { ListenerHealth(address: $0.address, pages: $0.pages, trouble: $0.trouble) })
+            listeners.filter { $0.server != nil || $0.trouble != nil }
+                .map { ListenerHealth(address: $0.address, pages: $0.pages, trouble: $0.trouble) })
     }
 }

@@ -5,6 +5,7 @@ package import Configuration
 import Crypto
 package import Diagnosis
 import EventLoop
+import FileSystem
 package import Logging
 package import ServiceHealth
 import StateDirectory
@@ -47,7 +48,7 @@ extension AgentProcess {
         let configuration = loaded.configuration
         // Looked at only: a lock file of root's own would keep the agent's user from it.
         if let held = AgentLock.paths(configuration.stateDirectory, configuration.health.statusFile).first(where: {
-            AgentLock.isHeld(path: $0) == true
+            FileLock.isHeld(path: $0) == true
         }) {
             throw AgentError(
                 .commandFailed, "an agent runs: it holds \(held)", remedy: "Give --pid, or stop it first")

@@ -5,6 +5,7 @@ import AgentRuntime
 import Configuration
 import Diagnosis
 import EventLoop
+import FileSystem
 import Glibc
 import HTTPClient
 import Logging
@@ -20,6 +21,8 @@ actor ServiceSession {
         unsafe loop.asUnownedSerialExecutor()
     }
 
+    /// For what may wait for a disk.
+    private let disk = BlockingQueue(label: "vault-token-agent.service")
     private let log: Logger
     private let end: Outcome<Void>
     private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
@@ -30,7 +33,7 @@ actor ServiceSession {
     private var listeners: HealthListeners?
     private var configurationWatch: ConfigurationWatch?
     private var signals: SignalListener?
-    private var locks: [AgentLock] = []
+    private var locks: [FileLock] = []
     private var isReloading = false
     private var reloadAgain = false
     /// So often the configuration in the file was refused, one time after the other.
@@ -81,7 +84,7 @@ actor ServiceSession {
                 beatInterval: interval, version: version, log: log))
         self.agent = agent
         listeners = HealthListeners(
-            on: loop, log: log,
+            on: loop, disk: disk, log: log,
             answer: { request, pages in agent.assumeIsolated { $0.answer(to: request, among: pages) } },
             whenChanged: { listeners in agent.assumeIsolated { $0.note(listeners) } })
         listeners?.adopt(configuration.health.listeners)
@@ -106,7 +109,7 @@ actor ServiceSession {
     /// Refuses to be the second agent at the same state or status file.
     private func lock(_ configuration: AgentConfiguration) throws(AgentError) {
         for path in AgentLock.paths(configuration.stateDirectory, configuration.health.statusFile) {
-            if let lock = try AgentLock(path: path) { locks.append(lock) }
+            if let lock = try AgentLock.take(path) { locks.append(lock) }
         }
     }
 
@@ -114,7 +117,7 @@ actor ServiceSession {
     private func moveLock(to statusFile: String?) {
         guard let path = statusFile.map(AgentLock.path), !locks.contains(where: { $0.path == path }) else { return }
         do throws(AgentError) {
-            if let lock = try AgentLock(path: path) { locks.append(lock) }
+            if let lock = try AgentLock.take(path) { locks.append(lock) }
         } catch {
             log.error("The new status file is another agent's too", error: error)
         }
@@ -290,6 +293,7 @@ actor ServiceSession {
         configurationWatch = nil
         listeners?.stop()
         listeners = nil
-        end.set(.success(()))
+        // The names of sockets are gone then.
+        disk.submit { [end] in end.set(.success(())) }
     }
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/stat.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -38,3 +39,22 @@ static inline int vta_is_locked(int descriptor) {
 
 // UTIME_OMIT, whose macro Swift does not import: leave this one of the two times as it is.
 static const long vta_utime_omit = UTIME_OMIT;
+
+// What has a name, whatever it is, itself and not what it points to: for its rights, not for its content.
+static inline int vta_open_name(int directory, const char *name) {
+    return openat(directory, name, 010000000 /* O_PATH */ | O_NOFOLLOW | O_CLOEXEC);
+}
+
+// Of any descriptor, one of vta_open_name too. The largest number leaves an owner or a group as it is.
+static inline int vta_change_owner(int descriptor, uid_t owner, gid_t group) {
+    return fchownat(descriptor, "", owner, group, 0x1000 /* AT_EMPTY_PATH */);
+}
+
+// The same for a mode; fchmod does not take a descriptor of vta_open_name.
+static inline int vta_change_mode(int descriptor, mode_t mode) {
+    if (fchmod(descriptor, mode) == 0) return 0;
+    if (errno != EBADF) return -1;
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    return chmod(path, mode);
+}

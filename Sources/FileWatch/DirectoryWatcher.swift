@@ -5,6 +5,7 @@
 
 internal import CLinux
 package import EventLoop
+private import FileSystem
 internal import Glibc
 package import SystemCalls
 private import Timekeeping

@@ -21,7 +21,6 @@ package final class HTTPServer: @unchecked Sendable {
     /// The port that was taken, where the address asked for any; nil for a unix socket.
     package let port: UInt16?
 
-    private let address: ListenAddress
     private let loop: EventLoop
     private let answer: @Sendable (ServerRequest) -> ServerReply
     /// Nil once it has stopped.
@@ -29,29 +28,26 @@ package final class HTTPServer: @unchecked Sendable {
     /// Those on which something has happened last come last.
     private var connections: [Connection] = []
 
-    /// `answer` is called on the loop's queue. Throws `addressUnavailable` where the address cannot be had.
+    /// `answer` is called on the loop's queue. `listening` is taken over, but for its name. Throws `addressUnavailable` where the
+    /// kernel does not let it be watched.
     package init(
-        at address: ListenAddress, on loop: EventLoop, answer: @escaping @Sendable (ServerRequest) -> ServerReply
+        _ listening: ListeningSocket, on loop: EventLoop, answer: @escaping @Sendable (ServerRequest) -> ServerReply
     ) throws(AgentError) {
-        self.address = address
         self.loop = loop
         self.answer = answer
-        let socket = try address.listen()
-        port = address.port(of: socket)
+        port = listening.port
+        guard let socket = listening.socket.take() else { return }
         do throws(SystemFault) {
             listener = try loop.watch(socket, for: .readable) { [weak self] _ in self?.accept() }
         } catch {
-            address.giveUp()
             throw ListenAddress.unusable(error)
         }
     }
 
-    /// Ends every connection and gives the address up. The second time it does nothing.
+    /// Ends every connection, and the listening. The second time it does nothing.
     package func stop() {
-        guard let listener else { return }
-        listener.end()
-        self.listener = nil
-        address.giveUp()
+        listener?.end()
+        listener = nil
         for connection in connections { connection.end() }
         connections = []
     }

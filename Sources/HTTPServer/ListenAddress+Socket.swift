@@ -1,32 +1,64 @@
 // HTTPServer: the listening socket: made, bound, and its name taken away again.
 
 private import CLinux
-internal import Diagnosis
+package import Diagnosis
+internal import FileSystem
 private import Glibc
+private import Synchronization
 internal import SystemCalls
 
+/// A socket that listens at an address, for a server to take over.
+package final class ListeningSocket: Sendable {
+    let address: ListenAddress
+    let socket: CarriedDescriptor
+    /// The port, where the address asked for any; nil for a unix socket.
+    let port: UInt16?
+    /// Of a unix socket's name, until that is taken away.
+    private let stamp: Mutex<FileStamp?>
+
+    init(_ address: ListenAddress, _ socket: CarriedDescriptor, port: UInt16?, stamp: FileStamp? = nil) {
+        (self.address, self.socket, self.port) = (address, socket, port)
+        self.stamp = Mutex(stamp)
+    }
+
+    /// Takes the name of a unix socket away, which outlives the socket. The second time it does nothing. May wait for a disk.
+    package func giveUp() {
+        guard case .unix(let path) = address, let (directory, name) = splitPath(path),
+            let stamp = stamp.withLock({ $0.take() })
+        else { return }
+        try? Directory(directory).remove(name, ifItIs: stamp)
+    }
+}
+
 extension ListenAddress {
-    /// A socket that listens here without blocking. Throws `addressUnavailable` with the kernel's reason.
-    func listen() throws(AgentError) -> Descriptor {
+    private static let backlog: Int32 = 16
+
+    /// A socket that listens here without blocking. Throws `addressUnavailable` with the kernel's reason. May wait for a disk.
+    package func listen() throws(AgentError) -> ListeningSocket {
         do throws(SystemFault) {
+            if case .unix(let path) = self { return try listen(at: path) }
             let type = SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue
-            let descriptor = try Descriptor(socket(family, Int32(type), 0), "make a socket for", text)
-            if case .unix(let path) = self { try Self.removeAbandoned(path) }
-            try bind(descriptor)
-            do throws(SystemFault) {
-                // Whoever may read the status file's directory may ask; nobody is refused what the status file tells all.
-                if case .unix(let path) = self, unsafe chmod(path, 0o666) != 0 {
-                    throw SystemFault("set the mode of", text)
-                }
-                guard Glibc.listen(descriptor.number, 16) == 0 else { throw SystemFault("listen at", text) }
-            } catch {
-                giveUp()
-                throw error
-            }
-            return descriptor
+            let socket = try Descriptor(socket(family, Int32(type), 0), "make a socket for", text)
+            try bind(socket)
+            guard Glibc.listen(socket.number, Self.backlog) == 0 else { throw SystemFault("listen at", text) }
+            let port = port(of: socket)
+            return ListeningSocket(self, CarriedDescriptor(socket), port: port)
         } catch {
             throw Self.unusable(error)
         }
+    }
+
+    /// A socket that a killed process left is replaced; one that somebody answers at is not, nor is anything else of the name.
+    private func listen(at path: String) throws(SystemFault) -> ListeningSocket {
+        guard let (directory, name) = splitPath(path) else { throw SystemFault("listen at", text, number: EINVAL) }
+        let place = try Directory(directory)
+        if let found = try place.stamp(of: name) {
+            guard found.kind == .socket else { throw SystemFault("bind", text, number: EEXIST) }
+            guard place.process(listeningAt: name) == nil else { throw SystemFault("bind", text, number: EADDRINUSE) }
+        }
+        // Whoever may read the status file's directory may ask; nobody is refused what the status file tells all.
+        let made = try place.listen(at: name, rights: FileRights(mode: 0o666), backlog: Self.backlog)
+        return ListeningSocket(self, made.socket, port: nil, stamp: made.stamp)
     }
 
     /// What the configuration's author is told where the kernel does not grant the address.
@@ -37,14 +69,7 @@ extension ListenAddress {
                 ? fault.limitRemedy : "It is tried again; end what holds it, or give metrics.listen another address")
     }
 
-    /// Takes the name of a unix socket away, which outlives the socket.
-    func giveUp() {
-        if case .unix(let path) = self { unsafe unlink(path) }
-    }
-
-    /// The port that a listening socket was given; nil for a unix socket.
-    func port(of socket: borrowing Descriptor) -> UInt16? {
-        if case .unix = self { return nil }
+    private func port(of socket: borrowing Descriptor) -> UInt16? {
         var name = sockaddr_in6()
         var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
         let number = socket.number
@@ -95,8 +120,7 @@ extension ListenAddress {
                             sin6_family: sa_family_t(AF_INET6), sin6_port: port.bigEndian, sin6_flowinfo: 0,
                             sin6_addr: address, sin6_scope_id: 0))
                 } ?? false
-        case .unix(let path):
-            bound = Self.bind(socket, Self.unixAddress(path))
+        case .unix: bound = false
         }
         guard bound else { throw SystemFault("bind", text) }
     }
@@ -110,32 +134,6 @@ extension ListenAddress {
     private static func bind<Address>(_ socket: borrowing Descriptor, _ address: Address) -> Bool {
         let number = socket.number
         return unsafe withGeneric(address) { generic, length in unsafe Glibc.bind(number, generic, length) == 0 }
-    }
-
-    /// A socket that a killed process left is removed; one that somebody answers at is not, nor is anything else of the name.
-    private static func removeAbandoned(_ path: String) throws(SystemFault) {
-        var status = stat()
-        guard unsafe lstat(path, &status) == 0 else { return }
-        let text = ListenAddress.unix(path: path).text
-        guard status.st_mode & S_IFMT == S_IFSOCK else { throw SystemFault("bind", text, number: EEXIST) }
-        let probe = try Descriptor(
-            socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0), "make a socket for", text)
-        let number = probe.number
-        let answered = unsafe withGeneric(unixAddress(path)) { generic, length in
-            unsafe connect(number, generic, length) == 0
-        }
-        if answered { throw SystemFault("bind", text, number: EADDRINUSE) }
-        unsafe unlink(path)
-    }
-
-    private static func unixAddress(_ path: String) -> sockaddr_un {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { bytes in
-            // ListenAddress has seen to it that the path and its terminating zero fit.
-            unsafe bytes.copyBytes(from: path.utf8.prefix(bytes.count - 1))
-        }
-        return address
     }
 
     /// Lends an address of any family as the calls of the socket interface want it.

@@ -1,6 +1,7 @@
 // HTTPServer: where it listens, as the configuration says it.
 
 package import Diagnosis
+private import FileSystem
 internal import Glibc
 
 /// An address in figures with a port, or a unix socket. The pages have no authentication and no TLS, so an address beyond
@@ -8,7 +9,7 @@ internal import Glibc
 package enum ListenAddress: Hashable, Sendable {
     case ipv4(host: String, port: UInt16)
     case ipv6(host: String, port: UInt16)
-    /// Absolute, at most 107 bytes.
+    /// Absolute, at most 107 bytes, its directory at most 93.
     case unix(path: String)
 
     /// Reads `127.0.0.1:9112`, `[::1]:9112`, `unix:///run/vault-token-agent/health.sock`. Port 0 has the kernel choose.
@@ -17,8 +18,13 @@ package enum ListenAddress: Hashable, Sendable {
         let unix = "unix://"
         if text.hasPrefix(unix) {
             let path = String(text.dropFirst(unix.utf8.count))
-            guard path.hasPrefix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
-                throw Self.refusal(text, "a unix socket needs an absolute path of at most 107 bytes")
+            guard let (directory, _) = splitPath(path), path.utf8.count <= Directory.longestSocketPath,
+                directory.utf8.count <= Directory.longestSocketDirectory
+            else {
+                throw Self.refusal(
+                    text,
+                    "a unix socket needs an absolute path of at most \(Directory.longestSocketPath) bytes, of which its "
+                        + "directory has at most \(Directory.longestSocketDirectory)")
             }
             self = .unix(path: path)
             return

@@ -126,11 +126,11 @@ package final class Metrics {
 
 /// ``Metrics`` in a file, for machines where node_exporter's textfile collector is at work and no port is wanted.
 package final class MetricsFile {
-    private let file: ReplacedFile
+    private let file: PublicFile
 
     /// `path` is absolute, in the collector's directory, and ends in `.prom`.
     package init(path: String) {
-        file = ReplacedFile(path: path)
+        file = PublicFile(path: path)
     }
 
     /// To be called at each change and each beat. Throws `stateUnwritable`; the old content then stands.

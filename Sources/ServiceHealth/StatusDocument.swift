@@ -2,6 +2,7 @@
 
 private import CLinux
 package import Diagnosis
+private import FileSystem
 private import Glibc
 private import SystemCalls
 package import Timekeeping
@@ -238,7 +239,7 @@ package struct StatusReading: Hashable, Sendable {
         // SAFETY: the kernel writes at most `bytes.count` bytes into the array.
         let count = unsafe read(file.number, &bytes, bytes.count)
         document = try StatusDocument(json: Array(bytes.prefix(max(0, count))), from: path)
-        isHeld = AgentLock.isHeld(path: AgentLock.path(besides: path))
+        isHeld = FileLock.isHeld(path: AgentLock.path(besides: path))
         heartbeat =
             WallTime(secondsSince1970: Int64(status.st_mtim.tv_sec)) + .nanoseconds(Int64(status.st_mtim.tv_nsec))
     }

@@ -12,13 +12,13 @@ package import Timekeeping
 ///
 /// After an orderly stop the file stays and says so. Not Sendable: call it from the agent's queue.
 package final class StatusFile {
-    private let file: ReplacedFile
+    private let file: PublicFile
     private var content: String?
     private var onceReady: Bool
 
     /// `path` is absolute; its directory must exist.
     package init(path: String) {
-        file = ReplacedFile(path: path)
+        file = PublicFile(path: path)
         onceReady = (try? StatusReading(path: path).document.onceReady) ?? false
     }
 

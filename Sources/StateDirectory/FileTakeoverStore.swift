@@ -1,7 +1,7 @@
 // StateDirectory: take-over records in the state directory, one small file for each token.
 
 private import Crypto
-private import Glibc
+private import FileSystem
 package import Logging
 private import SystemCalls
 private import Timekeeping
@@ -25,26 +25,20 @@ package final class FileTakeoverStore: TakeoverStore {
     }
 
     package func record(for tokenName: String) -> TakeoverRecord? {
-        let path = path(of: tokenName)
-        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
-        guard let file = try? Descriptor(unsafe open(path, flags), "open", path) else { return nil }
-        var bytes = [UInt8](repeating: 0, count: TakeoverRecord.largestText + 1)
-        // SAFETY: the kernel writes at most as many bytes as the array has.
-        let count = unsafe read(file.number, &bytes, bytes.count)
-        guard count > 0, count <= TakeoverRecord.largestText else { return nil }
-        return TakeoverRecord(text: String(decoding: bytes[..<count], as: UTF8.self))
+        let content = try? Directory(directory).content(of: name(of: tokenName), limit: TakeoverRecord.largestText)
+        return content.flatMap { $0 }.flatMap { TakeoverRecord(text: $0.text) }
     }
 
     package func keep(_ record: TakeoverRecord?, for tokenName: String) {
-        let path = path(of: tokenName)
+        let name = name(of: tokenName)
         guard let record else {
             kept[tokenName] = nil
-            unsafe unlink(path)
+            _ = try? Directory(directory).remove(name)
             return
         }
         guard record != kept[tokenName] else { return }
         do throws(SystemFault) {
-            try StateFile.replace(path, with: record.text)
+            try Directory(directory).replace(name, with: Secret(text: record.text), rights: .agentOnly)
             kept[tokenName] = record
         } catch {
             warn(error)
@@ -61,8 +55,8 @@ package final class FileTakeoverStore: TakeoverStore {
             ])
     }
 
-    private func path(of tokenName: String) -> String {
-        "\(directory)/takeover-\(tokenName)"
+    private func name(of tokenName: String) -> String {
+        "takeover-\(tokenName)"
     }
 }
 

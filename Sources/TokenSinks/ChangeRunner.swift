@@ -4,6 +4,7 @@ internal import ChildProcess
 package import Crypto
 internal import Diagnosis
 internal import EventLoop
+internal import FileSystem
 internal import Glibc
 internal import Logging
 internal import Timekeeping

@@ -2,6 +2,7 @@
 
 package import Crypto
 package import Diagnosis
+internal import FileSystem
 internal import FileWatch
 internal import Logging
 
@@ -9,7 +10,7 @@ internal import Logging
 package final class FileSink: TokenSink {
     package let name: String
     private let settings: SinkSettings
-    private let writer: FileWriter
+    private let file: KeptFile
     private let envelope: Envelope?
     private let queue: BlockingQueue
     private let watcher: DirectoryWatcher?
@@ -22,7 +23,7 @@ package final class FileSink: TokenSink {
     ) throws(AgentError) {
         name = "file \(place.path)"
         self.settings = settings
-        writer = try FileWriter(place)
+        file = try KeptFile(place)
         envelope = settings.encryption.map { Envelope(settings: $0) }
         self.queue = queue
         self.watcher = watcher
@@ -32,9 +33,9 @@ package final class FileSink: TokenSink {
     }
 
     package func check() async throws(AgentError) {
-        let (writer, envelope) = (writer, envelope)
+        let (file, envelope) = (file, envelope)
         let report = try await queue.run { () throws(AgentError) in
-            var report = try writer.check()
+            var report = try file.check()
             do throws(AgentError) {
                 _ = try envelope?.readerKey()
             } catch  where error.code == .fileUnreadable {
@@ -49,12 +50,12 @@ package final class FileSink: TokenSink {
 
     @discardableResult
     package func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
-        let (writer, envelope) = (writer, envelope)
+        let (file, envelope) = (file, envelope)
         let rendering = try Rendering(
             content, format: settings.format, newline: settings.newline, wraps: settings.wrapTTL != nil)
         let report = try await queue.run { () throws(AgentError) in
-            guard let envelope else { return try writer.put(rendering, seal: nil) }
-            return try writer.put(rendering) { (content) throws(AgentError) in try envelope.seal(content) }
+            guard let envelope else { return try file.put(rendering, seal: nil) }
+            return try file.put(rendering) { (content) throws(AgentError) in try envelope.seal(content) }
         }
         record(report)
         return report.delivery
@@ -62,21 +63,21 @@ package final class FileSink: TokenSink {
 
     package func heldToken() async -> Secret? {
         guard settings.wrapTTL == nil, settings.encryption == nil else { return nil }
-        let writer = writer
-        let content = try? await queue.run { () throws(AgentError) in writer.content() }
+        let file = file
+        let content = try? await queue.run { () throws(AgentError) in file.content() }
         return content.flatMap { $0 }.flatMap { settings.format.token(in: $0) }
     }
 
     package func withdraw() async throws(AgentError) {
-        let writer = writer
-        try await queue.run { () throws(AgentError) in try writer.withdraw() }
+        let file = file
+        try await queue.run { () throws(AgentError) in try file.withdraw() }
     }
 
     package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
         guard let watcher, sinkGuard == nil else { return }
         let sinkGuard = SinkGuard(
-            watcher: watcher, queue: queue, directory: writer.directory, name: writer.name, log: log,
-            inspect: { [writer] in writer.inspect() }, onDisturbed: onDisturbed)
+            watcher: watcher, queue: queue, directory: file.directory, name: file.name, log: log,
+            inspect: { [file] in file.inspect() }, onDisturbed: onDisturbed)
         sinkGuard.assumeIsolated { $0.start() }
         self.sinkGuard = sinkGuard
     }
@@ -86,7 +87,7 @@ package final class FileSink: TokenSink {
         sinkGuard = nil
     }
 
-    private func record(_ report: FileWriter.Report) {
+    private func record(_ report: KeptFile.Report) {
         for warning in report.warnings {
             log.warning("sink needs attention", metadata: ["reason": "\(warning)"])
         }

@@ -1,29 +1,18 @@
 // TokenSinks: users and groups, by name or number.
 
 internal import Diagnosis
+internal import FileSystem
 internal import Glibc
 internal import SystemCalls
 
-/// The user and group that a file is to belong to.
-struct Ownership: Hashable, Sendable {
-    let user: uid_t
-    /// Nil: the one that the kernel gives a new file, which is the directory's where that has the set-group-ID bit (as a
-    /// Kubernetes volume with `fsGroup` does), else the process's own.
-    let group: gid_t?
-
-    /// Throws `sinkUnwritable` for a name that this machine does not know (yet). Asks the name service, which may block.
-    init(owner: String?, group: String?) throws(AgentError) {
-        self.user = try owner.map { (name) throws(AgentError) in try userIdentifier(name) } ?? geteuid()
-        self.group = try group.map { (name) throws(AgentError) in try groupIdentifier(name) }
+extension FileRights {
+    /// For a sink. Throws `sinkUnwritable` for a name that this machine does not know (yet). Asks the name service, which may
+    /// block.
+    init(mode: UInt16, owner: String?, group: String?) throws(AgentError) {
+        self.init(
+            mode: mode, owner: try owner.map { (name) throws(AgentError) in try userIdentifier(name) } ?? geteuid(),
+            group: try group.map { (name) throws(AgentError) in try groupIdentifier(name) })
     }
-
-    /// Whether a file that belongs to `owner` and `group` is as it should be.
-    func isThat(of owner: uid_t, _ group: gid_t) -> Bool {
-        owner == user && (self.group ?? group) == group
-    }
-
-    /// What chown takes: its largest number leaves the group as it is.
-    var groupToSet: gid_t { group ?? .max }
 }
 
 func userIdentifier(_ name: String) throws(AgentError) -> uid_t {

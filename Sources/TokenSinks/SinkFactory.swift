@@ -3,6 +3,7 @@
 private import ChildProcess
 package import Diagnosis
 package import EventLoop
+internal import FileSystem
 internal import FileWatch
 private import Glibc
 package import Logging

@@ -2,6 +2,7 @@
 
 private import Dispatch
 internal import EventLoop
+internal import FileSystem
 internal import FileWatch
 internal import Logging
 private import SystemCalls

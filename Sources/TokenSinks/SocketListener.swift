@@ -1,9 +1,8 @@
 // TokenSinks: a listening socket with a name in the file system, made so that connecting finds the old or the new one.
 // Everything here may wait for a disk: it is called on a blocking queue.
 
-internal import CLinux
 internal import Diagnosis
-internal import FileWatch
+internal import FileSystem
 internal import Glibc
 internal import Synchronization
 internal import SystemCalls
@@ -11,7 +10,7 @@ internal import SystemCalls
 /// Keeps one listening socket in its place.
 final class SocketListener: Sendable {
     private struct State {
-        var ownership: Ownership?
+        var rights: FileRights?
         /// Of the socket that listens now.
         var stamp: FileStamp?
         var isClosed = false
@@ -38,11 +37,13 @@ final class SocketListener: Sendable {
         }
         (self.directory, self.name) = (directory, name)
         // The kernel's limit, which holds for the temporary name too.
-        let longest = max(place.path.utf8.count, directory.utf8.count + 1 + TemporaryName.lengthForSocket)
-        guard longest <= 107 else {
+        guard place.path.utf8.count <= Directory.longestSocketPath,
+            directory.utf8.count <= Directory.longestSocketDirectory
+        else {
             throw AgentError(
                 .configurationInvalid, "the socket path \(place.path) is too long for the kernel",
-                remedy: "Keep the path to 107 bytes and its directory to \(106 - TemporaryName.lengthForSocket)")
+                remedy: "Keep the path to \(Directory.longestSocketPath) bytes and its directory to "
+                    + "\(Directory.longestSocketDirectory)")
         }
     }
 
@@ -53,13 +54,9 @@ final class SocketListener: Sendable {
             try refuseOccupied()
             let rights = try rights(&state)
             do throws(SystemFault) {
-                let directory = try SinkDirectory(directory)
-                try removeLeftovers(in: directory)
-                let socket = try Descriptor(Self.makeSocket(), "socket", place.path)
-                let temporary = try bind(socket, rights, in: directory)
-                guard directory.remove(temporary) else { throw SystemFault("unlink", place.path) }
+                try Directory(directory).rehearseListening(at: name, rights: rights)
             } catch {
-                throw error.whenChecking(directory: directory, group: rights.ownership.group)
+                throw error.whenChecking(directory: directory, group: rights.group)
             }
         }
     }
@@ -67,8 +64,11 @@ final class SocketListener: Sendable {
     /// A socket on which somebody else listens, or something that is no socket, is not to be replaced.
     private func refuseOccupied() throws(AgentError) {
         let found: FileStamp?
+        let listener: pid_t?
         do throws(SystemFault) {
-            found = try SinkDirectory(directory).stamp(of: name)
+            let directory = try Directory(directory)
+            found = try directory.stamp(of: name)
+            listener = found?.kind == .socket ? directory.process(listeningAt: name) : nil
         } catch {
             throw error.whenChecking(directory: directory)
         }
@@ -78,39 +78,18 @@ final class SocketListener: Sendable {
                 .sinkUnwritable, "\(place.path) is \(found.kind.rawValue), not a socket",
                 remedy: "Remove it, or give another path")
         }
-        if let listener = process(listeningAt: place.path), listener != agent {
+        if let listener, listener != agent {
             throw AgentError(
                 .sinkUnwritable, "process \(listener) listens on \(place.path) already",
                 remedy: "Stop it, or give another path")
         }
     }
 
-    /// Temporary sockets that agents left behind when they were killed: a minute old, and nobody listens.
-    private func removeLeftovers(in directory: borrowing SinkDirectory) throws(SystemFault) {
-        for leftover in try directory.names(where: TemporaryName.isForSocket) {
-            guard let stamp = try directory.stamp(of: leftover), stamp.kind == .socket,
-                stamp.changed.seconds < time(nil) - 60, process(listeningAt: "\(directory.path)/\(leftover)") == nil
-            else { continue }
-            directory.remove(leftover)
-        }
-    }
-
-    /// Who listens on a socket; nil where nobody does. One with a full backlog counts as process 0.
-    private func process(listeningAt path: String) -> pid_t? {
-        guard let socket = try? Descriptor(Self.makeSocket(), "socket", path) else { return nil }
-        guard unsafe vta_unix_connect(socket.number, path) == 0 else { return errno == EAGAIN ? 0 : nil }
-        var peer = vta_peer()
-        // SAFETY: the kernel fills `peer` before the call returns.
-        return unsafe vta_peer_of(socket.number, &peer) == 0 ? peer.process : 0
-    }
-
     private func rights(_ state: inout State) throws(AgentError) -> FileRights {
-        let ownership =
-            if let known = state.ownership { known } else {
-                try Ownership(owner: place.owner, group: place.group)
-            }
-        state.ownership = ownership
-        return FileRights(mode: place.mode, ownership: ownership)
+        if let known = state.rights { return known }
+        let rights = try FileRights(mode: place.mode, owner: place.owner, group: place.group)
+        state.rights = rights
+        return rights
     }
 
     // MARK: Listening
@@ -121,22 +100,9 @@ final class SocketListener: Sendable {
             if state.isClosed || (state.stamp != nil && disturbance(state) == nil) { return nil }
             let rights = try rights(&state)
             do throws(SystemFault) {
-                let directory = try SinkDirectory(directory)
-                let socket = try Descriptor(Self.makeSocket(), "socket", place.path)
-                let temporary = try bind(socket, rights, in: directory)
-                guard listen(socket.number, Self.backlog) == 0 else {
-                    let fault = SystemFault("listen", place.path)
-                    directory.remove(temporary)
-                    throw fault
-                }
-                do throws(SystemFault) {
-                    try directory.rename(temporary, to: name)
-                    state.stamp = try directory.stamp(of: name)
-                } catch {
-                    directory.remove(temporary)
-                    throw error
-                }
-                return CarriedDescriptor(socket)
+                let made = try Directory(directory).listen(at: name, rights: rights, backlog: Self.backlog)
+                state.stamp = made.stamp
+                return made.socket
             } catch {
                 throw error.whenDelivering(directory: directory)
             }
@@ -146,27 +112,6 @@ final class SocketListener: Sendable {
     /// The socket that was opened last could not be served: the next ``open()`` makes another.
     func forget() {
         state.withLock { $0.stamp = nil }
-    }
-
-    private static func makeSocket() -> Int32 {
-        socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
-    }
-
-    /// Gives a socket a temporary name and its rights. Nobody can connect before it listens.
-    private func bind(
-        _ socket: borrowing Descriptor, _ rights: FileRights, in directory: borrowing SinkDirectory
-    ) throws(SystemFault) -> String {
-        let temporary = TemporaryName.makeForSocket()
-        guard unsafe vta_unix_bind(socket.number, "\(directory.path)/\(temporary)") == 0 else {
-            throw SystemFault("bind", place.path)
-        }
-        do throws(SystemFault) {
-            try directory.give(temporary, rights)
-        } catch {
-            directory.remove(temporary)
-            throw error
-        }
-        return temporary
     }
 
     // MARK: Looking after
@@ -180,10 +125,10 @@ final class SocketListener: Sendable {
         guard let stamp = state.stamp, !state.isClosed else { return nil }
         let path = place.path
         do throws(SystemFault) {
-            guard let found = try SinkDirectory(directory).stamp(of: name) else {
+            guard let found = try Directory(directory).stamp(of: name) else {
                 return SinkDisturbance(kind: .removed, observed: "\(path) is gone")
             }
-            guard found.device == stamp.device, found.inode == stamp.inode, found.kind == .socket else {
+            guard found.isSameFile(as: stamp) else {
                 return SinkDisturbance(kind: .altered, observed: "\(path) is not the agent's socket any more")
             }
             if found.mode != place.mode {
@@ -205,10 +150,8 @@ final class SocketListener: Sendable {
     func close() {
         state.withLock { state in
             state.isClosed = true
-            guard let stamp = state.stamp, let directory = try? SinkDirectory(directory),
-                let found = try? directory.stamp(of: name), found.device == stamp.device, found.inode == stamp.inode
-            else { return }
-            directory.remove(name)
+            guard let stamp = state.stamp else { return }
+            try? Directory(directory).remove(name, ifItIs: stamp)
         }
     }
 }

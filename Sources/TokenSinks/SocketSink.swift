@@ -3,6 +3,7 @@
 package import Crypto
 package import Diagnosis
 internal import EventLoop
+internal import FileSystem
 internal import FileWatch
 private import Glibc
 internal import Logging

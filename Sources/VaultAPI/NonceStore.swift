@@ -1,10 +1,9 @@
 // VaultAPI: the nonce of ec2 logins. Vault remembers the first one that an instance logs in with and takes no other from it
 // afterwards, so it is on the disk before the first login, and stays there.
 
-internal import CLinux
 package import Crypto
 package import Diagnosis
-internal import Dispatch
+internal import FileSystem
 internal import Glibc
 internal import SystemCalls
 
@@ -19,8 +18,7 @@ package struct NonceStore: Sendable {
     }
 
     private let place: Place
-    /// Disks may be slow: they are waited for here. No target, for a global queue would cost a wake-up each second.
-    private let queue = DispatchQueue(label: "vault-token-agent.nonce")
+    private let queue = BlockingQueue(label: "vault-token-agent.nonce")
 
     /// Throws `configurationInvalid` where there is neither a nonce file nor a state directory to keep one in.
     package init(_ login: EC2Login, tokenName: String, stateDirectory: String?) throws(AgentError) {
@@ -49,182 +47,114 @@ package struct NonceStore: Sendable {
     package func nonce() async throws(AgentError) -> Secret {
         let place = place
         let path = path
-        let outcome: Result<Secret, AgentError> = await withCheckedContinuation { continuation in
-            queue.async {
-                continuation.resume(
-                    returning: Result { () throws(AgentError) in
-                        switch place {
-                        case .given: try NonceFile(path: path).given()
-                        case .kept(let directory, let name):
-                            try NonceFile(path: path).kept(in: directory, name: name)
-                        }
-                    })
+        return try await queue.run { () throws(AgentError) in
+            switch place {
+            case .given: try NonceFile(path: path, code: .configurationInvalid).given()
+            case .kept(let directory, let name):
+                try NonceFile(path: path, code: .stateUnwritable).kept(in: directory, name: name)
             }
         }
-        return try outcome.get()
     }
 }
 
-/// Blocking work on one nonce file. Paths are lent to the kernel as C strings for the call alone: all that is unsafe in it.
+/// Blocking work on one nonce file.
 private struct NonceFile {
     let path: String
-
-    private struct Fault: Error {
-        let observed: String
-        var remedy = ""
-        /// The system call's; nil for what the file itself is or holds.
-        var number: Int32?
-
-        init(_ observed: String, remedy: String) {
-            (self.observed, self.remedy) = (observed, remedy)
-        }
-
-        init(_ fault: SystemFault) {
-            (observed, number) = (fault.observed, fault.number)
-        }
-
-        /// To be made right after the call, before `errno` changes.
-        init(_ call: String, _ path: String) {
-            self.init(SystemFault(call, path))
-        }
-    }
+    /// For what the file itself is or holds.
+    let code: AgentError.Code
 
     func given() throws(AgentError) -> Secret {
-        do throws(Fault) {
+        let found: Result<Secret, AgentError>
+        do throws(SystemFault) {
             // A secret mounted into a container is a link, often readable by a group.
-            return try read(
-                opened(at: AT_FDCWD, path, O_RDONLY | O_NONBLOCK), forbidden: 0o027, ownerMatters: false)
+            let file = try Descriptor(unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), "open", path)
+            found = try nonce(in: file, forbidden: 0o027, ownerMatters: false)
         } catch {
             throw AgentError(
-                error.number == nil ? .configurationInvalid : .fileUnreadable, error.observed,
-                remedy: error.number == nil
-                    ? error.remedy : "Put the nonce there and let the agent's user (uid \(geteuid())) read it")
+                .fileUnreadable, error.observed,
+                remedy: "Put the nonce there and let the agent's user (uid \(geteuid())) read it")
         }
+        return try found.get()
     }
 
     func kept(in directory: String, name: String) throws(AgentError) -> Secret {
-        do throws(Fault) {
-            let descriptor = try opened(at: AT_FDCWD, directory, O_RDONLY | O_DIRECTORY)
+        let found: Result<Secret, AgentError>
+        do throws(SystemFault) {
+            let directory = try Directory(directory)
             // Two agents that start at once must not each make one.
-            guard flock(descriptor.number, LOCK_EX) == 0 else { throw Fault("flock", directory) }
-            let nonce: Secret
-            do throws(Fault) {
-                nonce = try read(
-                    opened(at: descriptor.number, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW), forbidden: 0o077,
-                    ownerMatters: true)
-            } catch  where error.number == ENOENT {
-                nonce = try make(in: descriptor.number, name)
-            }
+            try directory.lock()
+            guard try directory.stamp(of: name) != nil else { return try make(in: directory, name) }
+            found = try nonce(in: directory.open(name), forbidden: 0o077, ownerMatters: true)
             // The name too must be on the disk before Vault binds the instance to the nonce; the agent that made the file
             // may have been killed before it came to this.
-            guard fsync(descriptor.number) == 0 else { throw Fault("fsync", directory) }
-            return nonce
+            try directory.synchronise()
         } catch {
             throw AgentError(
                 .stateUnwritable, error.observed,
-                remedy: error.number == nil
-                    ? error.remedy
-                    : "The nonce of ec2 logins must be kept in \(directory): let the agent's user (uid \(geteuid())) read and "
-                        + "write it; with systemd, StateDirectory= does")
+                remedy: "The nonce of ec2 logins must be kept in \(directory): let the agent's user (uid \(geteuid())) "
+                    + "read and write it; with systemd, StateDirectory= does")
         }
+        return try found.get()
     }
 
-    // MARK: Reading
-
-    /// What stands at a name of an open directory.
-    private func opened(
-        at directory: Int32, _ name: String, _ flags: Int32, call: String = "open"
-    ) throws(Fault) -> Descriptor {
-        do throws(SystemFault) {
-            return try Descriptor(
-                unsafe openat(directory, name, flags | O_CLOEXEC, 0o600), call, directory == AT_FDCWD ? name : path)
-        } catch {
-            throw Fault(error)
-        }
+    /// 32 unguessable bytes in hexadecimal.
+    private func make(in directory: borrowing Directory, _ name: String) throws(SystemFault) -> Secret {
+        let nonce = Secret(text: Secret.random(count: 32).hexadecimal)
+        try directory.removeLeftovers { $0 == name }
+        try directory.replace(name, with: nonce, rights: .agentOnly)
+        return nonce
     }
 
-    private func read(
-        _ file: consuming Descriptor, forbidden: mode_t, ownerMatters: Bool
-    ) throws(Fault) -> Secret {
-        var status = stat()
-        guard unsafe fstat(file.number, &status) == 0 else { throw Fault("stat", path) }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            throw Fault("\(path) is not a file", remedy: "The nonce must stand in an ordinary file")
+    private func nonce(
+        in file: borrowing Descriptor, forbidden: UInt16, ownerMatters: Bool
+    ) throws(SystemFault) -> Result<Secret, AgentError> {
+        let stamp = try FileStamp(descriptor: file.number, path: path)
+        guard stamp.isRegular else {
+            return refusal("\(path) is not a file", remedy: "The nonce must stand in an ordinary file")
         }
-        guard status.st_mode & forbidden == 0 else {
-            let mode = String(status.st_mode & 0o7777, radix: 8)
-            throw Fault(
-                "\(path) has mode 0\(mode): others can read or write the nonce",
+        guard stamp.mode & forbidden == 0 else {
+            return refusal(
+                "\(path) has mode \(octal(stamp.mode)): others can read or write the nonce",
                 remedy:
                     "`chmod 0600 \(path)`; who has read the nonce and the identity document can log in as this instance"
             )
         }
-        guard !ownerMatters || status.st_uid == geteuid() else {
-            throw Fault(
-                "\(path) belongs to uid \(status.st_uid), the agent runs as uid \(geteuid())",
+        guard !ownerMatters || stamp.owner == geteuid() else {
+            return refusal(
+                "\(path) belongs to uid \(stamp.owner), the agent runs as uid \(geteuid())",
                 remedy: "`chown \(geteuid()) \(path)`, or run the agent as the user that made it")
         }
-        return try content(of: file)
+        // Room for a line's end, in either style.
+        guard let content = try file.content(limit: NonceStore.longest + 2, path: path) else { return tooLong }
+        return checked(content)
     }
 
-    private func content(of file: borrowing Descriptor) throws(Fault) -> Secret {
-        // Room for a newline, and for one byte more than is allowed.
-        var bytes = [UInt8](repeating: 0, count: NonceStore.longest + 3)
-        let number = file.number
-        let count = unsafe bytes.withUnsafeMutableBytes { buffer in
-            // SAFETY: the kernel writes at most `buffer.count` bytes.
-            unsafe Glibc.read(number, buffer.baseAddress, buffer.count)
-        }
-        guard count >= 0 else { throw Fault("read", path) }
-        bytes.removeLast(bytes.count - count)
+    private func checked(_ content: Secret) -> Result<Secret, AgentError> {
+        var bytes = unsafe content.withBytes { unsafe Array($0) }
         if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
         if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         let nonce = Secret(wiping: &bytes)
         guard !nonce.isEmpty else {
-            throw Fault(
+            return refusal(
                 "\(path) is empty",
                 remedy:
                     "Vault takes an empty nonce as the wish never to log in again. Restore the nonce; or, if this instance "
                     + "never logged in, remove the file")
         }
-        guard nonce.count <= NonceStore.longest else {
-            throw Fault("\(path) is too long", remedy: "A nonce has at most \(NonceStore.longest) bytes")
-        }
+        guard nonce.count <= NonceStore.longest else { return tooLong }
         guard unsafe nonce.withBytes({ bytes in unsafe bytes.allSatisfy { 0x21...0x7E ~= $0 } }) else {
-            throw Fault(
+            return refusal(
                 "\(path) holds spaces, control characters or other than ASCII",
                 remedy: "A nonce is one line of printable ASCII without spaces")
         }
-        return nonce
+        return .success(nonce)
     }
 
-    // MARK: Making
-
-    /// 32 unguessable bytes in hexadecimal.
-    private func make(in directory: Int32, _ name: String) throws(Fault) -> Secret {
-        let nonce = Secret(text: Secret.random(count: 32).hexadecimal)
-        let temporary = ".\(name).new"
-        // Left by an agent that was killed here; the lock says that no other is at it.
-        unsafe unlinkat(directory, temporary, 0)
-        do throws(Fault) {
-            try write(nonce, at: directory, temporary)
-            guard unsafe renameat(directory, temporary, directory, name) == 0 else { throw Fault("rename", path) }
-        } catch {
-            unsafe unlinkat(directory, temporary, 0)
-            throw error
-        }
-        return nonce
+    private var tooLong: Result<Secret, AgentError> {
+        refusal("\(path) is too long", remedy: "A nonce has at most \(NonceStore.longest) bytes")
     }
 
-    private func write(_ nonce: Secret, at directory: Int32, _ name: String) throws(Fault) {
-        let file = try opened(at: directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, call: "create")
-        let number = file.number
-        guard fchmod(number, 0o600) == 0 else { throw Fault("chmod", path) }
-        let written = unsafe nonce.withBytes { bytes in
-            // SAFETY: the kernel reads the `bytes.count` bytes that are lent.
-            unsafe Glibc.write(number, bytes.baseAddress, bytes.count)
-        }
-        guard written == nonce.count else { throw Fault("write", path) }
-        guard fsync(number) == 0 else { throw Fault("fsync", path) }
+    private func refusal(_ observed: String, remedy: String) -> Result<Secret, AgentError> {
+        .failure(AgentError(code, observed, remedy: remedy))
     }
 }

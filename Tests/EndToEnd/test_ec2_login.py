@@ -55,7 +55,7 @@ def test_the_nonce_and_its_name_are_on_the_disk_before_the_login(lab, tmp_path, 
     def first(*words: str) -> int:
         return next(index for index, line in enumerate(lines) if all(word in line for word in words))
 
-    content = first("fsync(", f"<{state}/", ".new>")
+    content = first("fsync(", f"<{state}/.nonce-app.vta-")
     name = first("renameat(", "nonce-app")
     directory = first("fsync(", f"<{state}>")
     login = first("connect(", f"htons({port})")

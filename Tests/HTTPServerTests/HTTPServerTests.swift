@@ -38,6 +38,7 @@ import Timekeeping
 /// A server on a loop of its own, and a client that speaks to it over a real socket.
 final class RunningServer {
     let loop: EventLoop
+    let listening: ListeningSocket
     let server: HTTPServer
 
     init(
@@ -48,11 +49,18 @@ final class RunningServer {
     ) throws {
         let loop = try EventLoop(label: "http server test")
         self.loop = loop
-        server = try loop.queue.sync { try HTTPServer(at: address, on: loop, answer: answer) }
+        let listening = try address.listen()
+        self.listening = listening
+        server = try loop.queue.sync { try HTTPServer(listening, on: loop, answer: answer) }
+    }
+
+    func stop() {
+        loop.queue.sync { server.stop() }
+        listening.giveUp()
     }
 
     deinit {
-        loop.queue.sync { server.stop() }
+        stop()
     }
 
     /// An open connection to the TCP port.
@@ -208,11 +216,11 @@ func allThat(_ descriptor: Int32) -> String {
                 round.isMultiple(of: 2) ? .unix(path: path) : .ipv4(host: "127.0.0.1", port: 0))
             let holder = round.isMultiple(of: 2) ? nil : running.connection()
             defer { if let holder { close(holder) } }
-            running.loop.queue.sync { running.server.stop() }
+            running.stop()
             // They get the lowest numbers that are free, which the server and its connections have just given up.
             let files = (0..<8).map { _ in unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600) }
             defer { for file in files { close(file) } }
-            running.loop.queue.sync { running.server.stop() }
+            running.stop()
             #expect(files.allSatisfy { fcntl($0, F_GETFD) != -1 })
             #expect(directory.names == ["health.sock"], "the second stop takes the name of another away")
             unsafe unlink(path)
@@ -227,7 +235,7 @@ func allThat(_ descriptor: Int32) -> String {
         // A killed process leaves the name behind: take the name away from the living and bind an abandoned one.
         let abandoned = directory.file("abandoned.sock")
         unsafe rename(path, abandoned)
-        left.loop.queue.sync { left.server.stop() }
+        left.stop()
         #expect(directory.names == ["abandoned.sock"])
         let next = try RunningServer(.unix(path: abandoned))
         #expect(directory.names == ["abandoned.sock"])

@@ -102,12 +102,12 @@ func setHeartbeat(of path: String, to moment: WallTime) {
             try StatusFile(path: "/nonexistent/status.json").write(agent([fresh("app")]), at: noon)
         }
         #expect(error?.code == .stateUnwritable)
-        #expect(error?.observed == "cannot create a file beside /nonexistent/status.json: No such file or directory")
+        #expect(error?.observed == "cannot open /nonexistent: No such file or directory")
     }
 
-    @Test func `what a killed process of the same number left is replaced`() throws {
+    @Test func `what a killed process left is removed`() throws {
         let directory = TemporaryDirectory()
-        directory.write("left over", to: "status.json.\(getpid()).tmp")
+        directory.write("left over", to: ".status.json.vta-0123456789abcdef")
         try StatusFile(path: directory.file("status.json")).write(agent([fresh("app")]), at: noon)
         #expect(directory.names == ["status.json"])
     }

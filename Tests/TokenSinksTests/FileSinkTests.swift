@@ -1,6 +1,7 @@
 // The file sink on real files.
 
 import Diagnosis
+import FileSystem
 import Glibc
 import TestSupport
 import Testing
@@ -22,7 +23,7 @@ struct FileSinkTests {
             #expect(try await sink.deliver(content("hvs.first")) == .rotated)
         }
         #expect(contents(path) == "hvs.first")
-        #expect(Status(path)?.mode == 0o604)
+        #expect(stamp(path)?.mode == 0o604)
         #expect(directory.names == ["token"])
     }
 
@@ -32,11 +33,11 @@ struct FileSinkTests {
         try await onLoop { loop in
             let sink = try fileSink(path, on: loop)
             try await sink.deliver(content("hvs.first"))
-            let before = Status(path)
+            let before = stamp(path)
             #expect(try await sink.deliver(content("hvs.first", renewedAt: 1_800_000_700)) == .unchanged)
-            #expect(Status(path) == before)
+            #expect(stamp(path) == before)
             #expect(try await sink.deliver(content("hvs.second")) == .rotated)
-            #expect(Status(path) != before)
+            #expect(stamp(path) != before)
         }
     }
 
@@ -51,11 +52,11 @@ struct FileSinkTests {
             let sink = try fileSink(path, on: loop)
             try await sink.check()
             try await sink.deliver(content("hvs.first"))
-            #expect(Status(path)?.group == 10_001)
+            #expect(stamp(path)?.group == 10_001)
             #expect(try await sink.deliver(content("hvs.first")) == .unchanged)
             let named = try fileSink(path, on: loop) { $1.group = "10002" }
             #expect(try await named.deliver(content("hvs.first")) == .restored)
-            #expect(Status(path)?.group == 10_002)
+            #expect(stamp(path)?.group == 10_002)
         }
     }
 
@@ -64,25 +65,25 @@ struct FileSinkTests {
         let path = path
         let before = try await onLoop { loop in
             try await fileSink(path, on: loop).deliver(content("hvs.first"))
-            return Status(path)
+            return stamp(path)
         }
         try await onLoop { loop in
             let successor = try fileSink(path, on: loop)
             #expect(try await successor.deliver(content("hvs.first")) == .unchanged)
-            #expect(Status(path) == before)
+            #expect(stamp(path) == before)
             let stricter = try fileSink(path, on: loop) { $1.mode = 0o600 }
             #expect(try await stricter.deliver(content("hvs.first")) == .restored)
-            #expect(Status(path)?.mode == 0o600)
+            #expect(stamp(path)?.mode == 0o600)
         }
         try await onLoop { loop in
-            let before = try #require(Status(path))
+            let before = try #require(stamp(path))
             let wordier = try fileSink(path, on: loop) {
                 $0.newline = true
                 $1.mode = 0o600
             }
             #expect(try await wordier.deliver(content("hvs.first")) == .refreshed)
             #expect(contents(path) == "hvs.first\n")
-            #expect(Status(path)?.modified == before.modified, "the token is the one that pollers know")
+            #expect(stamp(path)?.modified == before.modified, "the token is the one that pollers know")
             let other = try fileSink(path, on: loop)
             #expect(try await other.deliver(content("hvs.second")) == .rotated)
         }
@@ -94,12 +95,12 @@ struct FileSinkTests {
         try await onLoop { loop in
             let sink = try fileSink(path, on: loop) { settings, _ in settings.format = .json }
             try await sink.deliver(content("hvs.first"))
-            let before = try #require(Status(path))
+            let before = try #require(stamp(path))
             #expect(try await sink.deliver(content("hvs.first", renewedAt: 1_800_000_700)) == .refreshed)
             #expect(try #require(contents(path)).contains(#""expire_time":"2027-01-15T08:31:40Z""#))
-            #expect(Status(path)?.modified == before.modified)
+            #expect(stamp(path)?.modified == before.modified)
             #expect(try await sink.deliver(content("hvs.second", renewedAt: 1_800_000_700)) == .rotated)
-            #expect(Status(path)?.modified != before.modified)
+            #expect(stamp(path)?.modified != before.modified)
         }
     }
 

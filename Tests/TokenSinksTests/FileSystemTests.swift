@@ -2,6 +2,7 @@
 
 import Diagnosis
 import EventLoop
+import FileSystem
 import Glibc
 import TestSupport
 import Testing
@@ -140,13 +141,13 @@ struct FileSystemTests {
             let sink = try fileSink(path, on: loop)
             try await sink.check()
             if !isKnownAtStart { mounted.append(try Mounted(["--bind", source], at: path)) }
-            let before = try #require(Status(source))
+            let before = try #require(stamp(source))
             #expect(before.mode == 0o644, "a rehearsal leaves the file as it is")
             #expect(contents(source) == "what was there before and was rather long")
             try await sink.deliver(content("hvs.first"))
             #expect(contents(source) == "hvs.first")
-            #expect(Status(source)?.inode == before.inode)
-            #expect(Status(source)?.mode == 0o640)
+            #expect(stamp(source)?.inode == before.inode)
+            #expect(stamp(source)?.mode == 0o640)
             #expect(try await sink.deliver(content("hvs.first")) == .unchanged)
             try await sink.deliver(content("hvs.the-second"))
             #expect(contents(source) == "hvs.the-second")
@@ -202,10 +203,10 @@ struct OwnershipTests {
             }
             try await sink.check()
             try await sink.deliver(content("hvs.first"))
-            #expect(Status(path)?.owner == user && Status(path)?.group == groupNumber && Status(path)?.mode == 0o400)
+            #expect(stamp(path)?.owner == user && stamp(path)?.group == groupNumber && stamp(path)?.mode == 0o400)
             _ = unsafe chown(path, 2, 2)
             #expect(try await sink.deliver(content("hvs.first")) == .restored)
-            #expect(Status(path)?.owner == user && Status(path)?.group == groupNumber)
+            #expect(stamp(path)?.owner == user && stamp(path)?.group == groupNumber)
         }
     }
 

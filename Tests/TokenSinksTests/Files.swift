@@ -1,6 +1,7 @@
 // What tests do in a directory of their own.
 
 import CLinux
+import FileSystem
 import Glibc
 import Testing
 
@@ -29,25 +30,9 @@ func write(_ text: String, to path: String, mode: mode_t = 0o644) {
     close(descriptor)
 }
 
-/// What `stat` says of a name itself.
-struct Status: Equatable {
-    let isRegular: Bool
-    let inode: UInt
-    let mode: UInt16
-    let owner: uid_t
-    let group: gid_t
-    let modified: Int
-
-    init?(_ path: String) {
-        var status = stat()
-        guard unsafe lstat(path, &status) == 0 else { return nil }
-        isRegular = status.st_mode & S_IFMT == S_IFREG
-        inode = status.st_ino
-        mode = UInt16(status.st_mode & 0o7777)
-        owner = status.st_uid
-        group = status.st_gid
-        modified = status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
-    }
+/// Of a name itself; nil: there is none.
+func stamp(_ path: String) -> FileStamp? {
+    (try? FileStamp(name: path, in: AT_FDCWD, path: path)).flatMap { $0 }
 }
 
 // System calls whose failure would only mean that the test itself is wrong.

@@ -1,6 +1,7 @@
 // What others do to a sink, and how soon it is put right.
 
 import EventLoop
+import FileSystem
 import Glibc
 import TestSupport
 import Testing
@@ -97,7 +98,7 @@ struct SinkWatchTests {
             makeDirectory(directory)
         }
         let isRight = await eventually(loop) {
-            contents(path) == "hvs.first" && Status(path)?.mode == 0o640 && Status(path)?.isRegular == true
+            contents(path) == "hvs.first" && stamp(path)?.mode == 0o640 && stamp(path)?.isRegular == true
         }
         #expect(isRight)
         let duration = loop.now - start
@@ -144,10 +145,10 @@ struct SinkWatchTests {
             let caretaker = Caretaker(on: loop)
             try await caretaker.begin([(path, content("hvs.first"))])
             await loop.sleep(for: .milliseconds(60))
-            let before = Status(path)
+            let before = stamp(path)
             writeAgain("hvs.first", to: path)
             await loop.sleep(for: .milliseconds(100))
-            #expect(Status(path)?.inode == before?.inode)
+            #expect(stamp(path)?.inode == before?.inode)
             try await caretaker.withdraw()
             write("mine now", to: path)
             await loop.sleep(for: .milliseconds(100))

@@ -5,6 +5,7 @@ import ChildProcess
 import Crypto
 import Diagnosis
 import EventLoop
+import FileSystem
 import Glibc
 import TestSupport
 import Testing
@@ -73,7 +74,7 @@ struct SocketSinkTests {
             let sink = try sink(path, on: loop) { $1.mode = 0o606 }
             try await sink.check()
             #expect(try await sink.deliver(content("hvs.first")) == .rotated)
-            #expect(Status(path)?.mode == 0o606)
+            #expect(stamp(path)?.mode == 0o606)
             #expect(await Client(path)?.everything(loop) == "hvs.first")
             #expect(try await sink.deliver(content("hvs.first", renewedAt: 1_800_000_700)) == .unchanged)
             #expect(try await sink.deliver(content("hvs.second")) == .rotated)
@@ -185,7 +186,7 @@ struct SocketSinkTests {
             await loop.sleep(for: .milliseconds(60))
             let start = loop.now
             if removes { remove(path) } else { _ = unsafe chmod(path, 0o777) }
-            #expect(await eventually(loop) { Status(path)?.mode == 0o660 })
+            #expect(await eventually(loop) { stamp(path)?.mode == 0o660 })
             #expect(loop.now - start < .seconds(4), "a second, and four for a machine four times slower")
             #expect(await Client(path)?.everything(loop) == "hvs.first")
             #expect(await caretaker.disturbances.map(\.kind) == [removes ? .removed : .permissions])

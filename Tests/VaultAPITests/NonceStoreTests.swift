@@ -42,7 +42,7 @@ struct NonceStoreTests {
     @Test("is on the disk before it is used: what a killed agent left behind does not matter")
     func leftovers() async throws {
         let directory = TemporaryDirectory()
-        directory.write("half", to: ".nonce-app.new")
+        directory.write("half", to: ".nonce-app.vta-0123456789abcdef")
         let nonce = try await store(directory).nonce()
         #expect(nonce.count == 64)
         #expect(directory.names == ["nonce-app"])

@@ -1,15 +1,7 @@
-// FileWatch: a path as directory and name, and the links on its way.
+// FileWatch: the links on a path's way.
 
+private import FileSystem
 private import Glibc
-
-/// An absolute path as its directory and its last name; nil where it has none.
-package func splitPath(_ path: String) -> (directory: String, name: String)? {
-    guard path.hasPrefix("/"), let slash = path.lastIndex(of: "/"), !path.utf8.contains(0) else { return nil }
-    let name = String(path[path.index(after: slash)...])
-    guard !name.isEmpty, name != ".", name != ".." else { return nil }
-    let directory = String(path[..<slash])
-    return (directory.isEmpty ? "/" : directory, name)
-}
 
 /// All names that decide what a path leads to: each that is a symbolic link, and the last. A Kubernetes ConfigMap's file is
 /// `config.json`, a link to `..data/config.json`, and `..data` a link that is replaced when the map changes.

@@ -3,13 +3,13 @@
 
 internal import Crypto
 internal import Diagnosis
-internal import FileWatch
+internal import FileSystem
 internal import Glibc
 internal import Synchronization
 internal import SystemCalls
 
 /// Keeps one file as it should be.
-final class FileWriter: Sendable {
+final class KeptFile: Sendable {
     private struct Delivered {
         let token: Secret
         let plain: Secret
@@ -19,7 +19,7 @@ final class FileWriter: Sendable {
     }
 
     private struct State {
-        var ownership: Ownership?
+        var rights: FileRights?
         var delivered: Delivered?
         /// Something is mounted on the file: it cannot be replaced, only written into.
         var inPlace = false
@@ -54,11 +54,11 @@ final class FileWriter: Sendable {
             let rights = try rights(&state)
             let found: FileStamp.Kind
             do throws(SystemFault) {
-                let directory = try SinkDirectory(directory)
+                let directory = try Directory(directory)
                 found = try directory.stamp(of: name)?.kind ?? .regular
                 if found == .regular { return try rehearse(in: directory, rights, &state) }
             } catch {
-                throw error.whenChecking(directory: directory, group: rights.ownership.group)
+                throw error.whenChecking(directory: directory, group: rights.group)
             }
             // A rename would put a file in the place of a link or a pipe, which nobody can have meant.
             throw AgentError(
@@ -68,7 +68,7 @@ final class FileWriter: Sendable {
     }
 
     private func rehearse(
-        in directory: borrowing SinkDirectory, _ rights: FileRights, _ state: inout State
+        in directory: borrowing Directory, _ rights: FileRights, _ state: inout State
     ) throws(SystemFault) -> Report {
         var report = Report()
         state.inPlace = directory.isMountPoint(name)
@@ -77,7 +77,7 @@ final class FileWriter: Sendable {
             try directory.rehearseOverwriting(name)
             return report
         }
-        let leftovers = try directory.removeLeftovers(of: name)
+        let leftovers = try directory.removeLeftovers { $0 == name }
         if leftovers > 0 { report.warnings.append("removed \(leftovers) temporary files of a killed agent") }
         let mode = try directory.stamp().mode
         if mode & 0o002 != 0, mode & 0o1000 == 0 {
@@ -91,12 +91,10 @@ final class FileWriter: Sendable {
         "the file is a mount point and cannot be replaced: it is written in place, and a reader may see a torn token"
 
     private func rights(_ state: inout State) throws(AgentError) -> FileRights {
-        let ownership =
-            if let known = state.ownership { known } else {
-                try Ownership(owner: place.owner, group: place.group)
-            }
-        state.ownership = ownership
-        return FileRights(mode: place.mode, ownership: ownership)
+        if let known = state.rights { return known }
+        let rights = try FileRights(mode: place.mode, owner: place.owner, group: place.group)
+        state.rights = rights
+        return rights
     }
 
     // MARK: Delivering
@@ -133,7 +131,7 @@ final class FileWriter: Sendable {
         _ content: Secret, _ rights: FileRights, _ modified: FileStamp.Moment?, _ state: inout State,
         _ report: inout Report
     ) throws(SystemFault) -> FileStamp {
-        let directory = try SinkDirectory(directory)
+        let directory = try Directory(directory)
         if !state.inPlace {
             do throws(SystemFault) {
                 return try directory.replace(name, with: content, rights: rights, modified: modified)
@@ -148,7 +146,7 @@ final class FileWriter: Sendable {
     /// Remembers a file with the same token as if it had been delivered by this agent: after a restart the token is not
     /// another one, and what is right need not be written again.
     private func takeOver(_ rendering: Rendering, _ state: inout State) {
-        guard let directory = try? SinkDirectory(directory), let stamp = try? directory.stamp(of: name),
+        guard let directory = try? Directory(directory), let stamp = try? directory.stamp(of: name),
             stamp.isRegular, let found = try? directory.content(of: name, limit: Rendering.limit),
             rendering.format.token(in: found) == rendering.token,
             // It may have been written a moment before the machine lost its power.
@@ -174,7 +172,7 @@ final class FileWriter: Sendable {
         guard let delivered = state.delivered else { return nil }
         let path = place.path
         do throws(SystemFault) {
-            let directory = try SinkDirectory(directory)
+            let directory = try Directory(directory)
             guard let found = try directory.stamp(of: name) else {
                 return SinkDisturbance(kind: .removed, observed: "\(path) is gone")
             }
@@ -188,11 +186,11 @@ final class FileWriter: Sendable {
                 return SinkDisturbance(
                     kind: .permissions, observed: "\(path) has mode \(octal(found.mode)), not \(octal(place.mode))")
             }
-            if let wanted = state.ownership, !wanted.isThat(of: found.owner, found.group) {
+            let (owner, group) = (state.rights?.owner ?? found.owner, state.rights?.group ?? found.group)
+            if found.owner != owner || found.group != group {
                 return SinkDisturbance(
                     kind: .permissions,
-                    observed: "\(path) belongs to \(found.owner):\(found.group), "
-                        + "not \(wanted.user):\(wanted.group ?? found.group)")
+                    observed: "\(path) belongs to \(found.owner):\(found.group), not \(owner):\(group)")
             }
             // Touched and as it was: nothing to put right.
             state.delivered?.stamp = found
@@ -205,11 +203,11 @@ final class FileWriter: Sendable {
 
     /// What the file holds; nil where it cannot be read or is larger than any sink.
     func content() -> Secret? {
-        try? SinkDirectory(directory).content(of: name, limit: Rendering.limit)
+        try? Directory(directory).content(of: name, limit: Rendering.limit)
     }
 
     private func contentChange(
-        _ found: FileStamp, _ delivered: Delivered, _ directory: borrowing SinkDirectory
+        _ found: FileStamp, _ delivered: Delivered, _ directory: borrowing Directory
     ) throws(SystemFault) -> String? {
         guard found.size == delivered.stored.count else {
             return found.size == 0 ? "is empty" : "has \(found.size) bytes, not \(delivered.stored.count)"
@@ -224,7 +222,7 @@ final class FileWriter: Sendable {
         try state.withLock { (state) throws(AgentError) in
             state.delivered = nil
             do throws(SystemFault) {
-                let directory = try SinkDirectory(directory)
+                let directory = try Directory(directory)
                 if state.inPlace {
                     try directory.empty(name)
                     return

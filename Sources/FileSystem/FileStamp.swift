@@ -1,23 +1,23 @@
-// TokenSinks: what is known of a file without reading it.
+// FileSystem: what is known of a file without reading it.
 
-internal import Glibc
-internal import SystemCalls
+private import Glibc
+package import SystemCalls
 
 /// A file's identity, size, rights and times. The change time moves with every write, chmod, chown and rename, so a
 /// file whose stamp is as it was left has not been touched.
-struct FileStamp: Equatable, Sendable {
-    let device: UInt64
-    let inode: UInt64
-    let kind: Kind
-    let mode: UInt16
-    let owner: uid_t
-    let group: gid_t
-    let size: Int64
-    let modified: Moment
-    let changed: Moment
+package struct FileStamp: Equatable, Sendable {
+    package let device: UInt64
+    package let inode: UInt64
+    package let kind: Kind
+    package let mode: UInt16
+    package let owner: UInt32
+    package let group: UInt32
+    package let size: Int64
+    package let modified: Moment
+    package let changed: Moment
 
     /// What stands at a path, in the words of an error.
-    enum Kind: String, Sendable {
+    package enum Kind: String, Sendable {
         case regular = "a file"
         case directory = "a directory"
         case link = "a symbolic link"
@@ -25,15 +25,19 @@ struct FileStamp: Equatable, Sendable {
         case other = "a pipe or a device"
     }
 
-    var isRegular: Bool { kind == .regular }
+    package var isRegular: Bool { kind == .regular }
 
-    /// A file's time, by the file system's clock.
-    struct Moment: Equatable, Sendable {
-        let seconds: Int
-        let nanoseconds: Int
+    package func isSameFile(as other: FileStamp) -> Bool {
+        device == other.device && inode == other.inode && kind == other.kind
     }
 
-    init(_ status: stat) {
+    /// A file's time, by the file system's clock.
+    package struct Moment: Equatable, Sendable {
+        package let seconds: Int
+        package let nanoseconds: Int
+    }
+
+    private init(_ status: stat) {
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
         switch status.st_mode & S_IFMT {
@@ -52,7 +56,7 @@ struct FileStamp: Equatable, Sendable {
     }
 
     /// Of an open file.
-    init(descriptor: Int32, path: String) throws(SystemFault) {
+    package init(descriptor: Int32, path: String) throws(SystemFault) {
         var status = stat()
         // SAFETY: the kernel fills `status` before the call returns.
         guard unsafe fstat(descriptor, &status) == 0 else { throw SystemFault("fstat", path) }
@@ -60,7 +64,7 @@ struct FileStamp: Equatable, Sendable {
     }
 
     /// Of a name in an open directory, a symbolic link itself and not what it points to; nil: no such name.
-    init?(name: String, in directory: Int32, path: String) throws(SystemFault) {
+    package init?(name: String, in directory: Int32, path: String) throws(SystemFault) {
         var status = stat()
         // SAFETY: as above.
         guard unsafe fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
@@ -72,7 +76,7 @@ struct FileStamp: Equatable, Sendable {
 }
 
 /// A mode as people write it: `0640`.
-func octal(_ mode: UInt16) -> String {
+package func octal(_ mode: UInt16) -> String {
     let digits = String(mode, radix: 8)
     return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
 }
