@@ -1,5 +1,6 @@
 // FileSystem: what is known of a file without reading it.
 
+private import CLinux
 private import Glibc
 package import SystemCalls
 
