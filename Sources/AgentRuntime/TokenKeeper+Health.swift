@@ -15,6 +15,7 @@ extension TokenKeeper {
                 name: line.name, phase: state.phase, since: second(of: state.since))
             health.validUntil = state.validUntil.map(second(of:))
             health.neverExpires = state.validUntil == nil && (state.phase == .fresh || state.phase == .struggling)
+            health.outageBudget = state.outageBudget?.map(second(of:))
             health.lease = state.fullLease
             health.nextStep = state.next?.step
             health.nextAt = state.next.map { second(of: $0.at) }

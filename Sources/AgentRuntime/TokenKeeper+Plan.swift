@@ -224,7 +224,8 @@ extension TokenKeeper {
                 let before = allSinks.first { $0.path == sink.path && $0.id != sink.id }
                 return LifecycleOutline.Sink(
                     id: sink.id, line: sink.line, wrapTTL: sink.settings.wrapTTL, successorOf: before?.id)
-            })
+            },
+            renewalAsksAWS: preparation.settings.login.method.renewalAsksAWS)
     }
 
     private func tellOfTakeover(_ found: [FoundToken]) {
@@ -233,6 +234,16 @@ extension TokenKeeper {
             var fields: Logger.Metadata = ["lease": "\(token.leaseDuration?.text ?? "not known")"]
             if !token.principal.isEmpty { fields["principal"] = "\(token.principal)" }
             log.notice("Token of an earlier run found", metadata: fields)
+        }
+    }
+}
+
+extension LoginSettings.Method {
+    /// At the renewal of an ec2 token Vault asks EC2 whether the instance still runs.
+    fileprivate var renewalAsksAWS: Bool {
+        switch self {
+        case .iam: false
+        case .ec2: true
         }
     }
 }

@@ -122,6 +122,7 @@ struct Assembler {
             settings.policy.increment = renewal.duration("increment")
             settings.policy.expired = renewal.choice("expired_token") ?? .keep
             settings.policy.replaced = renewal.duration("revoke_grace").map { .revoke(after: $0) } ?? .expire
+            settings.policy.lookupInterval = renewal.duration("lookup_interval")
             settings.policy.maxBackoff = renewal.duration("max_backoff") ?? settings.policy.maxBackoff
         }
         settings.policy.revokeOnStop = section.flag("revoke_on_stop")

@@ -300,6 +300,13 @@ enum KeyTable {
                     Most time between attempts once the token is dead or nearly; never more than 8 % of its lease. More \
                     spares a Vault that thousands of agents come back to, and leaves each without a token for longer.
                     """),
+            ConfigurationKey(
+                name: "lookup_interval", shape: .duration(.seconds(5) ... .seconds(86_400), whole: false),
+                fallback: .described("a tenth of the lease, at most 5m"),
+                summary: """
+                    Most time between two questions whether the token still lives: so soon a revoked token is noticed. \
+                    A renewal shows the same, so nothing is asked when one is due before. More spares Vault requests.
+                    """),
         ])
 
     static let sink = Section(

@@ -38,7 +38,7 @@ extension AgentError {
         case vaultTLS = "vault_tls"
         /// Vault answered that it cannot serve for now: sealed, standby, its upstream failed, an answer not understood.
         case vaultUnavailable = "vault_unavailable"
-        /// Vault asks to be left alone for a while.
+        /// Vault, or AWS behind it, has too much to do and asks to be left alone for a while.
         case vaultThrottled = "vault_throttled"
         /// Vault refuses this login, and will until somebody changes the configuration of agent, role or mount.
         case vaultLoginRefused = "vault_login_refused"

@@ -63,6 +63,8 @@ package struct TokenHealth: Hashable, Sendable {
     /// When the token in hand expires; nil without one, and for one that never expires.
     package var validUntil: WallTime?
     package var neverExpires = false
+    /// Nil: readers of a sink have no valid token as it is.
+    package var outageBudget: OutageBudget<WallTime>?
     /// The whole of the lease that ends then; nil: not known.
     package var lease: Duration?
     package var nextStep: Step?

@@ -5,6 +5,7 @@
 
 package import Diagnosis
 package import Timekeeping
+private import TokenLifecycle
 
 /// The page that Prometheus scrapes, and the file that node_exporter's textfile collector reads.
 ///
@@ -85,6 +86,7 @@ package final class Metrics {
                 let expiry = token.neverExpires ? .infinity : token.validUntil?.unixSeconds
                 return expiry.map { (["token": token.name], $0) }
             })
+        addOutageBudget(of: tokens, to: &page)
         page.add(
             "token_next_action_timestamp_seconds", "gauge",
             "When the agent next renews, logs in or tries again, Unix time.",
@@ -101,6 +103,22 @@ package final class Metrics {
             "sink_delivered", "gauge", "1 while the sink holds the token that is valid now.",
             tokens.flatMap { token in
                 token.sinks.map { (["token": token.name, "sink": $0.name], $0.delivered ? 1 : 0) }
+            })
+    }
+
+    private func addOutageBudget(of tokens: [TokenHealth], to page: inout MetricsPage) {
+        page.add(
+            "token_survives_vault_outage_until_timestamp_seconds", "gauge",
+            "Until when every sink's readers have a valid token if Vault goes away now, Unix time; +Inf: for good, "
+                + "absent: they have none.",
+            tokens.compactMap { token in
+                token.outageBudget.map { (["token": token.name], $0.withoutVault?.unixSeconds ?? .infinity) }
+            })
+        page.add(
+            "token_survives_aws_outage_until_timestamp_seconds", "gauge",
+            "The same if AWS goes away now; later where Vault goes on renewing the token.",
+            tokens.compactMap { token in
+                token.outageBudget.map { (["token": token.name], $0.withoutAWS?.unixSeconds ?? .infinity) }
             })
     }
 

@@ -145,6 +145,7 @@ extension StatusDocument.Token {
             "served": .flag(served),
             "valid_until": validUntil.map { .text($0) },
             "never_expires": .flag(neverExpires),
+            "outage_budget": outageBudget?.json,
             "lease_seconds": leaseSeconds.map { .number(Int($0)) },
             "next_step": nextStep.map { .text($0) },
             "next_at": nextAt.map { .text($0) },
@@ -162,6 +163,7 @@ extension StatusDocument.Token {
             name: try members.text("name"), phase: try members.text("phase"), since: try members.text("since"),
             served: try members.flag("served"), validUntil: try members.textIfPresent("valid_until"),
             neverExpires: try members.flag("never_expires"),
+            outageBudget: try members.object("outage_budget").map { value throws(Damage) in try .init(value) },
             leaseSeconds: try members.numberIfPresent("lease_seconds").map { Int64($0) },
             nextStep: try members.textIfPresent("next_step"),
             nextAt: try members.textIfPresent("next_at"),
@@ -169,6 +171,23 @@ extension StatusDocument.Token {
             sinks: try members.list("sinks").map { value throws(Damage) in try .init(value) },
             counters: try .init(members.needed("counters")),
             configuration: try members.object("configuration").map { value throws(Damage) in try value.texts() })
+    }
+}
+
+extension StatusDocument.OutageBudget {
+    fileprivate var json: JSONText {
+        .object([
+            "without_vault_until": withoutVaultUntil.map { .text($0) },
+            "without_aws_until": withoutAWSUntil.map { .text($0) },
+            "renewed_without_aws": .flag(renewedWithoutAWS),
+        ])
+    }
+
+    fileprivate init(_ members: Members) throws(Damage) {
+        self.init(
+            withoutVaultUntil: try members.textIfPresent("without_vault_until"),
+            withoutAWSUntil: try members.textIfPresent("without_aws_until"),
+            renewedWithoutAWS: try members.flag("renewed_without_aws"))
     }
 }
 

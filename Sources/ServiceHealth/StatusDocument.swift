@@ -80,6 +80,13 @@ package struct StatusDocument: Hashable, Sendable {
         package var tokens: [Token]
     }
 
+    /// ``OutageBudget``
+    package struct OutageBudget: Hashable, Sendable {
+        package var withoutVaultUntil: String?
+        package var withoutAWSUntil: String?
+        package var renewedWithoutAWS: Bool
+    }
+
     package struct Token: Hashable, Sendable {
         package var name: String
         /// ``TokenHealth/Phase``.
@@ -89,6 +96,8 @@ package struct StatusDocument: Hashable, Sendable {
         package var served: Bool
         package var validUntil: String?
         package var neverExpires: Bool
+        /// Absent: readers of a sink have no valid token, or an older version wrote the file.
+        package var outageBudget: OutageBudget?
         /// The whole of the lease that ends then. Absent: not known.
         package var leaseSeconds: Int64?
         /// ``TokenHealth/Step``.
@@ -186,6 +195,11 @@ extension StatusDocument.Token {
         served = health.served
         validUntil = health.validUntil?.rfc3339
         neverExpires = health.neverExpires
+        outageBudget = health.outageBudget.map {
+            StatusDocument.OutageBudget(
+                withoutVaultUntil: $0.withoutVault?.rfc3339, withoutAWSUntil: $0.withoutAWS?.rfc3339,
+                renewedWithoutAWS: $0.isRenewedWithoutAWS)
+        }
         leaseSeconds = health.lease?.components.seconds
         nextStep = health.nextStep?.rawValue
         nextAt = health.nextAt?.rfc3339

@@ -41,7 +41,7 @@ extension StatusReading {
         var text = summary(at: now, style) + "\n\n" + line(rows[0], rows[0].map { _ in nil }) + "\n"
         for (row, token) in zip(rows.dropFirst(), document.tokens) {
             text += line(row, [nil, token.phaseColour, nil, token.leaseColour(at: now), nil, token.sinkColour]) + "\n"
-            for detail in token.ailments(at: now) { text += "  \(detail)\n" }
+            for detail in token.ailments(at: now) + token.endurance(at: now) { text += "  \(detail)\n" }
         }
         return text
     }
@@ -102,6 +102,16 @@ extension StatusDocument.Token {
             + sinks.compactMap { sink in
                 sink.trouble.map { "\(printable(sink.name, limit: 200)): \($0.report(at: now))" }
             }
+    }
+
+    /// What readers live on while Vault, or AWS, is away.
+    fileprivate func endurance(at now: WallTime) -> [String] {
+        guard let outageBudget else { return [] }
+        guard let vault = outageBudget.withoutVaultUntil else { return ["survives any outage of Vault or AWS"] }
+        let words = "survives an outage of Vault until \(Self.moment(vault, at: now))"
+        guard let aws = outageBudget.withoutAWSUntil else { return [words + ", any of AWS"] }
+        guard outageBudget.renewedWithoutAWS else { return [words + ", of AWS until \(Self.moment(aws, at: now))"] }
+        return [words + ", of AWS as long as Vault renews it"]
     }
 
     /// How much of the lease is left, from 0 to 1; nil: there is none, or its length is not known.

@@ -12,7 +12,7 @@ struct Weather<Fault: CaseIterable & Sendable> {
         let fault: Fault
     }
 
-    private var episodes: [Episode] = []
+    private(set) var episodes: [Episode] = []
     private var next = 0
 
     /// Spells of health of `meanHealth` on average, spells of trouble of `meanTrouble`, all ended by `end`.
@@ -73,6 +73,9 @@ enum VaultFault: String, CaseIterable, Sendable {
 }
 
 extension Weather.Episode {
+    /// Whether it meets every request.
+    var isWhole: Bool { begin.nanoseconds % 11 > 4 }
+
     /// Some faults meet every second request only, or only those of one kind; drawn from the episode's own beginning.
     func concerns(_ request: HTTPRequest, number: Int) -> Bool {
         let rank = RequestRank(path: request.url)

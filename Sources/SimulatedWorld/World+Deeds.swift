@@ -23,6 +23,7 @@ extension World {
 
     private func carryOut(_ deed: Deed) {
         let calmSince = troubledUntil
+        lastDeedAt = loop.now
         trouble(until: loop.now)
         switch deed {
         case .kill: kill(times: Int.random(in: 1...3, using: &generator))

@@ -106,13 +106,13 @@ extension World {
     }
 
     /// When a token ends, its parents' ends counted; nil: never, or revoked by somebody.
-    private func bound(_ name: String) -> Instant? {
+    func bound(_ name: String) -> Instant? {
         guard let token = vault.tokens[name] else { return nil }
         let parent = (token.parent ?? token.inside).flatMap(bound)
         return [token.expiry, parent].compactMap(\.self).min()
     }
 
-    private func paths(of health: TokenHealth) -> [String] {
+    func paths(of health: TokenHealth) -> [String] {
         health.sinks.map { String($0.name.drop { $0 != "/" }) }
     }
 
@@ -140,7 +140,7 @@ extension World {
         }
     }
 
-    private func isRevoked(_ name: String) -> Bool {
+    func isRevoked(_ name: String) -> Bool {
         guard let token = vault.tokens[name] else { return true }
         return token.revoked || (token.parent ?? token.inside).map(isRevoked) ?? false
     }

@@ -71,6 +71,10 @@ package final class World: @unchecked Sendable {
     var spell = 0
     /// A machine that wakes has a second to notice.
     var resumedAt = Instant.distantPast
+    /// Somebody did something to the agent or its machine then.
+    var lastDeedAt = Instant.distantPast
+    /// Outage budgets that were held to what readers found.
+    package var budgetsChecked = 0
     /// A reload was begun or ended then.
     var reloadedAt = Instant.distantPast
     let start: Instant
@@ -111,6 +115,7 @@ package final class World: @unchecked Sendable {
     package func run() {
         startProcess()
         planDeed()
+        planBudgetChecks()
         probe()
         var moment = start
         while moment < end, violations.isEmpty {

@@ -53,6 +53,8 @@ package struct LifecycleHealth: Hashable, Sendable {
     package let since: Instant
     /// Until when what readers find is valid: the earliest of the sinks'. Nil: nothing that expires.
     package let validUntil: Instant?
+    /// How long readers would go on if Vault, or AWS, went away now; nil: they have no valid token as it is.
+    package let outageBudget: OutageBudget<Instant>?
     /// The whole of a lease that began last, of which that is left; nil: not known, or it does not expire.
     package let fullLease: Duration?
     /// What fails of logins, renewals and lookups.

@@ -24,9 +24,14 @@ package struct LifecycleOutline: Hashable, Sendable {
     /// The lines of children; that of the login is always there.
     package var children: [LineID]
     package var sinks: [Sink]
+    /// Vault asks AWS at each renewal, as it does for `ec2` logins.
+    package var renewalAsksAWS: Bool
 
-    package init(policy: LifecyclePolicy, children: [LineID] = [], sinks: [Sink]) {
+    package init(
+        policy: LifecyclePolicy, children: [LineID] = [], sinks: [Sink], renewalAsksAWS: Bool = false
+    ) {
         self.policy = policy
+        self.renewalAsksAWS = renewalAsksAWS
         self.children = children
         self.sinks = sinks
     }

@@ -23,6 +23,8 @@ package struct LifecyclePolicy: Hashable, Sendable {
     /// Most time between attempts once the token is dead, or nearly. The default is under the 30 s after which a healthy
     /// Vault must have given a fresh token; more spreads a fleet that comes back after an outage, and leaves it dead longer.
     package var maxBackoff: Duration = .seconds(25)
+    /// Most time until a revoked token is noticed, at least 5 s; nil: a tenth of the lease, at most 5 min.
+    package var lookupInterval: Duration?
 
     package init() {}
 }

@@ -71,15 +71,33 @@ package enum Pace {
         return generator.duration(in: max(least, upper / 2)...upper)
     }
 
-    /// After the time that the server asked for, a spread so that a fleet does not come back as one.
-    static func afterRetryAfter(_ asked: Duration, using generator: inout SeededGenerator) -> Duration {
-        asked + generator.share(of: min(max(asked, .seconds(1)), .seconds(20)), between: 0, and: 0.5)
+    /// A Vault that has too much to do and names no time is left alone for up to so long at first, and twice that at each
+    /// further refusal, up to ``mostDelay(fullLease:maxBackoff:)``.
+    private static let firstSpread: Duration = .seconds(15)
+
+    /// How long to leave the other side alone. `asked`: what it named with `Retry-After`. `refusals`: how many times it has
+    /// said that it has too much to do; 0: it has not.
+    ///
+    /// Drawn from the whole of the spread: of a fleet that was refused as one each comes back at a moment of its own. The
+    /// first refusal that names a time is taken at its word; a second one shows that too many were told the same, who are
+    /// spread without being kept away for much longer than was asked.
+    static func quietTime(
+        asked: Duration?, refusals: Int, most: Duration, using generator: inout SeededGenerator
+    ) -> Duration {
+        let told = asked.map { min(max($0, .seconds(1)), .seconds(20)) / 2 } ?? .zero
+        let widenings = asked == nil ? refusals : refusals - 1
+        let widest = asked == nil ? most : min(most, firstSpread)
+        let widened = widenings > 0 ? min(firstSpread * (1 << min(widenings - 1, 10)), widest) : .zero
+        return (asked ?? .zero) + generator.share(of: max(told, widened), between: 0, and: 1)
     }
 
-    /// Between two questions whether the token still lives: a tenth of the lease, at least 5 s and at most 5 min. The first
-    /// after a login comes at any time within that, so that a fleet that logged in as one does not ask as one.
-    static func lookupInterval(fullLease: Duration, first: Bool, using generator: inout SeededGenerator) -> Duration {
-        generator.share(of: min(max(fullLease / 10, .seconds(5)), .seconds(300)), between: first ? 0 : 0.9, and: 1)
+    /// Between two questions whether the token still lives: `most`, or else a tenth of the lease and at most 5 min; at least
+    /// 5 s. The first after a login comes at any time within that, so that a fleet that logged in as one does not ask as one.
+    static func lookupInterval(
+        fullLease: Duration, most: Duration?, first: Bool, using generator: inout SeededGenerator
+    ) -> Duration {
+        let interval = max(most ?? min(fullLease / 10, .seconds(300)), .seconds(5))
+        return generator.share(of: interval, between: first ? 0 : 0.9, and: 1)
     }
 
     /// How long a request may take: a twentieth of the lease, at least 1 s and at most 10 s, so that a hung server costs a

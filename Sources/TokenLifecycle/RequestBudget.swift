@@ -1,5 +1,6 @@
 // TokenLifecycle: the guard behind the promise "never a storm". Whatever the state, no request starts before it says so.
 
+import Diagnosis
 import Timekeeping
 
 /// How much readers depend on a request; the most urgent is made first.
@@ -63,7 +64,7 @@ struct RequestBudget: Hashable, Sendable {
     }
 }
 
-/// What the other side has asked for with `Retry-After`.
+/// What the other side has asked for: with `Retry-After`, or by saying that it has too much to do.
 struct Quiet: Hashable, Sendable {
     private struct Said: Hashable, Sendable {
         let at: Instant
@@ -73,9 +74,28 @@ struct Quiet: Hashable, Sendable {
     /// By the urgency of the request that was answered so.
     private var said: [Said?] = Urgency.allCases.map { _ in nil }
 
-    mutating func note(_ urgency: Urgency, until moment: Instant, at now: Instant) {
+    /// How many times Vault has said that it has too much to do; each success takes one off.
+    private var refusals = 0
+
+    private static let mostRefusals = 8
+
+    /// `most`: the longest pause where no time was named.
+    mutating func refused(
+        _ urgency: Urgency, with error: AgentError, most: Duration, at now: Instant,
+        using generator: inout SeededGenerator
+    ) {
+        let isOverload = error.code == .vaultThrottled
+        guard isOverload || error.retryAfter != nil else { return }
+        if isOverload { refusals = min(refusals + 1, Self.mostRefusals) }
+        let pause = Pace.quietTime(
+            asked: error.retryAfter, refusals: isOverload ? refusals : 0, most: most, using: &generator)
+        let moment = now + pause
         let before = said[urgency.rawValue]?.until ?? .distantPast
         said[urgency.rawValue] = Said(at: now, until: max(before, moment))
+    }
+
+    mutating func served() {
+        refusals = max(0, refusals - 1)
     }
 
     /// When a request of that urgency may be made: what was said to a less urgent one does not concern it.

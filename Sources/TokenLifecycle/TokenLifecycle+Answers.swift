@@ -9,6 +9,7 @@ extension TokenLifecycle {
             failed(error, flight, at: now)
             return
         }
+        quiet.served()
         switch (flight.request, answer) {
         case (.logIn, .granted(let grant)):
             granted(grant, parent: nil, line: 0, flight, at: now)
@@ -140,7 +141,18 @@ extension TokenLifecycle {
         guard let holding = lines[index].current, !holding.lease.limitedUses, !lines[index].lookupsForbidden else {
             return .never
         }
-        return .at(now + Pace.lookupInterval(fullLease: lines[index].fullLease, first: first, using: &generator))
+        return .at(
+            now
+                + Pace.lookupInterval(
+                    fullLease: lines[index].fullLease, most: policy.lookupInterval, first: first, using: &generator))
+    }
+
+    /// The interval is another one. A fleet that was reloaded as one does not ask as one.
+    mutating func planLookupsAnew(at now: Instant) {
+        for index in lines.indices {
+            guard case .at = lines[index].current?.lookup else { continue }
+            plan(nextLookup(line: index, first: true, at: now), line: index)
+        }
     }
 
     private mutating func plan(_ lookup: Holding.Lookup, line index: Int) {
@@ -150,9 +162,8 @@ extension TokenLifecycle {
     // MARK: Bad news
 
     private mutating func failed(_ error: AgentError, _ flight: Flight, at now: Instant) {
-        if let asked = error.retryAfter {
-            quiet.note(flight.urgency, until: now + Pace.afterRetryAfter(asked, using: &generator), at: now)
-        }
+        let most = Pace.mostDelay(fullLease: shortestLease, maxBackoff: policy.maxBackoff)
+        quiet.refused(flight.urgency, with: error, most: most, at: now, using: &generator)
         switch flight.request {
         case .logIn(let withNewCredentials):
             loginFailed(error, flight, triedNewCredentials: withNewCredentials, at: now)

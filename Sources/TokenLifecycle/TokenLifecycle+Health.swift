@@ -11,7 +11,8 @@ extension TokenLifecycle {
             let phase = phase(of: line, at: now)
             return LifecycleHealth(
                 line: line.id, phase: phase, since: phase == line.phase ? line.phaseSince : now,
-                validUntil: validUntil(line, mine, at: now), fullLease: line.latest.map { _ in line.fullLease },
+                validUntil: validUntil(line, mine, at: now), outageBudget: outageBudget(of: line, mine, at: now),
+                fullLease: line.latest.map { _ in line.fullLease },
                 trouble: line.failures?.asTrouble,
                 sinks: mine.map { sink in
                     LifecycleHealth.Sink(
@@ -55,7 +56,7 @@ extension TokenLifecycle {
     }
 
     /// Whether readers of the sink find a token that is valid.
-    private func isServed(_ sink: Sink, at now: Instant) -> Bool {
+    func isServed(_ sink: Sink, at now: Instant) -> Bool {
         guard let found = sink.found, sink.isIntact(at: now), validity(of: found.content.token) > now else {
             return false
         }

@@ -78,7 +78,10 @@ extension TokenLifecycle {
     mutating func reconfigure(
         _ outline: LifecycleOutline, _ logInFrom: Instant?, _ taken: Set<SinkID>, at now: Instant
     ) {
+        let lookupIntervalChanges = outline.policy.lookupInterval != policy.lookupInterval
         policy = outline.policy
+        renewalAsksAWS = outline.renewalAsksAWS
+        if lookupIntervalChanges { planLookupsAnew(at: now) }
         // Somebody is at work on it: what failed before may be mended.
         quiet = Quiet()
         for index in lines.indices where lines[index].failures != nil {

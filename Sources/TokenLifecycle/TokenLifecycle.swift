@@ -34,6 +34,8 @@ package struct TokenLifecycle: Hashable, Sendable {
     }
 
     var policy: LifecyclePolicy
+    /// See ``LifecycleOutline/renewalAsksAWS``.
+    var renewalAsksAWS: Bool
     var generator: SeededGenerator
     var stage = Stage.idle
     /// That of the login first.
@@ -55,6 +57,7 @@ package struct TokenLifecycle: Hashable, Sendable {
 
     package init(_ outline: LifecycleOutline, seed: UInt64) {
         policy = outline.policy
+        renewalAsksAWS = outline.renewalAsksAWS
         generator = SeededGenerator(seed: seed)
         lines = ([.login] + outline.children).map { TokenLine($0) }
         sinks = outline.sinks.map { Sink($0) }

@@ -46,6 +46,9 @@ extension Answer {
             [.login], errors, [stsError, "accessdenied"], .awsAccessDenied,
             "A policy forbids sts:GetCallerIdentity, as a VPC endpoint's policy at Vault's side can"),
         row(
+            [.login], errors, [stsError, "throttl"], .vaultThrottled,
+            "AWS slows Vault down; the agent leaves it alone, longer each time it says so"),
+        row(
             [.login], errors, [stsError], .vaultUnavailable,
             "STS refused what Vault sent on, for now; the agent tries again with growing pauses"),
         row(

@@ -33,11 +33,11 @@ extension Answer {
             [.renew], errors, [failedRenewal, "statuscode: 5"], .vaultUnavailable,
             "AWS failed when Vault asked it about the principal; the agent tries again"),
         row(
-            [.renew], errors, [failedRenewal, "requestlimitexceeded"], .vaultUnavailable,
-            "AWS slows Vault down; the agent tries again later"),
+            [.renew], errors, [failedRenewal, "requestlimitexceeded"], .vaultThrottled,
+            "AWS slows Vault down; the agent leaves it alone, longer each time it says so"),
         row(
-            [.renew], errors, [failedRenewal, "throttl"], .vaultUnavailable,
-            "AWS slows Vault down; the agent tries again later"),
+            [.renew], errors, [failedRenewal, "throttl"], .vaultThrottled,
+            "AWS slows Vault down; the agent leaves it alone, longer each time it says so"),
         row(
             [.renew], errors, [failedRenewal], .tokenDead,
             "The role was deleted, no longer binds this principal, or the instance is gone; the agent logs in anew"),

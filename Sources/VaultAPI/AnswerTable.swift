@@ -44,6 +44,10 @@ extension Answer {
             any, 429...429, [], .vaultThrottled, about: .server,
             "A quota of Vault's or a limit of a proxy is used up; the agent waits as long as it was told. "
                 + "`vault list sys/quotas/rate-limit` and `vault list sys/quotas/lease-count` show the quotas"),
+        // Vault Enterprise, adaptive overload protection: "… overloaded, try again later".
+        row(
+            any, 503...503, ["overloaded"], .vaultThrottled, about: .server,
+            "Vault sheds load; the agent leaves it alone, longer each time it says so"),
         row(
             any, 412...412, [], .vaultUnavailable, about: .server,
             "This server has not yet heard of the token (performance replication); the agent tries again shortly"),
@@ -52,8 +56,8 @@ extension Answer {
             "This server is a standby that may not write; the agent tries again shortly. If it stays, give the active "
                 + "server's address in vault.address"),
         row(
-            any, 502...502, ["upstream rate limited"], .vaultUnavailable,
-            "AWS slows Vault down; the agent tries again later"),
+            any, 502...502, ["upstream rate limited"], .vaultThrottled,
+            "AWS slows Vault down; the agent leaves it alone, longer each time it says so"),
         row(
             any, 502...504, [], .vaultUnavailable, about: .server,
             "That server, or the proxy or load balancer before it, cannot serve now; the agent keeps trying"),

@@ -11,16 +11,22 @@ enum FleetCommand {
     static func main(_ arguments: ArraySlice<String>) {
         var agents = 10_000
         var figure: String?
+        var scenarios = FleetScenario.all
         var arguments = arguments
         while let name = arguments.popFirst() {
             guard let value = arguments.popFirst() else { Simulation.usage() }
             switch (name, Int(value)) {
             case ("--agents", let count?) where count > 0: agents = count
             case ("--figure", _): figure = value
+            case ("--scenario", _): scenarios = scenarios.filter { $0.name == value }
             default: Simulation.usage()
             }
         }
-        let drawing = FleetFigure(run(agents: agents))
+        guard !scenarios.isEmpty else {
+            print("scenarios: " + FleetScenario.all.map { "\"\($0.name)\"" }.joined(separator: ", "))
+            exit(64)
+        }
+        let drawing = FleetFigure(run(scenarios, agents: agents))
         print("\n" + drawing.table)
         if let figure, !write(drawing.svg, to: figure) {
             print("\(figure) cannot be written: \(errorText(errno))")
@@ -28,9 +34,9 @@ enum FleetCommand {
         }
     }
 
-    /// All scenarios with all kinds, two at a time; each lives on the thread that runs it.
-    private static func run(agents: Int) -> [FleetFigure.Row] {
-        let jobs = FleetScenario.all.flatMap { scenario in FleetKind.allCases.map { (scenario, $0) } }
+    /// The scenarios with all kinds, two at a time; each lives on the thread that runs it.
+    private static func run(_ scenarios: [FleetScenario], agents: Int) -> [FleetFigure.Row] {
+        let jobs = scenarios.flatMap { scenario in FleetKind.allCases.map { (scenario, $0) } }
         let state = Mutex((next: 0, records: [Int: FleetRecord]()))
         DispatchQueue.concurrentPerform(iterations: 2) { _ in
             while true {
@@ -47,7 +53,7 @@ enum FleetCommand {
             }
         }
         let records = state.withLock { $0.records }
-        return FleetScenario.all.enumerated().map { index, scenario in
+        return scenarios.enumerated().map { index, scenario in
             let kinds = FleetKind.allCases.indices
             return (scenario, kinds.compactMap { records[index * kinds.count + $0] })
         }

@@ -49,7 +49,7 @@ import Timekeeping
             usage: simulation [--seeds COUNT] [--first SEED] [--until PROMISE]
                    simulation --seed SEED
                    simulation explore [--depth EVENTS] [--situations COUNT]
-                   simulation fleet [--agents COUNT] [--figure FILE]
+                   simulation fleet [--agents COUNT] [--figure FILE] [--scenario NAME]
             """)
         exit(64)
     }

@@ -83,7 +83,7 @@ struct LoadingTests {
                     "header_value": "id", "region": "eu-central-1", "sts_endpoint": "https://sts.example.com/",
                     "wrap_ttl": "5m", "credentials": { "source": "profile", "profile": "p", "imds_v1": true } },
                   "renewal": { "increment": "1h", "expired_token": "remove", "replaced_token": "revoke",
-                    "revoke_grace": "2m", "max_backoff": "5m" },
+                    "revoke_grace": "2m", "max_backoff": "5m", "lookup_interval": "20m" },
                   "revoke_on_stop": true, "on_change": { "command": ["/bin/true", "x"], "timeout": "1s" },
                   "sinks": [ { "type": "file", "path": "/run//one/", "mode": "600", "owner": "0", "group": "app",
                     "format": "env", "newline": true, "wrap_ttl": "1m", "dh_type": "curve25519", "dh_path": "/dh.json",
@@ -133,6 +133,7 @@ struct LoadingTests {
         one.policy.replaced = .revoke(after: .seconds(120))
         one.policy.revokeOnStop = true
         one.policy.maxBackoff = .seconds(300)
+        one.policy.lookupInterval = .seconds(1_200)
         one.onChange = .command(["/bin/true", "x"], timeout: .seconds(1))
         var file = FilePlace(path: "/run/one")
         file.mode = 0o600

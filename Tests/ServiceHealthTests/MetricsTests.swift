@@ -24,11 +24,14 @@ func run(_ command: String) -> (output: String, status: Int32) {
         metrics.observe(.renew, .milliseconds(5))
         var eternal = fresh("eternal")
         eternal.neverExpires = true
+        eternal.outageBudget = OutageBudget(withoutVault: nil, withoutAWS: nil, isRenewedWithoutAWS: false)
         var starting = TokenHealth(name: "starting", phase: .starting, since: noon)
         starting.trouble = Trouble(error: unreachable, since: noon + .milliseconds(-1_500))
         starting.sinks = [SinkHealth(name: "file /odd\"\\\n", delivered: false)]
         var app = fresh("app")
         app.counters.logins = 3
+        app.outageBudget = OutageBudget(
+            withoutVault: app.validUntil, withoutAWS: noon + .seconds(900), isRenewedWithoutAWS: false)
         app.counters.sinkRepairs = 1
         app.counters.failures = [.vaultThrottled: 2, .vaultUnreachable: 7]
         return (metrics, agent([app, eternal, starting]))
@@ -46,6 +49,9 @@ func run(_ command: String) -> (output: String, status: Int32) {
             #"vault_token_agent_token_fresh{token="starting"} 0"#,
             #"vault_token_agent_token_expiry_timestamp_seconds{token="app"} 1795255923"#,
             #"vault_token_agent_token_expiry_timestamp_seconds{token="eternal"} +Inf"#,
+            #"vault_token_agent_token_survives_vault_outage_until_timestamp_seconds{token="app"} 1795255923"#,
+            #"vault_token_agent_token_survives_vault_outage_until_timestamp_seconds{token="eternal"} +Inf"#,
+            #"vault_token_agent_token_survives_aws_outage_until_timestamp_seconds{token="app"} 1795255991"#,
             #"vault_token_agent_token_failing_since_timestamp_seconds{token="starting",code="vault_unreachable"} 1795255089.5"#,
             #"vault_token_agent_logins_total{token="app"} 3"#,
             #"vault_token_agent_sink_repairs_total{token="app"} 1"#,
@@ -61,7 +67,8 @@ func run(_ command: String) -> (output: String, status: Int32) {
         ] {
             #expect(lines.contains(Substring(line)), "\(line)")
         }
-        #expect(!lines.contains { $0.contains("expiry") && $0.contains("starting") })
+        #expect(
+            !lines.contains { ($0.contains("expiry") || $0.contains("outage_until")) && $0.contains(#""starting""#) })
     }
 
     @Test(.enabled("promtool is installed", { run("command -v promtool").status == 0 }))

@@ -34,12 +34,16 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         let directory = TemporaryDirectory()
         var health = agent([struggling(), fresh("other")])
         health.configurationTrouble = AgentError(.configurationInvalid, "$.tokens: missing", remedy: "Add one")
+        health.tokens[0].outageBudget = OutageBudget(
+            withoutVault: noon + .seconds(832), withoutAWS: nil, isRenewedWithoutAWS: false)
         try StatusFile(path: directory.file("status.json")).write(health, at: noon)
         let reading = try StatusReading(path: directory.file("status.json"))
         #expect(reading.document == StatusDocument(health, at: noon))
         #expect(reading.document.tokens[0].counters.failures == ["vault_unreachable": 4, "sink_full": 1])
         #expect(reading.document.tokens[0].validUntil == "2026-11-21T10:12:03Z")
         #expect((present() - reading.heartbeat) < .seconds(60))
+        #expect(reading.document.tokens[0].outageBudget?.withoutVaultUntil == "2026-11-21T10:12:03Z")
+        #expect(reading.document.tokens.map { $0.outageBudget == nil } == [false, true])
         #expect(directory.names == ["status.json"])
         var status = stat()
         unsafe stat(directory.file("status.json"), &status)
@@ -254,6 +258,11 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         var (app, eternal) = (fresh("app"), fresh("eternal"))
         (app.lease, token.lease) = (.seconds(1_200), .seconds(36_000))
         (eternal.validUntil, eternal.neverExpires) = (nil, true)
+        app.outageBudget = OutageBudget(
+            withoutVault: noon + .seconds(832), withoutAWS: noon + .seconds(832), isRenewedWithoutAWS: true)
+        token.outageBudget = OutageBudget(
+            withoutVault: noon + .seconds(832), withoutAWS: noon + .seconds(900), isRenewedWithoutAWS: false)
+        eternal.outageBudget = OutageBudget(withoutVault: nil, withoutAWS: nil, isRenewedWithoutAWS: false)
         let text = reading(agent([app, token, eternal])).table(at: noon)
         #expect(
             text == """
@@ -261,10 +270,13 @@ func setHeartbeat(of path: String, to moment: WallTime) {
 
                 TOKEN     STATE       VALID UNTIL            LEASE LEFT          NEXT                         SINKS
                 app       fresh       10:12:03Z (in 13m52s)  [#######...]  69 %  renew 09:59:11Z (in 1m)      1/1
+                  survives an outage of Vault until 10:12:03Z (in 13m52s), of AWS as long as Vault renews it
                 payments  struggling  10:12:03Z (in 13m52s)  [#.........]   2 %  try again 09:59:11Z (in 1m)  1/1
                   since 09:57:11Z, 4 times: vault.example:8200 refused the connection. Check that Vault runs \
                 (vault_unreachable)
+                  survives an outage of Vault until 10:12:03Z (in 13m52s), of AWS until 10:13:11Z (in 15m)
                 eternal   fresh       never expires          -                   renew 09:59:11Z (in 1m)      1/1
+                  survives any outage of Vault or AWS
 
                 """)
     }

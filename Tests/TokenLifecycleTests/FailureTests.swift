@@ -106,7 +106,7 @@ private let unreachable = AgentError(.vaultUnreachable, "connection refused")
         vault.failure = AgentError(.vaultThrottled, "429", retryAfter: .seconds(seconds))
         var stage = Stage(vault: vault.answer)
         stage.start()
-        stage.run(until: .seconds(seconds) * 10)
+        stage.run(until: (.seconds(seconds) + .seconds(15)) * 7)
         #expect(stage.asked.count >= 6)
         for (before, after) in zip(stage.asked, stage.asked.dropFirst()) {
             #expect(after.at - before.at >= .seconds(seconds))

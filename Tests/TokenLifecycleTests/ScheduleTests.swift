@@ -220,4 +220,42 @@ import TokenLifecycle
         #expect(!stage.effects.contains { if case .write = $0 { true } else { false } })
         #expect(stage.health.trouble != nil)
     }
+
+    /// So many lookups in an hour of a lease that is not renewed meanwhile.
+    @Test(arguments: [(30, 118...135), (1_800, 1...3), (86_400, 0...1)])
+    func aRevokedTokenIsNoticedAsSoonAsTheKeySaysAndNotSooner(interval: Int, expected: ClosedRange<Int>) {
+        for seed in 0..<20 {
+            var policy = LifecyclePolicy()
+            policy.lookupInterval = .seconds(interval)
+            let vault = HealthyVault(ttl: .seconds(100_000))
+            var stage = Stage(policy: policy, seed: UInt64(seed), vault: vault.answer)
+            stage.start()
+            stage.run(until: .seconds(3_600))
+            let lookups = stage.times(of: .lookup)
+            #expect(expected.contains(lookups.count), "\(lookups.count)")
+            for (before, after) in zip(lookups, lookups.dropFirst()) {
+                #expect(after - before <= .seconds(interval) + .milliseconds(100))
+            }
+        }
+    }
+
+    @Test func aReloadThatShortensTheIntervalIsFollowedAtOnceAndSpread() {
+        var firsts: [Duration] = []
+        for seed in 0..<50 {
+            var policy = LifecyclePolicy()
+            policy.lookupInterval = .seconds(86_400)
+            let vault = HealthyVault(ttl: .seconds(200_000))
+            var stage = Stage(policy: policy, seed: UInt64(seed), vault: vault.answer)
+            stage.start()
+            stage.run(until: .seconds(1))
+            let before = stage.times(of: .lookup).count
+            policy.lookupInterval = .seconds(60)
+            stage.tell { $0.reconfigured(LifecycleOutline(policy: policy, sinks: [.plain(1)]), at: $1) }
+            stage.run(until: .seconds(62))
+            let lookups = stage.times(of: .lookup).dropFirst(before)
+            #expect(!lookups.isEmpty, "seed \(seed)")
+            firsts += lookups.first.map { [$0] } ?? []
+        }
+        #expect(firsts.count { $0 < .seconds(31) } > 10 && firsts.count { $0 > .seconds(31) } > 10)
+    }
 }

@@ -150,7 +150,8 @@ private let stsRows = [
         .login, 400, sts(403, "RegionDisabledException", "STS is not activated in this region for account:1."),
         .awsRegionWrong, "switched off"),
     Row(.login, 400, sts(403, "AccessDenied", "User is not authorized"), .awsAccessDenied, "VPC endpoint"),
-    Row(.login, 400, sts(400, "Throttling", "Rate exceeded"), .vaultUnavailable, "pauses"),
+    Row(.login, 400, sts(500, "InternalFailure", "unknown error"), .vaultUnavailable, "pauses"),
+    Row(.login, 400, sts(400, "Throttling", "Rate exceeded"), .vaultThrottled, "AWS slows"),
     Row(
         .login, 400,
         "error making upstream request: error making request: POST https://sts.amazonaws.com// giving up after 5 attempt(s): "
@@ -244,9 +245,9 @@ private let tokenRows = [
         .vaultUnavailable, "AWS"),
     Row(
         .renew, 500, "failed to renew entry: failed to verify instance ID \"i-1\": RequestLimitExceeded: Request limit",
-        .vaultUnavailable, "slows"),
+        .vaultThrottled, "slows"),
     Row(
-        .renew, 500, "failed to renew entry: error looking up full ARN: Throttling: Rate exceeded", .vaultUnavailable,
+        .renew, 500, "failed to renew entry: error looking up full ARN: Throttling: Rate exceeded", .vaultThrottled,
         "slows"),
     Row(
         .renew, 500,
@@ -303,7 +304,11 @@ private let clusterRows: [(Int, String, AgentError.Code, String)] = [
         500, "error performing token check: failed to persist lease entry: cannot write to readonly storage",
         .vaultUnavailable, "standby"
     ),
-    (502, "upstream rate limited", .vaultUnavailable, "AWS"),
+    (502, "upstream rate limited", .vaultThrottled, "AWS"),
+    (
+        503, "failed to persist accessor index entry: overloaded, try again later: internal error", .vaultThrottled,
+        "sheds load"
+    ),
     (502, "bad gateway", .vaultUnavailable, "load balancer"),
     (504, "", .vaultUnavailable, "load balancer"),
     (472, "", .vaultUnavailable, "secondary"),

@@ -146,13 +146,14 @@ package struct FleetFigure {
     /// In Markdown, a line for each scenario and kind.
     package var table: String {
         var lines = [
-            "| scenario | | most requests in a second | requests in half an hour | least valid | last agent fresh after |",
-            "|---|---|---|---|---|---|",
+            "| scenario | | most requests in a second | requests in half an hour | of these 429 | least valid | last agent fresh after |",
+            "|---|---|---|---|---|---|---|",
         ]
         for record in rows.flatMap(\.records) {
             let least = Double(record.leastValid) / Double(record.agents) * 100
             lines.append(
                 "| \(record.scenario.name) | \(record.kind.rawValue) | \(record.peak) | \(record.requestsInHalfAnHour) | "
+                    + "\(record.throttledInHalfAnHour) | "
                     + "\(Int(least.rounded(.down))) % | \(record.lastFreshAfter?.text ?? "not within the scenario") |")
         }
         return lines.joined(separator: "\n")

@@ -24,6 +24,8 @@ package struct FleetRecord: Sendable {
     package let agents: Int
     /// Requests sent to Vault in each second, served or not.
     package let requests: [Int]
+    /// Of these, answered with 429.
+    package let throttled: [Int]
     /// At the end of each second: how many files hold a valid token.
     package let valid: [Int]
     /// At the end of each second: how many files hold a valid token with at least a fifth of its lease left.
@@ -35,8 +37,13 @@ package struct FleetRecord: Sendable {
     }
 
     /// All requests from when the fleet is judged on, for half an hour.
-    package var requestsInHalfAnHour: Int {
-        requests[Int(scenario.judgedFrom.components.seconds)...].prefix(1_800).reduce(0, +)
+    package var requestsInHalfAnHour: Int { inHalfAnHour(requests) }
+
+    /// Those that were answered with 429.
+    package var throttledInHalfAnHour: Int { inHalfAnHour(throttled) }
+
+    private func inHalfAnHour(_ seconds: [Int]) -> Int {
+        seconds[Int(scenario.judgedFrom.components.seconds)...].prefix(1_800).reduce(0, +)
     }
 
     /// From when the fleet is judged until its last agent is fresh for the first time; nil: not within the scenario.
@@ -133,6 +140,7 @@ package struct FleetRun {
             fresh.append(freshNow)
         }
         return FleetRecord(
-            kind: kind, scenario: scenario, agents: agents, requests: server.arrivals, valid: valid, fresh: fresh)
+            kind: kind, scenario: scenario, agents: agents, requests: server.arrivals,
+            throttled: server.throttled, valid: valid, fresh: fresh)
     }
 }

@@ -11,9 +11,10 @@ package struct FleetScenario: Sendable {
     package var startsWithin: Duration
     /// Vault refuses connections from then on, for so long; nil: never.
     package var outage: (from: Duration, lasting: Duration)?
-    /// Requests that Vault answers in each second; 429 above, with a `Retry-After` of a second as its rate limit quotas
-    /// send it. Nil: it answers all.
+    /// Requests that Vault answers in each second; 429 above. Nil: it answers all.
     package var capacity: Int?
+    /// Seconds of the `Retry-After` that comes with a 429: one, as Vault's rate limit quotas send it; nil: none comes.
+    package var retryAfter: Int? = 1
     /// Where the figure begins: what was before is warming up.
     package var shownFrom: Duration
     package var duration: Duration
@@ -26,7 +27,9 @@ package struct FleetScenario: Sendable {
         outage.map { $0.from + $0.lasting } ?? .zero
     }
 
-    package static let all = [coldStart, coldStartAtCapacity, shortOutage, longOutage, longOutageAtCapacity]
+    package static let all = [
+        coldStart, coldStartAtCapacity, coldStartUntold, shortOutage, longOutage, longOutageAtCapacity,
+    ]
 
     /// A fleet that starts as one.
     package static let coldStart = FleetScenario(
@@ -36,6 +39,10 @@ package struct FleetScenario: Sendable {
     package static let coldStartAtCapacity = FleetScenario(
         name: "cold start, 200/s", story: "all start within a second; Vault serves 200 a second, 429 above",
         startsWithin: .seconds(1), capacity: 200, shownFrom: .zero, duration: .seconds(5_400))
+
+    package static let coldStartUntold = FleetScenario(
+        name: "cold start, 200/s, untold", story: "the same, and the 429 names no time",
+        startsWithin: .seconds(1), capacity: 200, retryAfter: nil, shownFrom: .zero, duration: .seconds(5_400))
 
     /// Every lease outlives it, some renewals do not come to pass.
     package static let shortOutage = FleetScenario(

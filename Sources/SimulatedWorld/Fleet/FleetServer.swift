@@ -7,8 +7,8 @@ import TokenLifecycle
 final class FleetServer {
     enum Admission {
         case refused
-        /// 429, to be tried again after so many seconds.
-        case throttled(retryAfter: Int)
+        /// 429, to be tried again after so many seconds; nil: it does not say.
+        case throttled(retryAfter: Int?)
         case served
     }
 
@@ -17,6 +17,8 @@ final class FleetServer {
     private let start: Instant
     /// Requests sent in each second since the begin, whatever became of them.
     private(set) var arrivals: [Int]
+    /// Those that were answered with 429.
+    private(set) var throttled: [Int]
     private var servedInSecond = (second: -1, count: 0)
     private var generator: SeededGenerator
 
@@ -25,6 +27,7 @@ final class FleetServer {
         self.loop = loop
         start = loop.now
         arrivals = Array(repeating: 0, count: Int(scenario.duration.components.seconds) + 1)
+        throttled = arrivals
         generator = SeededGenerator(seed: seed)
     }
 
@@ -38,7 +41,10 @@ final class FleetServer {
         }
         guard let capacity = scenario.capacity else { return .served }
         if servedInSecond.second != second { servedInSecond = (second, 0) }
-        guard servedInSecond.count < capacity else { return .throttled(retryAfter: 1) }
+        guard servedInSecond.count < capacity else {
+            if second < throttled.count { throttled[second] += 1 }
+            return .throttled(retryAfter: scenario.retryAfter)
+        }
         servedInSecond.count += 1
         return .served
     }
