@@ -5,6 +5,7 @@ import Crypto
 import Diagnosis
 import EventLoop
 import SecretJSON
+import TestSupport
 import Testing
 import Timekeeping
 

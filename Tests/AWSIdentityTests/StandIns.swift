@@ -3,7 +3,6 @@
 import Crypto
 import Diagnosis
 import HTTPClient
-import Logging
 import Synchronization
 import Timekeeping
 
@@ -108,41 +107,4 @@ final class VirtualTime: Timekeeper {
     }
 
     func cancel(_ alarm: Alarm) {}
-}
-
-/// Keeps all that is logged.
-final class CapturedLog: Sendable {
-    private let lines = Mutex<[(level: Logger.Level, text: String)]>([])
-
-    var logger: Logger {
-        Logger(label: "test") { _ in Handler(log: self) }
-    }
-
-    /// Every line, metadata included.
-    var everything: [String] { lines.withLock { $0.map(\.text) } }
-
-    /// Warnings and worse since the last call.
-    func takeWarnings() -> [String] {
-        lines.withLock { lines in
-            let warnings = lines.filter { $0.level >= .warning }.map(\.text)
-            lines.removeAll { $0.level >= .warning }
-            return warnings
-        }
-    }
-
-    private struct Handler: LogHandler {
-        let log: CapturedLog
-        var metadata: Logger.Metadata = [:]
-        var logLevel: Logger.Level = .trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let text = "\(event.message) \(metadata.merging(event.metadata ?? [:]) { _, new in new })"
-            log.lines.withLock { $0.append((event.level, text)) }
-        }
-    }
 }

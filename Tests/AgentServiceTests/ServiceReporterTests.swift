@@ -3,9 +3,7 @@
 
 import Diagnosis
 import Glibc
-import Logging
 import ServiceHealth
-import Synchronization
 import TestSupport
 import Testing
 import Timekeeping
@@ -13,37 +11,10 @@ import TokenLifecycle
 
 @testable import AgentService
 
-/// A log that is kept.
-private final class Notebook: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    var all: [String] { lines.withLock { $0 } }
-
-    var logger: Logger {
-        Logger(label: "test") { _ in Pen(notebook: self) }
-    }
-
-    private struct Pen: LogHandler {
-        let notebook: Notebook
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let attempts = event.metadata?["attempts"].map { " attempts=\($0)" } ?? ""
-            notebook.lines.withLock { $0.append("\(event.level) \(event.message)\(attempts)") }
-        }
-    }
-}
-
 @Suite("The reporter of the service")
 struct ServiceReporterTests {
     private let directory = TemporaryDirectory()
-    private let notebook = Notebook()
+    private let log = CapturedLog()
     private let noon = WallTime(secondsSince1970: 1_795_255_091)
 
     private func settings(status: String? = nil, metrics: String? = nil) -> HealthSettings {
@@ -55,7 +26,7 @@ struct ServiceReporterTests {
 
     private func reporter(status: String? = nil, metrics: String? = nil) -> ServiceReporter {
         ServiceReporter(
-            manager: ServiceManager(), settings: settings(status: status, metrics: metrics), log: notebook.logger)
+            manager: ServiceManager(), settings: settings(status: status, metrics: metrics), log: log.logger)
     }
 
     private func health(_ phase: TokenHealth.Phase) -> AgentHealth {
@@ -77,7 +48,7 @@ struct ServiceReporterTests {
         for phase in [TokenHealth.Phase.starting, .fresh, .lost, .fresh] {
             reporter.report(health(phase), at: noon, beat: false)
         }
-        #expect(notebook.all == ["notice Ready: every sink holds a valid token"])
+        #expect(log.lines == ["notice Ready: every sink holds a valid token"])
     }
 
     @Test("writes the status file when something has changed; a beat alone only renews its time")
@@ -120,14 +91,14 @@ struct ServiceReporterTests {
         let reporter = reporter(status: "later/status.json")
         for _ in 0..<8 { reporter.report(health(.starting), at: noon, beat: true) }
         let complaints = [1, 2, 4, 8].map { "error Status file could not be written attempts=\($0)" }
-        #expect(notebook.all == complaints)
+        #expect(log.lines == complaints)
         unsafe mkdir(directory.file("later"), 0o755)
         reporter.report(health(.starting), at: noon, beat: false)
         #expect(stamp("later/status.json") != nil)
         unsafe unlink(directory.file("later/status.json"))
         unsafe rmdir(directory.file("later"))
         reporter.report(health(.fresh), at: noon, beat: false)
-        #expect(notebook.all.filter { $0.hasPrefix("error") } == complaints + [complaints[0]], "it counts anew")
+        #expect(log.lines.filter { $0.hasPrefix("error") } == complaints + [complaints[0]], "it counts anew")
     }
 
     @Test("writes where a new configuration wants it, at once and whole, and leaves the old file")

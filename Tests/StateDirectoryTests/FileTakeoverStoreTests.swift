@@ -1,38 +1,9 @@
 import Glibc
-import Logging
-import Synchronization
 import TestSupport
 import Testing
 import Timekeeping
 
 @testable import StateDirectory
-
-/// How many warnings came.
-private final class Warnings: Sendable {
-    private let texts = Mutex<[String]>([])
-
-    var logger: Logger {
-        Logger(label: "test") { _ in Handler(warnings: self) }
-    }
-
-    var all: [String] { texts.withLock { $0 } }
-
-    private struct Handler: LogHandler {
-        let warnings: Warnings
-        var metadata: Logger.Metadata = [:]
-        var logLevel: Logger.Level = .trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            guard event.level == .warning else { return }
-            warnings.texts.withLock { $0.append("\(event.message) \(event.metadata ?? [:])") }
-        }
-    }
-}
 
 private func digest(_ byte: UInt8) -> [UInt8] { Array(repeating: byte, count: 32) }
 
@@ -62,9 +33,9 @@ private let records: [TakeoverRecord] = [
 
 @Suite struct FileTakeoverStoreTests {
     private let directory = TemporaryDirectory()
-    private let warnings = Warnings()
+    private let log = CapturedLog()
 
-    private func store() -> FileTakeoverStore { FileTakeoverStore(directory: directory.path, log: warnings.logger) }
+    private func store() -> FileTakeoverStore { FileTakeoverStore(directory: directory.path, log: log.logger) }
 
     private func inode(_ name: String) -> UInt? {
         var status = stat()
@@ -79,7 +50,7 @@ private let records: [TakeoverRecord] = [
         #expect(directory.names == ["takeover-app"])
         var status = stat()
         #expect(unsafe lstat(directory.file("takeover-app"), &status) == 0 && status.st_mode & 0o777 == 0o600)
-        #expect(warnings.all.isEmpty)
+        #expect(log.warnings.isEmpty)
     }
 
     @Test func `a record that is the same is not written again, a changed one takes its place whole`() {
@@ -106,15 +77,15 @@ private let records: [TakeoverRecord] = [
 
     @Test func `what cannot be written is warned of once, tried again, and then kept`() {
         let place = directory.file("not-yet")
-        let store = FileTakeoverStore(directory: place, log: warnings.logger)
+        let store = FileTakeoverStore(directory: place, log: log.logger)
         store.keep(records[1], for: "app")
         store.keep(records[1], for: "app")
-        #expect(warnings.all.count == 1)
-        #expect(warnings.all.first?.contains(place) == true && warnings.all.first?.contains("remedy") == true)
+        #expect(log.warnings.count == 1)
+        #expect(log.warnings.first?.contains(place) == true && log.warnings.first?.contains("remedy") == true)
         #expect(unsafe mkdir(place, 0o700) == 0)
         store.keep(records[1], for: "app")
-        #expect(FileTakeoverStore(directory: place, log: warnings.logger).record(for: "app") == records[1])
-        #expect(warnings.all.count == 1)
+        #expect(FileTakeoverStore(directory: place, log: log.logger).record(for: "app") == records[1])
+        #expect(log.warnings.count == 1)
     }
 
     @Test func `the format before this is read: no sink and no lease`() {
@@ -135,7 +106,7 @@ private let records: [TakeoverRecord] = [
     func `what is no whole record counts as none`(text: String) {
         directory.write(text, to: "takeover-app")
         #expect(store().record(for: "app") == nil)
-        #expect(warnings.all.isEmpty)
+        #expect(log.warnings.isEmpty)
     }
 
     @Test func `no piece of a record is taken for one`() {

@@ -4,49 +4,20 @@ import ChildProcess
 import Crypto
 import EventLoop
 import Glibc
-import Logging
-import Synchronization
 import TestSupport
 import Testing
 import Timekeeping
 
 @testable import TokenSinks
 
-/// Keeps what is logged.
-private final class Notebook: LogHandler, Sendable {
-    private let lines = Mutex<[String]>([])
-
-    var all: [String] { lines.withLock { $0 } }
-
-    func log(event: LogEvent) {
-        let fields = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        lines.withLock { $0.append("\(event.level) \(event.message) \(fields.joined(separator: " "))") }
-    }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
-    }
-
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-
-    var logLevel: Logger.Level {
-        get { .trace }
-        set {}
-    }
-}
-
 @Suite("An on_change action")
 struct ChangeRunnerTests {
     private let directory = TemporaryDirectory()
-    private let notebook = Notebook()
+    private let log = CapturedLog()
 
     private func runner(_ action: ChangeAction, on loop: EventLoop) -> ChangeRunner {
         SinkFactory(loop: loop, log: quiet).makeChangeRunner(
-            action, about: ["VAULT_TOKEN_AGENT_NAME": "app"], log: Logger(label: "test") { _ in notebook })
+            action, about: ["VAULT_TOKEN_AGENT_NAME": "app"], log: log.logger)
     }
 
     private func shell(_ script: String, timeout: Duration = .seconds(20)) -> ChangeAction {
@@ -55,7 +26,7 @@ struct ChangeRunnerTests {
 
     @Test("never runs twice at once; changes during a run cause exactly one more")
     func oneAtATime() async throws {
-        let (directory, notebook) = (directory, notebook)
+        let (directory, log) = (directory, log)
         try await onLoop { loop in
             let script = #"echo begin >> "$1"; until [ -e "$1.go" ]; do sleep 0.02; done; echo end >> "$1""#
             let runner = runner(shell(script), on: loop)
@@ -65,24 +36,24 @@ struct ChangeRunnerTests {
             await loop.sleep(for: .milliseconds(100))
             #expect(contents(directory.file("journal")) == "begin\n")
             write("", to: directory.file("journal.go"))
-            #expect(await eventually(loop) { notebook.all.count == 2 })
+            #expect(await eventually(loop) { log.lines.count == 2 })
             await loop.sleep(for: .milliseconds(100))
             #expect(contents(directory.file("journal")) == "begin\nend\nbegin\nend\n")
             runner.tokenChanged(secrets: [])
-            #expect(await eventually(loop) { notebook.all.count == 3 })
+            #expect(await eventually(loop) { log.lines.count == 3 })
             runner.close()
         }
     }
 
     @Test("sees what has changed and nothing of the agent's environment, and its words are logged without the token")
     func discretion() async throws {
-        let (directory, notebook) = (directory, notebook)
+        let (directory, log) = (directory, log)
         try await onLoop { loop in
             let runner = runner(shell(#"env > "$1"; echo "read hvs.old-secret and hvs.new-secret"; exit 4"#), on: loop)
             runner.tokenChanged(secrets: [Secret(text: "hvs.old-secret")])
-            #expect(await eventually(loop) { notebook.all.count == 1 })
+            #expect(await eventually(loop) { log.lines.count == 1 })
             runner.tokenChanged(secrets: [Secret(text: "hvs.new-secret")])
-            #expect(await eventually(loop) { notebook.all.count == 2 })
+            #expect(await eventually(loop) { log.lines.count == 2 })
             runner.close()
         }
         let environment = try #require(contents(directory.file("journal"))).split(separator: "\n").map(String.init)
@@ -92,12 +63,12 @@ struct ChangeRunnerTests {
             environment.allSatisfy { line in
                 ["VAULT_TOKEN_AGENT_NAME=", "PATH=", "PWD=", "_="].contains { line.hasPrefix($0) }
             })
-        #expect(notebook.all[1].contains("/bin/sh exited with status 4 and said: read [secret] and [secret]"))
+        #expect(log.lines[1].contains("/bin/sh exited with status 4 and said: read [secret] and [secret]"))
     }
 
     @Test("that hangs is stopped and reported, and stopped when the agent stops", arguments: [true, false])
     func bounded(byTimeout: Bool) async throws {
-        let (directory, notebook) = (directory, notebook)
+        let (directory, log) = (directory, log)
         try await onLoop { loop in
             let runner = runner(
                 shell(#"echo $$ > "$1"; exec sleep 60"#, timeout: byTimeout ? .milliseconds(200) : .seconds(60)),
@@ -108,7 +79,7 @@ struct ChangeRunnerTests {
             if !byTimeout { runner.close() }
             #expect(await eventually(loop) { kill(process, 0) != 0 })
             if byTimeout {
-                #expect(await eventually(loop) { notebook.all.first?.contains("ran longer than 200ms") == true })
+                #expect(await eventually(loop) { log.lines.first?.contains("ran longer than 200ms") == true })
             }
             runner.close()
         }
@@ -116,7 +87,7 @@ struct ChangeRunnerTests {
 
     @Test("signals the process that a pid file names")
     func signal() async throws {
-        let (directory, notebook) = (directory, notebook)
+        let (directory, log) = (directory, log)
         try await onLoop { loop in
             let script = #"trap 'echo hup >> "$1.got"' HUP; echo $$ > "$1"; while :; do sleep 0.02; done"#
             let program = Task(executorPreference: loop) {
@@ -128,11 +99,11 @@ struct ChangeRunnerTests {
             let runner = runner(.signal(SIGHUP, pidFile: directory.file("pid")), on: loop)
             runner.tokenChanged(secrets: [])
             #expect(await eventually(loop) { contents(directory.file("pid.got")) == "hup\n" })
-            #expect(await eventually(loop) { notebook.all.first?.contains("signal=1") == true })
+            #expect(await eventually(loop) { log.lines.first?.contains("signal=1") == true })
             program.cancel()
             _ = await program.result
             runner.tokenChanged(secrets: [])
-            #expect(await eventually(loop) { notebook.all.last?.contains("No such process") == true })
+            #expect(await eventually(loop) { log.lines.last?.contains("No such process") == true })
             runner.close()
         }
     }

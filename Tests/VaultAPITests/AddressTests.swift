@@ -1,6 +1,7 @@
 import Crypto
 import Diagnosis
 import HTTPClient
+import TestSupport
 import Testing
 import Timekeeping
 import VaultAPI
@@ -190,8 +191,8 @@ struct AddressTests {
         #expect(hosts(vault) == "abcccca" + "a")
         #expect(
             vault.log.lines == [
-                "notice: Vault answers at another address address=unix:///run/c.sock",
-                "notice: Vault answers at another address address=https://a:8200",
+                "notice Vault answers at another address address=unix:///run/c.sock",
+                "notice Vault answers at another address address=https://a:8200",
             ])
     }
 

@@ -134,7 +134,7 @@ final class OpenBaoServer: Sendable {
 /// An actor on an event loop, as the agent's runtime is one, with a client on it.
 actor VaultStage {
     nonisolated let loop: EventLoop
-    nonisolated let log = LogCapture()
+    nonisolated let log = CapturedLog()
     private let client: VaultClient
     private let transport: CurlTransport
     private let server: VaultServer

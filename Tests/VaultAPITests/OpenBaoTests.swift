@@ -69,7 +69,7 @@ struct OpenBaoTests {
         #expect(!grant.entityID.isEmpty)
         #expect(!grant.accessor.isEmpty)
         #expect(
-            stage.log.lines.count { $0.hasPrefix("warning: Vault warns") } == 1,
+            stage.log.lines.count { $0.hasPrefix("warning Vault warns") } == 1,
             "the aws fields, which the cert method does not know: \(stage.log.lines)")
 
         let token = grant.token

@@ -1,6 +1,7 @@
 import Crypto
 import Diagnosis
 import HTTPClient
+import TestSupport
 import Testing
 import VaultAPI
 
@@ -116,8 +117,8 @@ struct WarningTests {
         for _ in 0..<3 { try await Asked.renew.ask(vault) }
         #expect(
             vault.log.lines == [
-                #"warning: Vault warns warning=TTL of "20s" exceeded the effective max_ttl of "13s"; TTL value is capped "#
-                    + "accordingly", "warning: Vault warns warning=other",
+                #"warning Vault warns warning=TTL of "20s" exceeded the effective max_ttl of "13s"; TTL value is capped "#
+                    + "accordingly", "warning Vault warns warning=other",
             ])
     }
 

@@ -1,6 +1,7 @@
 import Crypto
 import Diagnosis
 import HTTPClient
+import TestSupport
 import Testing
 import Timekeeping
 import VaultAPI

@@ -5,9 +5,9 @@ import Crypto
 import Diagnosis
 import Dispatch
 import HTTPClient
-import Logging
 import SecretJSON
 import Synchronization
+import TestSupport
 import Testing
 import Timekeeping
 import VaultAPI
@@ -76,38 +76,11 @@ final class StandInClock: Timekeeper {
     func cancel(_ alarm: Alarm) {}
 }
 
-/// Keeps every line that is logged.
-final class LogCapture: LogHandler, Sendable {
-    private let kept = Mutex<[String]>([])
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    var logLevel: Logger.Level {
-        get { .trace }
-        set {}
-    }
-
-    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
-    }
-
-    var lines: [String] { kept.withLock { $0 } }
-
-    func log(event: LogEvent) {
-        let fields = event.metadata.map { " \($0.map { "\($0)=\($1)" }.sorted().joined(separator: " "))" } ?? ""
-        kept.withLock { $0.append("\(event.level): \(event.message)\(fields)") }
-    }
-
-    var logger: Logger { Logger(label: "test") { _ in self } }
-}
-
 /// A client with a script behind it.
 struct ScriptedVault {
     let transport: ScriptedTransport
     let client: VaultClient
-    let log = LogCapture()
+    let log = CapturedLog()
 
     init(
         _ script: [Scripted], addresses: [String] = ["https://vault.example:8200"],
