@@ -69,9 +69,10 @@ let package = Package(
                 logging,
             ]),
 
-        room("ChildProcess", ["EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
-
         room("FileSystem", ["Crypto", "SystemCalls", "Diagnosis", "CLinux"]),
+        room(
+            "ChildProcess",
+            ["FileSystem", "EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
         room("FileWatch", ["FileSystem", "EventLoop", "SystemCalls", "Timekeeping", "CLinux"]),
         room("HTTPServer", ["FileSystem", "EventLoop", "SystemCalls", "Timekeeping", "Diagnosis", "CLinux"]),
 
@@ -215,7 +216,8 @@ if Context.environment["VTA_FUZZ"] != nil {
             name: "fuzz",
             dependencies: [
                 "CLibFuzzer", "ConfigurationImport", "Configuration", "AWSIdentity", "VaultAPI", "StateDirectory",
-                "ServiceHealth", "ChildProcess", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis",
+                "ServiceHealth", "ChildProcess", "HTTPServer", "HTTPClient", "SecretJSON", "Crypto", "Timekeeping",
+                "Diagnosis",
             ],
             path: "Tests/Fuzzing", exclude: ["CLibFuzzer", "Corpora"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-use-ld=lld"])]),

@@ -134,17 +134,14 @@ struct InstanceProvider {
         }
     }
 
-    /// Vault takes a proof within JSON, so it has to be text.
     private func dynamic(_ name: String) async throws(MetadataFault) -> Secret {
         let path = "/latest/dynamic/instance-identity/\(name)"
         let proof = try await memory.metadata.read(path, options)
-        guard unsafe proof.withBytes({ bytes in unsafe String(validating: bytes, as: UTF8.self) }) != nil else {
-            throw .failed(
-                AgentError(
-                    .awsMetadataUnavailable, "what IMDS gives at \(path) is not UTF-8",
-                    remedy: "Is it AWS's IMDS that answers there? Look with curl"))
+        do {
+            return try proof.text(from: path)
+        } catch {
+            throw .failed(error)
         }
-        return proof
     }
 }
 
@@ -163,8 +160,18 @@ extension AWSCredentials {
 }
 
 extension Secret {
+    /// The same, where it is text: Vault takes a proof within JSON.
+    func text(from path: String) throws(AgentError) -> Secret {
+        guard unsafe withBytes({ bytes in unsafe String(validating: bytes, as: UTF8.self) }) != nil else {
+            throw AgentError(
+                .awsMetadataUnavailable, "what IMDS gives at \(path) is not UTF-8",
+                remedy: "Is it AWS's IMDS that answers there? Look with curl")
+        }
+        return self
+    }
+
     /// The same without line breaks.
-    fileprivate var onOneLine: Secret {
+    var onOneLine: Secret {
         unsafe withBytes { bytes in unsafe Secret(bytes.filter { $0 != 0x0A && $0 != 0x0D }) }
     }
 }

@@ -5,6 +5,7 @@ internal import Crypto
 package import Diagnosis
 internal import Dispatch
 package import EventLoop
+internal import FileSystem
 internal import Glibc
 internal import SystemCalls
 
@@ -12,7 +13,7 @@ internal import SystemCalls
 package struct ChildLauncher: Sendable {
     private let loop: EventLoop
     /// Starting a program waits for the disk it is on.
-    private let queue = DispatchQueue(label: "vault-token-agent.children")
+    private let queue = BlockingQueue(label: "vault-token-agent.children")
 
     package init(loop: EventLoop) {
         self.loop = loop
@@ -22,12 +23,8 @@ package struct ChildLauncher: Sendable {
     ///
     /// Throws `commandFailed` where it cannot be started or ran too long, `cancelled` where it was called off.
     package func run(_ command: ChildCommand) async throws(AgentError) -> ChildOutcome {
-        let started: Result<StartedChild, AgentError> = await withCheckedContinuation { continuation in
-            queue.async {
-                continuation.resume(returning: Result { () throws(AgentError) in try StartedChild(command) })
-            }
-        }
-        let run = ChildRun(try started.get(), command, on: loop)
+        let started = try await queue.run { () throws(AgentError) in try StartedChild(command) }
+        let run = ChildRun(started, command, on: loop)
         return try await withTaskCancellationHandler {
             await run.outcome()
         } onCancel: {

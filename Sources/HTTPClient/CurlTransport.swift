@@ -48,7 +48,8 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
             log.debug(
                 "answered",
                 metadata: [
-                    "method": "\(request.method.rawValue)", "peer": "\(transfer.peer)", "status": "\(transfer.status)",
+                    "method": "\(request.method.rawValue)", "peer": "\(transfer.peer)",
+                    "status": "\(transfer.head.status)",
                 ])
             let next: WebAddress? =
                 switch request.redirects {
@@ -57,12 +58,13 @@ package final class CurlTransport: HTTPTransport, @unchecked Sendable {
                 }
             guard let next else {
                 return HTTPReply(
-                    status: transfer.status, headers: transfer.headers, body: transfer.replyBody, sentAt: sentAt,
+                    status: transfer.head.status, headers: transfer.head.fields, body: transfer.replyBody,
+                    sentAt: sentAt,
                     certificate: transfer.handle.handshake.certificate)
             }
             hops += 1
-            moved = moved || transfer.status < 307
-            note(transfer.status, from: address, to: next)
+            moved = moved || transfer.head.status < 307
+            note(transfer.head.status, from: address, to: next)
             address = next
         }
     }

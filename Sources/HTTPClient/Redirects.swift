@@ -43,17 +43,17 @@ private func plainName(_ host: String) -> String {
 extension RedirectScope {
     /// Where a reply sends on a request that has been sent on `hops` times; nil where it is the answer.
     func next(after transfer: Transfer, hops: Int, movedBefore: Bool) throws(HTTPFailure) -> WebAddress? {
-        guard [301, 302, 303, 307, 308].contains(transfer.status) else { return nil }
+        guard [301, 302, 303, 307, 308].contains(transfer.head.status) else { return nil }
         let refused = { (why: String) in
             HTTPFailure(
                 .replyMalformed,
-                "\(transfer.peer) answers \(transfer.status) with a redirect that is not followed: \(why)",
+                "\(transfer.peer) answers \(transfer.head.status) with a redirect that is not followed: \(why)",
                 maybeSent: true)
         }
-        guard transfer.status != 303 else { throw refused("it asks for another method") }
+        guard transfer.head.status != 303 else { throw refused("it asks for another method") }
         guard hops < 3 else { throw refused("it is the \(hops + 1)th in a row") }
-        guard !movedBefore || transfer.status >= 307 else { throw refused("a 301 or 302 is followed once") }
-        guard let location = transfer.headers.first(where: { $0.name == "location" })?.value else {
+        guard !movedBefore || transfer.head.status >= 307 else { throw refused("a 301 or 302 is followed once") }
+        guard let location = transfer.head.fields.first(where: { $0.name == "location" })?.value else {
             throw refused("it has no Location")
         }
         let next: WebAddress

@@ -25,7 +25,7 @@ extension HTTPFailure {
         switch code {
         case CURLE_SSL_CONNECT_ERROR, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_HTTP2,
             CURLE_HTTP2_STREAM:
-            guard transfer.status == 0 else { break }
+            guard transfer.head.status == 0 else { break }
             // The alert that says why can be lost to the reset that follows it.
             switch handshake.clientCertificate {
             case .absent:

@@ -6,19 +6,12 @@ internal import SystemCalls
 
 /// One hop: a request to one URL and its reply. Owns the easy handle and all that libcurl borrows. On the queue only.
 @safe final class Transfer {
-    /// Bytes of all header lines, interim replies and trailers included. Vault sends about 400, AWS about 600.
-    private static let headerLimit = 64 << 10
-
     let handle: EasyHandle
     let request: HTTPRequest
     let address: WebAddress
     private let finished: (Result<Transfer, HTTPFailure>) -> Void
 
-    private(set) var status = 0
-    private(set) var headers: [(name: String, value: String)] = []
-    private var headerBytes = 0
-    /// Whether the empty line that ends the head has come.
-    private(set) var headIsComplete = false
+    private(set) var head = ReplyHead()
     private var stepsToProxy = 0
     private var body: SecretBuffer
     /// Why we stopped the transfer ourselves.
@@ -53,7 +46,7 @@ internal import SystemCalls
             finished(.failure(refusal))
         } else if code != CURLE_OK {
             finished(.failure(HTTPFailure(code, of: self)))
-        } else if !headIsComplete {
+        } else if !head.isComplete {
             // libcurl is content with half a head.
             let observed = "the connection to \(peer) ended within the reply's head"
             finished(.failure(HTTPFailure(.connectionLost, observed, maybeSent: true)))
@@ -102,37 +95,11 @@ internal import SystemCalls
 
     /// One line of a reply's head, as libcurl delivers them: whole, with its line end. Trailers come this way too.
     fileprivate func take(headerLine bytes: UnsafeRawBufferPointer) -> Bool {
-        headerBytes += bytes.count
-        guard headerBytes <= Self.headerLimit else {
-            refusal = HTTPFailure(
-                .replyMalformed,
-                "the reply of \(peer) has more than \(Self.headerLimit) bytes of headers", maybeSent: true)
-            return false
-        }
-        if unsafe bytes.starts(with: "HTTP/".utf8) {
-            // A new head: the final reply follows interim ones (1xx).
-            let words = unsafe fieldText(bytes[...]).split(separator: " ", maxSplits: 2)
-            status = words.dropFirst().first.flatMap { Int($0) } ?? 0
-            headers = []
-            headIsComplete = false
-        } else if unsafe bytes.allSatisfy(isBlank) {
-            headIsComplete = true
-        } else if let colon = unsafe bytes.firstIndex(of: UInt8(ascii: ":")) {
-            unsafe headers.append((fieldText(bytes[..<colon]).lowercased(), fieldText(bytes[(colon + 1)...])))
-        }
-        return true
+        if unsafe head.take(line: bytes) { return true }
+        refusal = HTTPFailure(
+            .replyMalformed, "the reply of \(peer) has more than \(ReplyHead.limit) bytes of headers", maybeSent: true)
+        return false
     }
-}
-
-/// The text without white space and line end around it.
-private func fieldText(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
-    let start = unsafe bytes.drop(while: isBlank)
-    guard let end = unsafe start.lastIndex(where: { !isBlank($0) }) else { return "" }
-    return unsafe String(decoding: start[...end], as: UTF8.self)
-}
-
-private func isBlank(_ byte: UInt8) -> Bool {
-    byte <= UInt8(ascii: " ")
 }
 
 /// libcurl's CURLOPT_WRITEFUNCTION: fewer bytes than offered stop the transfer.

@@ -25,7 +25,7 @@ extension HTTPFailure {
             self.init(.connectTimedOut, "no connection to \(peer) in time: \(handle.detail(code))", maybeSent: false)
         case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL:
             self.init(.replyMalformed, "the reply of \(peer) is not HTTP: \(handle.detail(code))", maybeSent: true)
-        case CURLE_OUT_OF_MEMORY where connected && !transfer.headIsComplete:
+        case CURLE_OUT_OF_MEMORY where connected && !transfer.head.isComplete:
             // libcurl's word for a line over 100 KB.
             self.init(.replyMalformed, "the reply of \(peer) has an endless header line", maybeSent: true)
         case CURLE_RECV_ERROR where handle.errorMessage.contains("chunked-encoding"):

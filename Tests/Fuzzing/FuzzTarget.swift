@@ -12,7 +12,7 @@ struct FuzzTarget: Sendable {
         self.body = body
     }
 
-    static let all = configurationTargets + identityTargets + vaultTargets + textTargets
+    static let all = configurationTargets + identityTargets + vaultTargets + httpTargets + textTargets
 }
 
 /// Ends the run with the input that led here.

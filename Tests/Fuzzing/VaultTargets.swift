@@ -3,8 +3,10 @@
 import Crypto
 import Diagnosis
 import HTTPClient
+import SecretJSON
 import Timekeeping
 
+@testable import AWSIdentity
 @testable import StateDirectory
 @testable import VaultAPI
 
@@ -60,6 +62,18 @@ let vaultTargets = [
         do throws(AgentError) {
             try readAll(try ReplyReader(reply, context))
         } catch {
+            insist(error)
+        }
+    },
+    FuzzTarget("pkcs7") { bytes in
+        do throws(AgentError) {
+            let proof = try Secret(bytes).text(from: "/latest/dynamic/instance-identity/rsa2048").onOneLine
+            let body = LoginProof.ec2PKCS7(proof, nonce: Secret(text: "nonce")).body(role: "app")
+            let sent = try JSONValue(body: body, from: "this agent", failure: .internalFault)["pkcs7"]?.string?.secret
+            let wanted = bytes.filter { $0 != 0x0A && $0 != 0x0D }
+            insist(sent == Secret(wanted), "Vault is sent another proof than IMDS gave")
+        } catch {
+            insist(error.code == .awsMetadataUnavailable, "\(error)")
             insist(error)
         }
     },
