@@ -253,7 +253,7 @@ def test_credentials_says_which_source_and_why_and_shows_secrets_only_for_other_
     assert document["sources"][-1]["finding"] == "found" and document["errors"] == []
     assert document["identity"]["arn"] in table.output
 
-    process = json.loads(run_once(["credentials", "--format", "process"], lab_environment).output)
+    process = json.loads(run_once(["credentials", "--format", "process"], lab_environment, prints_secrets=True).output)
     assert process["Version"] == 1 and process["AccessKeyId"] == document["sources"][-1]["access_key_id"]
     for secret in (process["SecretAccessKey"], process["SessionToken"]):
         assert secret not in table.output and secret not in json.dumps(document)

@@ -51,6 +51,7 @@ class Companion:
 
     def __init__(self, run: AgentRun, folder: Path, *arguments: str, term: str = ENDS):
         self.notes = folder / "notes"
+        run.may_hold(self.notes)
         program = folder / "program.sh"
         program.write_text(PROGRAM.format(notes=self.notes, term=term.format(notes=self.notes)))
         self.errors = folder / "exec.log"

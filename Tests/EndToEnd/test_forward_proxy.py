@@ -62,7 +62,8 @@ def sees_hosts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, sees_hosts: tuple[str, ...]) -> Iterator[ForwardProxy]:
+def proxy(tls_lab: Laboratory, tmp_path: Path, sees_hosts: tuple[str, ...]) -> Iterator[ForwardProxy]:
+    tls_lab.may_hold.add(tmp_path / "proxy" / "tinyproxy.conf")
     made = ForwardProxy(tmp_path / "proxy", sees_hosts)
     yield made
     made.stop()

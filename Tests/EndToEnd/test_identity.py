@@ -325,6 +325,7 @@ def alive(pid: int) -> bool:
 def test_a_helper_with_a_pipe_is_run_by_a_shell_and_the_report_says_so(lab, tmp_path):
     user = lab.aws.user
     document = {"Version": 1, "AccessKeyId": user.access_key, "SecretAccessKey": user.secret_key}
+    lab.may_hold.add(tmp_path / "answer")
     (tmp_path / "answer").write_text(json.dumps(document).replace("Version", "xVersion"))
     environment = profile(tmp_path, 'cat "$HOME/answer" | sed s/xVersion/Version/')
     ended = lab.agent(folder=tmp_path, environment=environment, command=("credentials", "--format", "json")).finish(30)

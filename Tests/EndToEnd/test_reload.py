@@ -262,6 +262,7 @@ def test_the_reload_command_tells_what_changed_and_fails_where_it_was_refused(la
     configuration["tokens"].append(json.loads(json.dumps(configuration["tokens"][0])) | {"name": "new"})
     configuration["tokens"][1]["sinks"] = [{"type": "file", "path": str(tmp_path / "new")}]
     run.configuration.write_text(json.dumps(configuration))
+    run.may_hold(tmp_path / "new")
     told = "app: changed: sinks\nnew: added\n"
     assert (command("--dry-run").output, "Reading the configuration" in run.log) == (told, False)
     done = command()

@@ -215,6 +215,7 @@ def test_on_change_of_a_token_runs_once_for_it_though_one_sink_gets_it_later(lab
     run = lab.agent(folder=tmp_path, configuration=configuration)
     first = run.wait_for_token(10)
     wait(lambda: text(late / "token") == first and journal.exists(), 10, lambda: run.log)
+    run.may_hold(tmp_path / "gone")
     late.rename(tmp_path / "gone")
     run.child.signal(signal.SIGUSR1)
     second = run.wait_for_token(10, other_than=first)

@@ -23,7 +23,7 @@ def configured(lab: Laboratory, folder: Path, *sinks: dict, address: str | None 
 
 
 def get(run: AgentRun, *arguments: str) -> tuple[int, str, str]:
-    done = run_once(["get", "--config", run.configuration, *arguments], {})
+    done = run_once(["get", "--config", run.configuration, *arguments], {}, prints_secrets=True)
     return done.status, done.output, done.log
 
 
@@ -78,7 +78,8 @@ def test_a_child_is_a_token_of_its_own_by_the_name_that_status_gives_it(lab: Lab
     assert status == 0 and get(run, "app")[1] == run.token() + "\n" != child
     looked_up = lab.bao.expect("POST", "auth/token/lookup", {"token": child.strip()})
     assert looked_up["data"]["policies"] == ["narrow"]
-    in_environment = run_once(["exec", "--config", run.configuration, "app/1", "--", "printenv", "VAULT_TOKEN"], {})
+    printing = ["exec", "--config", run.configuration, "app/1", "--", "printenv", "VAULT_TOKEN"]
+    in_environment = run_once(printing, {}, prints_secrets=True)
     assert in_environment.output == child
     status, output, log = get(run, "app/2")
     assert (status, output) == (78, "") and "no sink of app/2 holds the token as it is" in log
@@ -177,6 +178,7 @@ def test_an_imported_configuration_logs_in(lab: Laboratory, tmp_path: Path):
     lab.role("calm", ttl="10m", max_ttl="1h")
     foreign = tmp_path / "vault-agent.hcl"
     foreign.write_text(VAULT_AGENT % (tmp_path, tmp_path))
+    lab.may_hold.add(tmp_path / "token")
     done = run_once(["config", "import", foreign], {})
     assert done.status == 0
     assert [line.split(": ")[1] for line in done.log.splitlines()] == ["pid_file", "template"]

@@ -147,6 +147,7 @@ def test_a_reload_adds_a_token_and_leaves_the_other_alone(lab, tmp_path):
     second["name"] = "second"
     second["sinks"][0]["path"] = str(tmp_path / "second")
     configuration["tokens"].append(second)
+    run.may_hold(tmp_path / "second")
     run.configuration.write_text(json.dumps(configuration))
     run.child.signal(signal.SIGHUP)
     deadline = time.monotonic() + 5

@@ -10,7 +10,7 @@ from private_systemd import UNITS, NotPossibleHere, PrivateSystemd
 
 from laboratory.agent import agent_binary
 from laboratory.laboratory import REGION, SERVER_ID, Laboratory
-from laboratory.secret_search import secrets_in
+from laboratory.secret_search import insist_on_none
 
 CONFIGURATION = "/etc/vault-token-agent/config.json"
 TOKEN = "/run/vault-token-agent/token"
@@ -72,15 +72,14 @@ class Service:
     def end(self) -> None:
         """Stops everything and searches the whole journal and the status file for secrets."""
         try:
-            places = {"journal": self.machine.run("journalctl", "--no-pager", "--output=export").output}
+            journal = self.machine.run("journalctl", "--no-pager", "--output=export").output
+            places = {"the journal": journal.encode(), "status": self.machine.status_text().encode()}
             status = self.machine.root / "run/vault-token-agent/status.json"
             if status.exists():
-                places["status file"] = status.read_text()
-            places["status"] = self.machine.status_text()
+                places["the status file"] = status.read_bytes()
         finally:
             self.machine.end()
-        for place, text in places.items():
-            assert not secrets_in(text, self.lab.secrets()), f"secrets in the {place}"
+        insist_on_none(places, self.lab.secrets())
 
 
 Services = Callable[..., Service]

@@ -1,4 +1,4 @@
-"""The agent under test: the built binary with a configuration, its output kept, and searched for secrets at its end."""
+"""The agent under test: the built binary with a configuration, its output kept, and searched for secrets."""
 
 import json
 import os
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import SLOWER, Child, LaboratoryError
-from .secret_search import secrets_in
+from . import places
+from .processes import SLOWER, Child, LaboratoryError, wait_until
+from .secret_search import SecretLeaked, insist_on_none, secrets_in
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -22,8 +23,29 @@ def agent_binary() -> Path:
     return Path(os.environ.get("VTA_BINARY") or PROJECT / ".build" / "debug" / "vault-token-agent").absolute()
 
 
-class SecretLeaked(AssertionError):
-    """A secret stood where none may."""
+# For every agent. A debug build's Swift libraries bind their symbols when first called, by way of the stack, where
+# copies of what was in the registers stay; the release has them linked in and is bound at start.
+SURROUNDINGS = {"SWIFT_BACKTRACE": "enable=no", "LD_BIND_NOW": "1"}
+# How a sanitizer's report begins; the agent may be built with one.
+REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer: .*")
+
+
+def secret_files(configuration: Path) -> set[Path]:
+    """Where secrets stand by a configuration: its sinks, the files with secrets that it names, kept nonces. None where
+    it is no configuration.
+    """
+    try:
+        read = json.loads(configuration.read_bytes())
+        found = {Path(sink["path"]) for token in read["tokens"] for sink in token["sinks"]}
+        for token in read["tokens"]:
+            tls = token.get("vault", {}).get("tls", {}) | read.get("vault", {}).get("tls", {})
+            named = [token.get("auth", {}).get("nonce_file"), tls.get("client_key_passphrase_file")]
+            found.update(Path(path) for path in named if path)
+        if read.get("state_directory"):
+            found.update(Path(read["state_directory"]).glob("nonce-*"))
+        return found
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return set()
 
 
 @dataclass(frozen=True)
@@ -45,9 +67,11 @@ class AgentRun:
         *,
         environment: dict[str, str],
         secrets: Callable[[], set[str]],
+        may_hold: set[Path],
         command: tuple[str, ...] = ("run",),
         prefix: tuple[str, ...] = (),
         prints_token: bool = False,
+        traced: bool = False,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -55,14 +79,25 @@ class AgentRun:
         self.log_path = folder / "log"
         self.output_path = folder / "output"
         self._secrets = secrets
-        self._prints_token = prints_token
+        self._given = set(environment.values())
+        self._allowed = may_hold
+        may_hold.add(self.sink)
+        if prints_token:
+            may_hold.add(self.output_path)
+        may_hold.update(Path(value) for name, value in environment.items() if name.endswith("_FILE"))
+        self._trace = folder / "trace" if traced else None
+        if self._trace:
+            may_hold.add(self._trace)
         self._searched = False
         self.configuration = folder / "agent.json"
         text = configuration if isinstance(configuration, str) else json.dumps(configuration, indent=2)
         self.configuration.write_text(text)
+        self._allow()
+        if self._trace:
+            prefix = (*prefix, *places.STRACE, "-o", str(self._trace), "--")
         self.child = Child(
             [*prefix, agent_binary(), *command, "--config", self.configuration],
-            environment={"PATH": os.environ.get("PATH", ""), "SWIFT_BACKTRACE": "enable=no", **environment},
+            environment={**SURROUNDINGS, "PATH": os.environ.get("PATH", ""), **environment},
             output=self.output_path,
             error=self.log_path,
             directory=folder,
@@ -128,6 +163,7 @@ class AgentRun:
     def stop(self, seconds: float = 10) -> Finished:
         """TERM, as systemd does; killed if it does not follow, which is an error."""
         if self.child.running:
+            self.look()
             self.child.signal(signal.SIGTERM)
             try:
                 self.child.wait(seconds)
@@ -140,26 +176,60 @@ class AgentRun:
         return self.finish(1)
 
     def kill(self) -> None:
+        self.look()
         self.child.process.kill()
         self.child.wait(5)
 
+    def may_hold(self, *paths: Path) -> None:
+        """Files and folders where a secret may stand: such as what an application writes that was given the token."""
+        self._allowed.update(paths)
+
+    def _allow(self) -> set[Path]:
+        """Where a secret may stand: by the configuration, now and at earlier calls, and by what the test has said."""
+        self._allowed |= secret_files(self.configuration)
+        return self._allowed
+
+    def look(self) -> None:
+        """Searches what /proc shows of the living process for every secret but those that the test has given it."""
+        secrets = {each for each in self._secrets() if not any(each in value for value in self._given)}
+        for pid in places.running(agent_binary(), self.child.pid):
+            insist_on_none(places.of_process(pid), secrets)
+
+    def wait_until_forgotten(self, tokens: set[str], seconds: float) -> None:
+        """Searches the memory of the process, stopped for that, until none of the tokens is in it: heap, stacks and
+        variables. Gives up after `seconds`, times `SLOWER`. PermissionError: only root may look there.
+        """
+
+        def kept() -> list[str]:
+            found = []
+            for pid in places.running(agent_binary(), self.child.pid):
+                os.kill(pid, signal.SIGSTOP)
+                try:
+                    found += secrets_in(places.memory(pid), tokens)
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+            return found
+
+        try:
+            wait_until(lambda: not kept(), seconds, "forgotten", interval=0.2)
+        except LaboratoryError:
+            raise SecretLeaked(f"in memory, though let go: {', '.join(kept())}; the log:\n{self.log}") from None
+
     def search(self) -> None:
-        """Every secret that the laboratory knows, in everything that the agent wrote besides its sinks."""
+        """Every secret that the laboratory knows, in everything that the agent has left besides its sinks: log, output,
+        status, metrics, what is in its folder, temporary files and core dumps among it, and a trace of what it wrote.
+        """
         if self._searched and not self.child.running:
             return
         self._searched = not self.child.running
-        secrets = self._secrets()
-        places = {"log": self.log, "command line": " ".join(self.child.command)}
-        if not self._prints_token:
-            places["output"] = self.output
-        for extra in ("status.json", "metrics.prom"):
-            path = self.folder / extra
-            if path.exists():
-                places[extra] = path.read_text(errors="replace")
-        for place, text in places.items():
-            leaked = secrets_in(text, secrets)
-            if leaked:
-                raise SecretLeaked(f"{len(leaked)} secrets in the agent's {place}: {', '.join(leaked)}")
+        report = REPORT.search(self.log)
+        assert not report, f"{report[0]}\n{self.log}"
+        allowed = self._allow()
+        found = places.files(self.folder, allowed)
+        found["command line"] = " ".join(self.child.command).encode()
+        if self._trace:
+            found["what it has written"] = places.written(self._trace.read_bytes(), allowed)
+        insist_on_none(found, self._secrets())
 
 
 @dataclass(frozen=True)
@@ -210,8 +280,14 @@ class Reader(threading.Thread):
         return next((poll.at for poll in self.polls if poll.at >= after and poll.valid), None)
 
 
-def run_once(arguments: list[str | Path], environment: dict[str, str], seconds: float = 20) -> Finished:
-    """A command of the agent that needs no folder: `version`, `--help`."""
+# What commands have written that `run_once` ran; the pytest plugin searches it after each test.
+unsearched: list[Finished] = []
+
+
+def run_once(
+    arguments: list[str | Path], environment: dict[str, str], seconds: float = 20, *, prints_secrets: bool = False
+) -> Finished:
+    """A command of the agent that needs no folder: `version`, `--help`. `prints_secrets`: those are what it is for."""
     done = subprocess.run(
         [agent_binary(), *arguments],
         env={"PATH": os.environ.get("PATH", ""), "SWIFT_BACKTRACE": "enable=no", **environment},
@@ -220,4 +296,6 @@ def run_once(arguments: list[str | Path], environment: dict[str, str], seconds: 
         text=True,
         timeout=seconds * SLOWER,
     )
-    return Finished(done.returncode, done.stdout, done.stderr)
+    finished = Finished(done.returncode, done.stdout, done.stderr)
+    unsearched.append(Finished(done.returncode, "", done.stderr) if prints_secrets else finished)
+    return finished

@@ -48,6 +48,7 @@ class Laboratory:
         self._ends.callback(self._folder.cleanup)
         self.runs: list[AgentRun] = []
         self._extra_secrets: set[str] = set()
+        self.may_hold: set[Path] = set()  # files and folders where secrets may stand: sinks, and what a test says
         self._metadata: list[InstanceMetadata] = []
         try:
             self._start(tls)
@@ -91,6 +92,7 @@ class Laboratory:
             for run in runs:
                 stack.callback(run.search)
                 stack.callback(run.child.stop)
+                stack.callback(run.look)
 
     def server_tls(self, pair: KeyPair) -> ssl.SSLContext:
         """What a listener of the front door needs to show this certificate and to ask for a client's."""
@@ -157,6 +159,7 @@ class Laboratory:
 
     def configuration(self, folder: Path, *, address: str | list[str] | None = None, role: str | None = "app") -> dict:
         """A configuration for this laboratory: one token by an iam login, one file. Tests change what they need."""
+        self.may_hold.add(folder / "token")
         auth: dict = {"type": "iam", "header_value": SERVER_ID, "region": REGION}
         if role is not None:
             auth["role"] = role
@@ -189,10 +192,12 @@ class Laboratory:
         command: tuple[str, ...] = ("run",),
         prefix: tuple[str, ...] = (),
         prints_token: bool = False,
+        traced: bool = False,
         **options: object,
     ) -> AgentRun:
         """Starts the agent. `options` go to `configuration()`; `environment` stands above the laboratory's; `prefix` is
-        a program, with its arguments, that ends by becoming the agent.
+        a program, with its arguments, that ends by becoming the agent. `traced`: what it writes is searched for secrets
+        by way of strace, which makes it slow.
         """
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="agent-", dir=self.folder))
@@ -203,9 +208,11 @@ class Laboratory:
             configuration,
             environment={**self.environment(), **(environment or {})},
             secrets=self.secrets,
+            may_hold=self.may_hold,
             command=command,
             prefix=prefix,
             prints_token=prints_token,
+            traced=traced,
         )
         self.runs.append(run)
         return run

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from . import places
+from .agent import secret_files, unsearched
 from .laboratory import Laboratory
 from .processes import children
+from .secret_search import insist_on_none
 
 # promtool is there when the machine has none of its own, also for a run that make did not start.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{Path(sys.prefix) / 'bin'}"
@@ -62,8 +65,8 @@ def _a_file_leaves_all_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _a_test_leaves_all_as_it_was() -> Iterator[None]:
-    """Ends every agent that the test left running, searches whatever any of them wrote for secrets, and takes back
+def _a_test_leaves_all_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Ends every agent that the test left running, searches whatever any of them has left for secrets, and takes back
     what the test has done to the laboratories.
     """
     before = {id(laboratory): laboratory.mark() for laboratory in _laboratories}
@@ -71,8 +74,22 @@ def _a_test_leaves_all_as_it_was() -> Iterator[None]:
     yield
     with contextlib.ExitStack() as stack:
         stack.callback(_compare, environment, directory, running)
+        stack.callback(_search, request.node.funcargs.get("tmp_path"))
         for laboratory in _laboratories:
             stack.callback(laboratory.return_to, before.get(id(laboratory), laboratory.beginning))
+
+
+def _search(folder: Path | None) -> None:
+    """Output of commands, and all that stands in the test's own folder, for the secrets of all laboratories."""
+    secrets = {secret for laboratory in _laboratories for secret in laboratory.secrets()}
+    outputs = [(each.output + each.log).encode() for each in unsearched]
+    unsearched.clear()
+    found = {f"the output of command {number}": output for number, output in enumerate(outputs, 1)}
+    if folder is not None:
+        may_hold = {path for laboratory in _laboratories for path in laboratory.may_hold}
+        may_hold.update(*(secret_files(path) for path in folder.rglob("*.json")))
+        found |= places.files(folder, may_hold)
+    insist_on_none(found, secrets)
 
 
 def _compare(environment: dict[str, str], directory: Path, running: dict[int, str]) -> None:
