@@ -46,6 +46,7 @@ def shared(tmp_path: Path) -> Path:
 
 def contained(lab: Laboratory, image: Path, shared: Path, *arguments: str) -> Container:
     """The agent with `shared` as its /tmp."""
+    lab.may_hold.add(shared / "token")
     folder = shared.parent / "container"
     state = folder / "run"
     state.mkdir(parents=True)

@@ -55,6 +55,7 @@ def test_an_ecs_task_is_healthy_once_it_has_its_token_and_stays_so_through_an_ou
     for mount in agent["mountPoints"]:
         # As the image's VOLUME has it.
         directory = tmp_path / mount["sourceVolume"]
+        lab.may_hold.update({directory / "token", tmp_path / "application" / "container.log"})
         directory.mkdir(mode=0o755)
         os.chown(directory, 10001, 10001)
         volumes.append((directory, mount["containerPath"], False))
@@ -101,6 +102,7 @@ def test_a_pod_of_eks_hands_its_token_on_takes_it_over_after_a_restart_and_loads
     for volume in POD["volumes"]:
         # As the kubelet makes an emptyDir for a pod with fsGroup.
         directory = tmp_path / volume["name"]
+        lab.may_hold.update({directory / "token", directory / "token.json"})
         directory.mkdir()
         os.chown(directory, 0, group)
         directory.chmod(0o2777)
@@ -123,6 +125,7 @@ def test_a_pod_of_eks_hands_its_token_on_takes_it_over_after_a_restart_and_loads
                 command = sidecar[probe]["exec"]["command"]
                 container.until(lambda it=container, command=command: it.probe(command) == 0)
             folder = tmp_path / f"{number}-application"
+            lab.may_hold.add(folder / "container.log")
             tokens.append(read_by(application_image, folder, user(application), volumes(application)))
             if number == "first":
                 logins = lab.logins()
