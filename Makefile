@@ -88,10 +88,10 @@ sanitize: setup ## all Swift tests, and SECONDS=60 of the agent at work, under t
 fuzz: setup ## every reader of foreign bytes under libFuzzer and the address sanitizer: SECONDS=60 for each, or for TARGET=name
 	@tools/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)
 
-fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 5 to 10 minutes
+fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 10 minutes; SCENARIO=... one alone
 	swift build $(RELEASE_FLAGS) --product simulation
 	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" fleet --agents $(or $(AGENTS),10000) \
-		--figure $(or $(FIGURE),docs/design/fleet.svg)
+		$(if $(SCENARIO),--scenario "$(SCENARIO)",--figure $(or $(FIGURE),docs/design/fleet.svg))
 
 demo: setup ## the agent at work in a laboratory on this machine; SECONDS=90 ends with a verdict, else Ctrl-C
 	swift build --product vault-token-agent
