@@ -36,6 +36,7 @@ actor ServiceSession {
     private var locks: [FileLock] = []
     private var isReloading = false
     private var reloadAgain = false
+    private var isStopping = false
     /// So often the configuration in the file was refused, one time after the other.
     private var refusals = 0
     /// When it is tried again: while its file is watched, and the machine may yet get what it lacks.
@@ -101,9 +102,14 @@ actor ServiceSession {
                 self.log.notice(
                     "Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
             } catch {
-                self.end.set(.failure(error))
+                await self.startFailed(error)
             }
         }
+    }
+
+    /// A start that was told to stop ends with the stop.
+    private func startFailed(_ error: AgentError) {
+        if !isStopping { end.set(.failure(error)) }
     }
 
     /// Refuses to be the second agent at the same state or status file.
@@ -275,6 +281,7 @@ actor ServiceSession {
     }
 
     private func stop() {
+        isStopping = true
         guard let agent else {
             stopped()
             return
