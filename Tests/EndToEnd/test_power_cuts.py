@@ -36,6 +36,7 @@ def places(tmp_path):
 def test_what_a_service_writes_survives_a_power_cut_at_any_moment(lab, tmp_path, places):
     lab.role("restless", ttl="6s", max_ttl="10s")
     trace = tmp_path / "trace"
+    lab.may_hold.add(trace)
     configuration = lab.configuration(tmp_path, role="restless")
     (tmp_path / "reader.json").write_text('{"curve25519_public_key": "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="}')
     configuration["tokens"][0]["sinks"] = [
@@ -85,6 +86,7 @@ def expect_on_record(recording: Recording, sink: str, takeover: str) -> None:
 def test_the_nonce_of_an_ec2_login_survives_a_power_cut_at_any_moment(lab, tmp_path, places):
     lab.role("machine", AwsRole("ec2", bound_images=[lab.aws.image_id]), ttl="20s")
     trace = tmp_path / "trace"
+    lab.may_hold.add(trace)
     configuration = lab.configuration(tmp_path)
     configuration["tokens"][0]["auth"] = {"type": "ec2", "role": "machine"}
     # A nonce that was made is never another one; nothing else may be written there meanwhile.
@@ -104,6 +106,7 @@ def test_the_nonce_of_an_ec2_login_survives_a_power_cut_at_any_moment(lab, tmp_p
 def test_a_token_that_is_taken_away_does_not_come_back_by_a_power_cut(lab, tmp_path, places):
     lab.role("fleeting", ttl="1h")
     trace = tmp_path / "trace"
+    lab.may_hold.add(trace)
     configuration = lab.configuration(tmp_path, role="fleeting")
     configuration["tokens"][0]["sinks"][0]["path"] = str(places / "plain" / "token")
     configuration["tokens"][0]["revoke_on_stop"] = True
