@@ -175,7 +175,7 @@ MUTATIONS = [
         + "            if let found = sink.found { moments.append(validity(of: found.content.token)) }\n"
         "        }\n",
         WAKES + "        }\n",
-        seed=32,
+        seed=377,
     ),
     mutation(
         "an expired token is not removed",

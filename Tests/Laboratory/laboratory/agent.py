@@ -37,6 +37,8 @@ def secret_files(configuration: Path) -> set[Path]:
     try:
         read = json.loads(configuration.read_bytes())
         found = {Path(sink["path"]) for token in read["tokens"] for sink in token["sinks"]}
+        # What a stop in the midst of a write leaves: with the sink's own rights, and the next start takes it away.
+        found.update(*(sink.parent.glob(f".{sink.name}.vta-*") for sink in set(found)))
         for token in read["tokens"]:
             tls = token.get("vault", {}).get("tls", {}) | read.get("vault", {}).get("tls", {})
             named = [token.get("auth", {}).get("nonce_file"), tls.get("client_key_passphrase_file")]
