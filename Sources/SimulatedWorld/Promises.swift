@@ -64,8 +64,10 @@ struct RequestLedger {
     }
 
     /// A request at `now` by a process that lives by this lease; `left` of it: what readers still have. What is wrong with it,
-    /// if anything.
-    mutating func note(_ rank: RequestRank, at now: Instant, lease: Duration?, left: Duration?) -> String? {
+    /// if anything. `isAlone`: nobody else revokes tokens of that name.
+    mutating func note(
+        _ rank: RequestRank, at now: Instant, lease: Duration?, left: Duration?, isAlone: Bool
+    ) -> String? {
         defer {
             if latest.count == Self.most { latest.removeFirst() }
             latest.append((now, lease))
@@ -73,7 +75,7 @@ struct RequestLedger {
         // What was said to something less urgent does not count, nor anything when readers are about to lose their token.
         let quietUntil = quietUntil.prefix(rank.rawValue + 1).max() ?? .distantPast
         let isLastChance = left.map { left in lease.map { left <= $0 / 4 + .seconds(1) } ?? false } ?? false
-        if now < quietUntil, !isLastChance || rank == .lookUp || rank == .revoke {
+        if now < quietUntil, isAlone || rank != .revoke, !isLastChance || rank == .lookUp || rank == .revoke {
             return "a request \((quietUntil - now).text) before the end of Retry-After"
         }
         if let last = latest.last, now <= last.moment { return "two requests without a wait between" }

@@ -87,7 +87,10 @@ extension World: SimulatedNetwork {
         let left = ends.map { $0 - loop.now }.filter { $0 > .zero }.min()
         let lease = process.leases[key]
         let wrong = process.ledgers[key, default: RequestLedger()]
-            .note(RequestRank(path: request.url), at: loop.now, lease: lease, left: left)
+            .note(
+                RequestRank(path: request.url), at: loop.now, lease: lease, left: left,
+                // Of a token that reloads drop and add again several keepers are at work, the dropped ones to revoke theirs.
+                isAlone: key != "second")
         if let wrong { violate(.neverAStorm, wrong) }
     }
 
@@ -142,12 +145,14 @@ extension World: SimulatedNetwork {
         let episode = diskWeather.fault(at: loop.now)
         if let episode { trace.note("disk", UInt64(episode.fault.rawValue.utf8.count), episode.fault.rawValue) }
         let begin = max(loop.now, diskFreeAt)
+        // Further apart than alarms are late, or a later work would overtake an earlier one.
+        let apart = options.mostLateness
         switch episode?.fault {
         case .full: throw AgentError(.sinkFull, "no space left on /simulated")
         case .unwritable: throw AgentError(.sinkUnwritable, "/simulated is read-only")
-        case nil: diskFreeAt = begin + .milliseconds(1)
-        case .slow: diskFreeAt = begin + generator.share(of: .seconds(5), between: 0, and: 1)
-        case .hangs: diskFreeAt = max(begin, episode?.end ?? begin)
+        case nil: diskFreeAt = begin + .milliseconds(1) + apart
+        case .slow: diskFreeAt = begin + generator.share(of: .seconds(5), between: 0, and: 1) + apart
+        case .hangs: diskFreeAt = max(begin, episode?.end ?? begin) + apart
         }
         await loop.sleep(until: diskFreeAt)
     }
