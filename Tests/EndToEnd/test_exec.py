@@ -15,13 +15,14 @@ from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
 from laboratory.processes import SLOWER, wait_until
 
-# Notes its token, then does what it is told by signals; `sleep` is in the background so that the shell hears them.
+# Does what it is told by signals; `sleep` is in the background so that the shell hears them. Notes its token only when
+# it hears all of them: what is sent after the note is never lost.
 PROGRAM = """
-echo "start $$ $VAULT_TOKEN" >>{notes}
 trap 'echo hup >>{notes}' HUP
 trap 'echo usr1 >>{notes}' USR1
 trap 'echo int >>{notes}' INT
 trap {term} TERM
+echo "start $$ $VAULT_TOKEN" >>{notes}
 while :; do sleep 60 & wait $!; done
 """
 ENDS = "'exit 7'"

@@ -5,7 +5,6 @@ never used for loopback addresses.
 """
 
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def start(tls_lab: Laboratory, tmp_path: Path, sees_hosts: tuple[str, ...]):
     proxy's password.
     """
     tls_lab.keep_secret(PASSWORD)
-    tls_lab.role("short", ttl="4s")
+    tls_lab.role("short", ttl="12s")
     certificates = tls_lab.certificates
     named = certificates.issue("forward-proxy", [x509.DNSName(VAULT)])
     url = tls_lab.front_door.listen(tls=tls_lab.server_tls(named)).url
@@ -103,7 +102,7 @@ def start(tls_lab: Laboratory, tmp_path: Path, sees_hosts: tuple[str, ...]):
 def test_login_and_renewals_go_by_the_proxy_which_is_told_its_password(tls_lab, proxy, start):
     run = start({"HTTPS_PROXY": proxy.url(), "http_proxy": NOWHERE})
     token = run.wait_for_token(10)
-    time.sleep(5)
+    run.wait_for_log("Token renewed", 20)
     assert run.token() == token and tls_lab.bao.remaining(token) is not None
     assert proxy.tunnels > 0
     run.stop()

@@ -60,7 +60,7 @@ FLOODS = {
 
 
 def test_floods_leave_the_other_token_fresh_and_sigterm_obeyed(lab, tmp_path):
-    lab.role("short", ttl="6s")
+    lab.role("short", ttl="12s")
     configuration = lab.configuration(tmp_path, role="short")
     with contextlib.ExitStack() as stack:
         taken = {}
@@ -106,7 +106,7 @@ PAGE = b"<html><body>It works!</body></html>"
     ids=["200 page", "404 page", "405", "412", "unknown 500", "Retry-After an hour", "readonly"],
 )
 def test_one_address_that_does_not_serve_never_keeps_the_next_from_being_asked(lab, tmp_path, answer):
-    lab.role("short", ttl="6s")
+    lab.role("short", ttl="12s")
     bad = WebServer(lambda request: answer)
     try:
         configuration = lab.configuration(tmp_path, address=[bad.url, lab.front_door.url], role="short")
@@ -114,7 +114,7 @@ def test_one_address_that_does_not_serve_never_keeps_the_next_from_being_asked(l
         run.wait_for_token(5)
         reader = Reader(run, lab.bao.remaining)
         reader.start()
-        time.sleep(8)
+        run.wait_for_log("Token renewed", 20)
         assert all(poll.valid for poll in reader.end()), run.log
         assert "Vault answers at another address" in run.log
         run.stop()
@@ -124,14 +124,14 @@ def test_one_address_that_does_not_serve_never_keeps_the_next_from_being_asked(l
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_within_the_configured_host_are_followed_and_told_of_once(lab, tmp_path, status):
-    lab.role("short", ttl="4s")
+    lab.role("short", ttl="12s")
     to = lab.front_door.url
     first = WebServer(lambda request: Reply(status, b"", [("Location", to + request.target)]))
     try:
         configuration = lab.configuration(tmp_path, address=first.url, role="short")
         run = lab.agent(folder=tmp_path, configuration=configuration)
         run.wait_for_token(10)
-        time.sleep(5)
+        run.wait_for_log("Token renewed", 20)
         assert run.log.count("A server redirects") == 1, run.log
         run.stop()
     finally:

@@ -228,13 +228,13 @@ def test_on_change_of_a_token_runs_once_for_it_though_one_sink_gets_it_later(lab
 
 
 def test_a_json_sink_tells_the_new_expiry_after_a_renewal_and_keeps_its_time(lab, tmp_path, policies):
-    lab.role("renewed", ttl="4s", max_ttl="60s")
+    lab.role("renewed", ttl="12s", max_ttl="60s")
     configuration = lab.configuration(tmp_path, role="renewed")
     sink(configuration, format="json")
     run = lab.agent(folder=tmp_path, configuration=configuration)
     first = json.loads(run.wait_for_token(10))
     modified = run.sink.stat().st_mtime_ns
-    run.wait_for_log("Token renewed", 10)
+    run.wait_for_log("Token renewed", 20)
 
     def found():
         return json.loads(run.token())

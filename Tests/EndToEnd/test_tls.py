@@ -1,13 +1,12 @@
 """TLS with a CA of one's own and client certificates asked for, against a server that insists on both."""
 
 import copy
-import time
 
 import pytest
 from cryptography import x509
 
 from laboratory.certificates import PASSPHRASE
-from laboratory.processes import SLOWER
+from laboratory.processes import wait_until
 from laboratory.web import Reply
 
 
@@ -31,11 +30,11 @@ def start(tls_lab, tmp_path, configuration, **tls):
 
 
 def test_a_token_comes_over_mutual_tls_and_is_renewed(tls_lab, tmp_path, configuration):
-    tls_lab.role("short", ttl="4s")
+    tls_lab.role("short", ttl="12s")
     configuration["tokens"][0]["auth"]["role"] = "short"
     run = start(tls_lab, tmp_path, configuration)
     token = run.wait_for_token(10)
-    time.sleep(6)
+    run.wait_for_log("Token renewed", 20)
     assert run.token() == token and tls_lab.bao.remaining(token) is not None
     run.stop()
 
@@ -55,7 +54,7 @@ def test_without_ca_cert_the_cas_of_the_systems_openssl_count_and_with_it_they_d
 
 
 def test_a_key_pair_that_is_replaced_counts_from_the_next_request_on(tls_lab, tmp_path, configuration):
-    tls_lab.role("short", ttl="4s")
+    tls_lab.role("short", ttl="12s")
     configuration["tokens"][0]["auth"]["role"] = "short"
     paths = {"client_cert": tmp_path / "client.pem", "client_key": tmp_path / "client.key"}
 
@@ -73,13 +72,12 @@ def test_a_key_pair_that_is_replaced_counts_from_the_next_request_on(tls_lab, tm
     put(certificate=second.certificate, key=first.key)
     run.wait_for_log(f"client key {paths['client_key']}.*does not belong to the certificate", 10)
     put(certificate=second.certificate, key=second.key)
-    deadline = time.monotonic() + 20 * SLOWER
-    while serial(second) not in (serials := shown(tls_lab, run)) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: serial(second) in shown(tls_lab, run), 20, "a request with the new pair")
+    serials = shown(tls_lab, run)
     assert set(serials[: serials.index(serial(second))]) == {serial(first)}
-    replaced = len(serials)
+    replaced = serials.index(serial(second))
     # Over the new pair the newest token lives on.
-    time.sleep(6)
+    wait_until(lambda: len(shown(tls_lab, run)) >= replaced + 2, 20, "two more requests")
     assert set(shown(tls_lab, run)[replaced:]) == {serial(second)}
     assert tls_lab.bao.remaining(run.token()) is not None, (token, run.log)
     run.stop()
@@ -154,11 +152,10 @@ def test_openbao_itself_is_spoken_to_in_http_2(tls_lab, tmp_path, configuration)
         there = Reply(307, b"", [("Location", f"{tls_lab.bao.url}/v1/{path}")])
         tls_lab.front_door.answer(path, there, times=1_000)
     run = start(tls_lab, tmp_path, configuration)
-    token = run.wait_for_token(10)
-    time.sleep(6)
-    assert run.token() == token and tls_lab.bao.remaining(token) is not None
+    run.wait_for_token(10)
+    wait_until(lambda: tls_lab.bao.asked_in_http2("auth/token/renew-self") >= 2, 30, "two renewals in HTTP/2")
+    assert tls_lab.bao.remaining(run.token() or "none") is not None
     run.stop()
-    assert tls_lab.bao.asked_in_http2("auth/token/renew-self") >= 2
 
 
 def test_a_unix_socket_and_a_list_of_addresses(lab, tmp_path):

@@ -13,13 +13,14 @@ from laboratory.processes import unshared
 def test_a_login_in_a_namespace(lab, tmp_path):
     lab.bao.expect("POST", "sys/namespaces/tenant", {})
     mount = lab.front_door.mount("auth/cloud/aws", namespace="tenant")
-    lab.role("app", mount=mount, ttl="4s")
+    lab.role("app", mount=mount, ttl="12s")
     configuration = lab.configuration(tmp_path)
     configuration["vault"]["namespace"] = "tenant"
     configuration["tokens"][0]["auth"]["mount_path"] = "auth/cloud/aws"
     run = lab.agent(folder=tmp_path, configuration=configuration)
     token = run.wait_for_token(10)
-    time.sleep(6)  # renewed in the namespace too, which stands in the header once and not in the path as well
+    # Renewed in the namespace too, which stands in the header once and not in the path as well.
+    run.wait_for_log("Token renewed", 20)
     found = lab.bao.expect("POST", "auth/token/lookup", {"token": run.token()}, namespace="tenant")["data"]
     assert found["namespace_path"] == "tenant/" and run.token() == token
     asked = {each.path for each in lab.front_door.exchanges if each.at >= run.started}
