@@ -115,7 +115,7 @@ struct STSRefusal: Error {
         if code.hasPrefix("Request") || STSWords(text: message).isAboutTime {
             return (.clockSkew, "Set this machine's clock right: STS allows 5 minutes")
         }
-        if message.contains("valid region") {
+        if message.holds("valid region") {
             return (.awsRegionWrong, "Sign for the region that the endpoint belongs to; see region and sts_endpoint")
         }
         return (.awsCredentialsRefused, "The secret access key of \(origin) does not belong to its access key id")

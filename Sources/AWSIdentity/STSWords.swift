@@ -1,5 +1,6 @@
 // AWSIdentity: what STS says of time and region in a refusal, whether it said so to the agent or to Vault, which repeats it.
 
+private import Diagnosis
 internal import Timekeeping
 
 /// The words of one refusal.
@@ -23,7 +24,7 @@ struct STSWords {
 
     var isAboutTime: Bool {
         let text = text.lowercased()
-        return ["signature expired", "not yet current", "too skewed"].contains { text.contains($0) }
+        return ["signature expired", "not yet current", "too skewed"].contains { text.holds($0) }
     }
 
     /// The region to sign for, where the refusal names it: "… expecting 'eu-west-1'", "… a valid region: eu-west-1". The usual
@@ -31,7 +32,7 @@ struct STSWords {
     var region: String? {
         for phrase in ["expecting ", "scoped to a valid region: ", "should be "] {
             var rest = text[...]
-            while let found = rest.range(of: phrase) {
+            while let found = rest.firstOccurrence(of: phrase) {
                 rest = rest[found.upperBound...]
                 let name = rest.drop { "'\"".contains($0) }.prefix {
                     $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-")
@@ -48,17 +49,5 @@ struct STSWords {
         return (3...5).contains(parts.count) && name.utf8.count <= 40
             && parts.dropLast().allSatisfy { !$0.isEmpty && $0.allSatisfy { $0.isLowercase } }
             && (parts.last.map { (1...2).contains($0.count) && $0.allSatisfy(\.isNumber) } ?? false)
-    }
-}
-
-extension Substring {
-    /// Where `text` first stands.
-    fileprivate func range(of text: String) -> Range<Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
-            start = index(after: start)
-        }
-        return nil
     }
 }

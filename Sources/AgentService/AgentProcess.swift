@@ -32,8 +32,8 @@ package enum AgentProcess {
         // For good: the end is near when it has been heard, and is not to be hurried into another.
         ProcessSignals.hold(ProcessSignals.ending)
         let firstProcess = FirstProcess()
-        let end = Outcome<Void>()
-        let loop = try EventLoop(label: "vault-token-agent")
+        let loop = try EventLoop.ofMainThread()
+        let end = Outcome<Void>(on: loop)
         let session = ServiceSession(loop: loop, log: log, end: end, reload: reload, adopt: adopt)
         loop.queue.async {
             do throws(SystemFault) {
@@ -75,7 +75,7 @@ package enum AgentProcess {
         }
     }
 
-    /// Runs `body` on an event loop of its own and waits for its end.
+    /// Runs `body` on the main thread's event loop until its end.
     ///
     /// SIGTERM and SIGINT cancel its task; when that has let go of what it was about, at the latest after 4 s, the process
     /// ends by the signal.
@@ -85,8 +85,8 @@ package enum AgentProcess {
         try CryptoLibrary.check()
         ProcessSignals.hold(ProcessSignals.ending)
         defer { ProcessSignals.release(ProcessSignals.ending) }
-        let loop = try EventLoop(label: "vault-token-agent")
-        let outcome = Outcome<Result>()
+        let loop = try EventLoop.ofMainThread()
+        let outcome = Outcome<Result>(on: loop)
         let task = Task(executorPreference: loop) {
             do throws(AgentError) {
                 outcome.set(.success(try await body(loop)))
@@ -129,19 +129,24 @@ private final class Interruption: Sendable {
     }
 }
 
-/// What one thread waits for while the loop works on it.
+/// What the main thread runs its loop for. Once it is there the loop stands still.
 final class Outcome<Value: Sendable>: Sendable {
-    private let semaphore = DispatchSemaphore(value: 0)
+    private let loop: EventLoop
     private let value = Mutex<Result<Value, AgentError>?>(nil)
 
-    /// The first result counts.
+    init(on loop: EventLoop) {
+        self.loop = loop
+    }
+
+    /// The first result counts. From any thread.
     func set(_ result: Result<Value, AgentError>) {
         value.withLock { $0 = $0 ?? result }
-        semaphore.signal()
+        // The loop looks once it has done something.
+        loop.queue.async {}
     }
 
     func wait() throws(AgentError) -> Value {
-        semaphore.wait()
+        loop.run { value.withLock { $0 != nil } }
         guard let result = value.withLock({ $0 }) else {
             throw AgentError(.internalFault, "woken without a result")
         }

@@ -214,7 +214,7 @@ enum TextRule: Sendable {
 
     private static func certificates(_ text: String) throws(TextComplaint) -> String {
         guard text.utf8.count <= 1 << 20 else { throw TextComplaint(observed: "is longer than 1 MiB") }
-        guard text.contains("-----BEGIN CERTIFICATE-----"), text.contains("-----END CERTIFICATE-----") else {
+        guard text.holds("-----BEGIN CERTIFICATE-----"), text.holds("-----END CERTIFICATE-----") else {
             throw TextComplaint(
                 observed: "holds no certificate", remedy: "A file is named by ca_cert, or by VAULT_CACERT")
         }

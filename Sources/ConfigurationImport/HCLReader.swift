@@ -258,7 +258,7 @@ struct HCLReader {
                 switch index + 1 < bytes.count ? bytes[index + 1] : 0 {
                 case UInt8(ascii: "/"): _ = line()
                 case UInt8(ascii: "*"):
-                    guard let end = bytes[(index + 2)...].firstRange(of: Array("*/".utf8)) else {
+                    guard let end = bytes[(index + 2)...].firstOccurrence(of: "*/".utf8) else {
                         throw TextFault(offset: start, complaint: "a comment that begins here never ends")
                     }
                     index = end.upperBound

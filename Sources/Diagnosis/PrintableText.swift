@@ -39,7 +39,7 @@ package func printable(_ text: some StringProtocol, limit: Int = 200, escaping: 
 package func printable(url text: some StringProtocol, limit: Int = 200) -> String {
     var shown = String(text)
     if let at = shown.lastIndex(of: "@") {
-        let scheme = shown.firstRange(of: "://").map { shown[..<$0.upperBound] } ?? ""
+        let scheme = shown.firstOccurrence(of: "://").map { shown[..<$0.upperBound] } ?? ""
         shown = scheme + omitted + shown[at...]
     }
     if let mark = shown.firstIndex(of: "?"), shown.index(after: mark) < shown.endIndex {
@@ -56,7 +56,7 @@ private func withoutUserInformation(_ text: some StringProtocol) -> String {
     guard hasURL(text) else { return String(text) }
     var result = ""
     var rest = text[...]
-    while let mark = rest.firstRange(of: "://") {
+    while let mark = rest.firstOccurrence(of: "://") {
         result += rest[..<mark.upperBound]
         rest = rest[mark.upperBound...]
         let word = rest.prefix { !$0.isWhitespace && $0 != "\"" }
@@ -69,7 +69,7 @@ private func withoutUserInformation(_ text: some StringProtocol) -> String {
 }
 
 private func hasURL(_ text: some StringProtocol) -> Bool {
-    text.utf8.contains(UInt8(ascii: ":")) && text.firstRange(of: "://") != nil
+    text.utf8.contains(UInt8(ascii: ":")) && text.firstOccurrence(of: "://") != nil
 }
 
 /// Whether a byte is ASCII that stays as it is.

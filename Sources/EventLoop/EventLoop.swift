@@ -1,9 +1,11 @@
 // EventLoop: one serial Dispatch queue on which everything that changes happens: sockets, timers, actors, tasks.
 //
-// One epoll set of our own, watched by one Dispatch source, holds every descriptor. A Dispatch source for each descriptor
-// would lose events when libcurl closes a socket and the number is used again at once.
+// One epoll set of our own holds every descriptor. A Dispatch source for each descriptor would lose events when libcurl closes a
+// socket and the number is used again at once. In the agent the queue is the main one, and the main thread waits for the set:
+// nothing that happens is handed from one thread to another. A loop with a queue of its own has one Dispatch source for the set.
 
 internal import CLinux
+private import CMainQueue
 package import Diagnosis
 package import Dispatch
 internal import Glibc
@@ -33,11 +35,12 @@ package struct Readiness: OptionSet, Sendable {
 ///
 /// Handlers, alarms and jobs run one at a time on ``queue``. Idle, it causes no wake-ups.
 package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchecked Sendable {
-    /// Serial and without a target: a target, or any global queue, costs a wake-up each second.
+    /// The main one, or serial and without a target: a target, or any global queue, costs a wake-up each second.
     package let queue: DispatchQueue
     private let key = DispatchSpecificKey<ObjectIdentifier>()
     private let kernel: KernelSide
-    private let source: any DispatchSourceRead
+    /// Nil: the main thread waits for the set.
+    private let source: (any DispatchSourceRead)?
 
     // Touched on `queue` only.
     private var handlers: [UInt64: @Sendable (Readiness) -> Void] = [:]
@@ -47,26 +50,63 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     private var armedFor: Instant?
     private var willRing = false
 
+    /// A loop on a queue of its own, for which Dispatch finds the threads.
+    ///
     /// Throws `internalFault` where the kernel has no descriptor left, or grants neither the threads nor the memory.
     package init(label: String) throws(AgentError) {
-        if let fault = WorkerRoom.fault { throw fault }
+        kernel = try Self.kernelSide { (_) throws(SystemFault) in }
         queue = DispatchQueue(label: label)
-        do throws(SystemFault) {
-            kernel = try KernelSide()
-        } catch {
-            throw AgentError(
-                .internalFault, "no event loop: \(error.observed)", remedy: error.limitRemedy)
-        }
-        source = DispatchSource.makeReadSource(fileDescriptor: kernel.epoll.number, queue: queue)
+        let source = DispatchSource.makeReadSource(fileDescriptor: kernel.epoll.number, queue: queue)
+        self.source = source
         queue.setSpecific(key: key, value: ObjectIdentifier(self))
-        source.setEventHandler { [weak self] in self?.drain() }
+        source.setEventHandler { [weak self] in self?.drain(waiting: false) }
         // Dispatch watches the set until it has cancelled the source; only then may its number be another's.
         source.setCancelHandler { [kernel] in withExtendedLifetime(kernel) {} }
         source.activate()
     }
 
+    /// The loop of the main thread, on the main queue. It stands still until ``run(until:)``; there is one at a time.
+    ///
+    /// Throws as ``init(label:)`` does.
+    package static func ofMainThread() throws(AgentError) -> EventLoop {
+        EventLoop(
+            onMainQueue: try kernelSide { (kernel) throws(SystemFault) in
+                try kernel.watch(
+                    _dispatch_get_main_queue_handle_4CF(), as: KernelSide.mainQueueIdentifier, for: .readable)
+            })
+    }
+
+    private init(onMainQueue kernel: KernelSide) {
+        self.kernel = kernel
+        queue = .main
+        source = nil
+        queue.setSpecific(key: key, value: ObjectIdentifier(self))
+    }
+
+    private static func kernelSide(
+        _ prepare: (KernelSide) throws(SystemFault) -> Void
+    ) throws(AgentError) -> KernelSide {
+        if let fault = WorkerRoom.fault { throw fault }
+        do throws(SystemFault) {
+            let kernel = try KernelSide()
+            try prepare(kernel)
+            return kernel
+        } catch {
+            throw AgentError(
+                .internalFault, "no event loop: \(error.observed)", remedy: error.limitRemedy)
+        }
+    }
+
     deinit {
-        source.cancel()
+        source?.cancel()
+    }
+
+    /// Works on the calling thread, which must be the main one, until `isOver`, which is asked after each piece of work: whoever
+    /// changes the answer from another thread puts something on ``queue``. For a loop ``ofMainThread()`` only.
+    package func run(until isOver: () -> Bool) {
+        precondition(source == nil, "a loop with a queue of its own is Dispatch's to run")
+        dispatchPrecondition(condition: .onQueue(queue))
+        while !isOver() { drain(waiting: true) }
     }
 
     /// Whether the caller runs on this loop's queue.
@@ -121,12 +161,20 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
         }
     }
 
-    private func drain() {
-        kernel.ready { identifier, readiness in
-            if identifier == KernelSide.timerIdentifier { return timerFired() }
+    private func drain(waiting: Bool) {
+        kernel.ready(waiting: waiting) { identifier, readiness in
+            switch identifier {
+            case KernelSide.timerIdentifier: timerFired()
+            case KernelSide.mainQueueIdentifier: serveMainQueue()
             // A handler before this one in the batch may have ended its watch.
-            handlers[identifier]?(readiness)
+            default: handlers[identifier]?(readiness)
+            }
         }
+    }
+
+    private func serveMainQueue() {
+        kernel.acknowledge(_dispatch_get_main_queue_handle_4CF())
+        _dispatch_main_queue_callback_4CF(nil)
     }
 
     // MARK: Clocks

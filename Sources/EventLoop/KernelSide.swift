@@ -9,6 +9,8 @@ internal import Timekeeping
 final class KernelSide: Sendable {
     /// The timer's name in the set.
     static let timerIdentifier: UInt64 = 0
+    /// What Dispatch wakes the main thread by, in the set of a loop that it serves.
+    static let mainQueueIdentifier = UInt64.max
 
     let epoll: Descriptor
     private let timer: Descriptor
@@ -55,11 +57,11 @@ final class KernelSide: Sendable {
         return unsafe epoll_ctl(epoll.number, operation, number, &event) == 0
     }
 
-    /// Tells up to 64 that are ready now. The set reports again what is left.
-    func ready(_ tell: (_ identifier: UInt64, _ readiness: Readiness) -> Void) {
+    /// Tells up to 64 that are ready: now, or with `waiting` as soon as one is. The set reports again what is left.
+    func ready(waiting: Bool, _ tell: (_ identifier: UInt64, _ readiness: Readiness) -> Void) {
         unsafe withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { events in
             // SAFETY: the kernel writes at most 64 events into the 64 that were allocated, and says how many.
-            let count = unsafe epoll_wait(epoll.number, events.baseAddress, 64, 0)
+            let count = unsafe epoll_wait(epoll.number, events.baseAddress, 64, waiting ? -1 : 0)
             for index in 0..<max(0, Int(count)) {
                 let event = unsafe events[index]
                 unsafe tell(event.data.u64, Readiness(events: event.events))
@@ -84,8 +86,13 @@ final class KernelSide: Sendable {
 
     /// It has rung, and is ready no longer.
     func acknowledgeTimer() {
-        var expirations: UInt64 = 0
+        acknowledge(timer.number)
+    }
+
+    /// For a timer or an eventfd: what it has counted so far is known.
+    func acknowledge(_ number: Int32) {
+        var count: UInt64 = 0
         // SAFETY: the kernel writes the eight bytes of the number.
-        _ = unsafe read(timer.number, &expirations, MemoryLayout<UInt64>.size)
+        _ = unsafe read(number, &count, MemoryLayout<UInt64>.size)
     }
 }

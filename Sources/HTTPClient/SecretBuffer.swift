@@ -2,6 +2,7 @@
 
 private import COpenSSL
 internal import Crypto
+private import Diagnosis
 
 /// Bytes that grow to a limit. Wiped when they move and when they end.
 @safe struct SecretBuffer: ~Copyable {
@@ -39,7 +40,7 @@ internal import Crypto
     }
 
     func holds(_ text: String) -> Bool {
-        unsafe UnsafeRawBufferPointer(rebasing: storage[..<count]).contains(Array(text.utf8))
+        unsafe UnsafeRawBufferPointer(rebasing: storage[..<count]).firstOccurrence(of: text.utf8) != nil
     }
 
     /// The bytes so far, as a secret of its own.

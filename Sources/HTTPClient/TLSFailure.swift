@@ -2,6 +2,7 @@
 
 internal import CLibcurl
 private import COpenSSL
+private import Diagnosis
 private import Glibc
 private import Timekeeping
 
@@ -65,9 +66,9 @@ extension HTTPFailure {
         let detail = handle.detail(CURLE_SSL_CONNECT_ERROR)
         return switch detail {
         case _
-        where ["unexpected eof", "SSL_connect:", "Recv failure", "Send failure"].contains { detail.contains($0) }:
+        where ["unexpected eof", "SSL_connect:", "Recv failure", "Send failure"].contains { detail.holds($0) }:
             HTTPFailure(.connectionLost, "\(peer) ended the connection during the TLS handshake", maybeSent: false)
-        case _ where detail.contains("wrong version number") || detail.contains("packet length too long"):
+        case _ where detail.holds("wrong version number") || detail.holds("packet length too long"):
             HTTPFailure(.tlsFailed, "\(peer) does not answer in TLS; it may serve plain http", maybeSent: false)
         default:
             HTTPFailure(.tlsFailed, "TLS with \(peer) failed: \(detail)", maybeSent: false)
@@ -83,7 +84,7 @@ private func refusal(
         return "\(peer) asks for a client certificate, none is configured, and it answers '\(alert)'"
     }
     // RFC 8446, 6.2: the alerts about a certificate received.
-    if settings.clientCertificateFile != nil, alert.contains("certificate") || alert == "unknown CA" {
+    if settings.clientCertificateFile != nil, alert.holds("certificate") || alert == "unknown CA" {
         return clientCertificateRefused(by: peer, settings, "'\(alert)'")
     }
     return alert == "protocol version" ? "\(peer) offers no TLS 1.2 or newer" : "\(peer) refuses TLS: '\(alert)'"

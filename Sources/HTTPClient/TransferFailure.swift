@@ -1,6 +1,7 @@
 // HTTPClient: what libcurl's result codes mean to those who asked. The words for TLS failures are in TLSFailure.swift.
 
 internal import CLibcurl
+private import Diagnosis
 private import Glibc
 private import SystemCalls
 
@@ -28,7 +29,7 @@ extension HTTPFailure {
         case CURLE_OUT_OF_MEMORY where connected && !transfer.head.isComplete:
             // libcurl's word for a line over 100 KB.
             self.init(.replyMalformed, "the reply of \(peer) has an endless header line", maybeSent: true)
-        case CURLE_RECV_ERROR where handle.errorMessage.contains("chunked-encoding"):
+        case CURLE_RECV_ERROR where handle.errorMessage.holds("chunked-encoding"):
             self.init(.replyMalformed, "the reply of \(peer) is not HTTP: \(handle.detail(code))", maybeSent: true)
         case CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_PARTIAL_FILE, CURLE_GOT_NOTHING, CURLE_HTTP2, CURLE_HTTP2_STREAM:
             self.init(

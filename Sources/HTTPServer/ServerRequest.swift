@@ -1,5 +1,7 @@
 // HTTPServer: what a client's bytes ask for: the little of HTTP/1.1 that it takes. Pure.
 
+private import Diagnosis
+
 /// One request, as far as anybody here asks: of its fields `Accept` alone counts.
 package struct ServerRequest: Hashable, Sendable {
     /// Without the query: `/readyz?verbose` is `/readyz`.
@@ -55,7 +57,7 @@ enum RequestReading: Equatable {
 
     init(_ bytes: [UInt8]) {
         let head = bytes.prefix(Self.longestHeader)
-        guard let end = head.firstRange(of: Array("\r\n\r\n".utf8)) else {
+        guard let end = head.firstOccurrence(of: "\r\n\r\n".utf8) else {
             self = bytes.count >= Self.longestHeader ? .refused(.headerTooLong) : .incomplete
             return
         }

@@ -104,7 +104,7 @@ struct AnswerText {
         let prefixes = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."]
         if prefixes.contains(where: { word.hasPrefix($0) }) { return true }
         // "nonce=hvs.CAES…" is one word.
-        if ["hvs.", "hvb.", "hvr.", "=s.", "=b.", "=r.", "eyJ"].contains(where: { word.contains($0) }),
+        if ["hvs.", "hvb.", "hvr.", "=s.", "=b.", "=r.", "eyJ"].contains(where: { word.holds($0) }),
             word.utf8.count >= 24
         {
             return true

@@ -225,7 +225,7 @@ final class VaultConnection {
         let now = timekeeper.now
         let waits = endpoints.indices.map { quietTime($0, now) }
         let unasked = zip(endpoints, waits).filter { endpoint, wait in
-            wait > .zero && !failures.contains { $0.observed.contains(endpoint.address) }
+            wait > .zero && !failures.contains { $0.observed.holds(endpoint.address) }
         }
         let silent = unasked.map { "\($0.address) asked to be left alone for another \($1.text)" }
         return AgentError(

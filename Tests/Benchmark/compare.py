@@ -128,8 +128,9 @@ auto_auth {{
         idle = {name: start("idle") for name, start in starters.items()}
         for subject in (*busy.values(), *idle.values()):
             self.wait_for_token(subject)
-        # What belongs to the start is over: Dispatch keeps a worker thread for 5 s after its last task.
-        time.sleep(10)
+        # What belongs to the start is over: Dispatch keeps a worker thread for 5 s after its last task, the transport
+        # its connections for 30 s.
+        time.sleep(40)
         began = time.monotonic()
         before = {name: figures(subject.child.pid) for name, subject in busy.items()}
         idle_before = {name: figures(subject.child.pid) for name, subject in idle.items()}

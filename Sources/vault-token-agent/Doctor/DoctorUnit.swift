@@ -76,8 +76,7 @@ struct DoctorUnit {
         var section = ""
         var settings: [String] = []
         var command: String?
-        // A line that ends in a backslash goes on in the next.
-        for line in printed.replacing("\\\n", with: " ").split(separator: "\n") {
+        for line in lines(of: printed) {
             let line = line.drop { $0 == " " || $0 == "\t" }
             if line.isEmpty || line.hasPrefix("#") || line.hasPrefix(";") { continue }
             if line.hasPrefix("[") {
@@ -87,7 +86,7 @@ struct DoctorUnit {
                 settings.append(String(line))
             }
         }
-        guard let command, let run = command.firstRange(of: " run") else {
+        guard let command, let run = command.firstOccurrence(of: " run") else {
             throw AgentError(
                 .configurationInvalid, "\(service) does not run vault-token-agent: its ExecStart has no 'run'",
                 remedy: "Name the agent's own unit: systemctl list-units 'vault-token-agent*'")
@@ -147,4 +146,19 @@ struct DoctorUnit {
         }
         return String(decoding: text, as: UTF8.self)
     }
+}
+
+/// Those of a unit's file: one that ends in a backslash goes on in the next.
+private func lines(of printed: String) -> [String] {
+    var lines: [String] = []
+    var begun = ""
+    for line in printed.split(separator: "\n", omittingEmptySubsequences: false) {
+        if line.hasSuffix("\\") {
+            begun += line.dropLast() + " "
+        } else {
+            lines.append(begun + line)
+            begun = ""
+        }
+    }
+    return lines
 }

@@ -13,7 +13,7 @@ struct HostAndPort {
 
     /// The address has been checked by the configuration.
     init?(_ address: String) {
-        guard let scheme = address.firstRange(of: "://"), !address.hasPrefix("unix:") else { return nil }
+        guard let scheme = address.firstOccurrence(of: "://"), !address.hasPrefix("unix:") else { return nil }
         let authority = address[scheme.upperBound...].prefix { $0 != "/" }
         let isIPv6 = authority.hasPrefix("[")
         let host = isIPv6 ? authority.dropFirst().prefix { $0 != "]" } : authority.prefix { $0 != ":" }
