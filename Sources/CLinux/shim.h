@@ -1,6 +1,7 @@
 // Kernel interfaces that Swift's Glibc module leaves out.
 #pragma once
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>

@@ -71,6 +71,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
     package static func ofMainThread() throws(AgentError) -> EventLoop {
         EventLoop(
             onMainQueue: try kernelSide { (kernel) throws(SystemFault) in
+                // Where there is no descriptor left for an eventfd of its own, Dispatch ends the process without a word.
+                _ = try Descriptor(eventfd(0, Int32(EFD_CLOEXEC)), "eventfd", "(main queue)")
                 try kernel.watch(
                     _dispatch_get_main_queue_handle_4CF(), as: KernelSide.mainQueueIdentifier, for: .readable)
             })
@@ -216,7 +218,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
         rearm()
     }
 
-    /// What is due already rings in the queue's next turn: the way through the kernel would cost two changes of threads more.
+    /// What is due already rings in the queue's next turn, without the kernel's timer.
     private func rearm() {
         let earliest = alarms.earliest
         if let earliest, earliest <= now {
