@@ -37,6 +37,8 @@ final class VaultModel {
 
         /// The expiry that the agent was told of: an answer that was lost moved the true one only.
         var toldExpiry: Instant?
+        /// When it was told last.
+        var toldAt = Instant.distantPast
 
         /// Whether asking shows that it is revoked: not where the role forbids to ask, or each question costs a use.
         var isNoticedDead: Bool { !role.forbidsLookups && role.uses == 0 }
@@ -49,6 +51,8 @@ final class VaultModel {
     private let loop: SimulatedLoop
     var role: RoleOptions
     private(set) var tokens: [String: Token] = [:]
+    /// Of those that are forgotten.
+    private var formerLines: [String: String] = [:]
     private var issued: UInt64 = 0
     /// The token that each kind of request for a new one has brought last.
     private var latest: [String: String] = [:]
@@ -71,7 +75,7 @@ final class VaultModel {
         let tells = ["/login", "/create", "/renew-self", "/lookup-self"].contains { request.url.hasSuffix($0) }
         let name = latest[Self.key(request)] ?? request.text(of: "X-Vault-Token")
         guard tells, let name, var token = tokens[name], token.inside == nil else { return nil }
-        token.toldExpiry = token.expiry
+        (token.toldExpiry, token.toldAt) = (token.expiry, loop.now)
         latestToldExpiry[token.line] = token.expiry.map { max($0, latestToldExpiry[token.line] ?? $0) }
         tokens[name] = token
         return token.full
@@ -85,6 +89,11 @@ final class VaultModel {
         case request.url.hasSuffix("/create"): "create"
         default: ""
         }
+    }
+
+    /// The configured token that it was made for; known for good.
+    func line(of token: String) -> String? {
+        tokens[token]?.line ?? formerLines[token]
     }
 
     /// The configured token that a login is for.
@@ -183,7 +192,10 @@ final class VaultModel {
         // Long dead ones are as good as unknown.
         if issued % 64 == 0 {
             let longAgo = loop.now - .seconds(86_400)
-            tokens = tokens.filter { $0.value.expiry.map { $0 > longAgo } ?? true }
+            for (name, token) in tokens where token.expiry.map({ $0 <= longAgo }) ?? false {
+                formerLines[name] = token.line
+                tokens[name] = nil
+            }
         }
         let text = "hvs.simulated\(issued)"
         latest[Self.key(request)] = text

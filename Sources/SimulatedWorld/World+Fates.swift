@@ -50,6 +50,9 @@ extension World: SimulatedNetwork {
         }
         trace.note("Vault", UInt64(episode.fault.rawValue.utf8.count), episode.fault.rawValue)
         let isLogin = request.url.hasSuffix("/login")
+        if !isLogin, episode.fault != .roleMissing, episode.fault != .stsUnreachable {
+            process?.unansweredAt = max(loop.now, process?.unansweredAt ?? loop.now)
+        }
         switch episode.fault {
         case .refuses: return failure(.connectionRefused, "127.0.0.1:8200 refused the connection", after: delay)
         case .hangs: return failure(.replyTimedOut, "no answer", after: Self.never)
@@ -96,7 +99,7 @@ extension World: SimulatedNetwork {
 
     /// The configured token for which this is asked.
     private func accountOf(_ request: HTTPRequest) -> String {
-        let line = request.text(of: "X-Vault-Token").flatMap { vault.tokens[$0]?.line } ?? vault.line(ofLogin: request)
+        let line = request.text(of: "X-Vault-Token").flatMap(vault.line(of:)) ?? vault.line(ofLogin: request)
         return String(line.prefix { $0 != "/" })
     }
 
@@ -108,6 +111,7 @@ extension World: SimulatedNetwork {
         process?.ledgers[accountOf(request), default: RequestLedger()]
             .askedForQuiet(RequestRank(path: request.url), until: loop.now + .seconds(seconds))
         trouble(until: loop.now + .seconds(seconds) * 1.5 + .seconds(1))
+        process?.unansweredAt = loop.now + .seconds(seconds) * 1.5 + .seconds(1)
         return answer(busy, retryAfter: seconds, after: delay)
     }
 

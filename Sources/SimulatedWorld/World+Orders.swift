@@ -76,11 +76,13 @@ extension World {
     /// Where expired tokens are to be removed they go as soon as the disk lets them.
     func checkRemoval(_ path: String) {
         guard let process, process.reloads.isEmpty, Place(path: path) != .wrapped, removesExpired(process.variant),
-            let name = disk[path], let told = vault.tokens[name].flatMap(toldBound)
+            let name = disk[path], let token = vault.tokens[name], let told = toldBound(token)
         else { return }
+        // What an earlier process was told last may not be on record: this one asks first, as soon as Vault answers it.
+        let asked = token.toldAt < process.startedAt ? process.unansweredAt + options.healthBeforeFresh : told
         let since =
             [
-                told, process.startedAt, resumedAt, diskFreeAt, diskWeather.troubledUntil(at: loop.now) ?? start,
+                told, asked, process.startedAt, resumedAt, diskFreeAt, diskWeather.troubledUntil(at: loop.now) ?? start,
                 reloadedAt,
             ].max() ?? told
         if loop.now - since > .seconds(20) {

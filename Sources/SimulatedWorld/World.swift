@@ -33,6 +33,8 @@ package final class World: @unchecked Sendable {
         /// Those under way, the next to end first.
         var reloads: [Variant] = []
         var isStopping = false
+        /// Vault kept an answer from it then, or will until then: to anything but a login.
+        var unansweredAt = Instant.distantPast
 
         init(agent: Agent, transport: SimulatedTransport, reporter: LatestReport, startedAt: Instant) {
             self.agent = agent

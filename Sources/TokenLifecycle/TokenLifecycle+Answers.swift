@@ -53,7 +53,7 @@ extension TokenLifecycle {
             return
         }
         let before = lines[index].latest
-        if case .examining(let candidate, _) = lines[index].state { retireUnknown(candidate) }
+        if case .examining(let candidate, _, _) = lines[index].state { retireUnknown(candidate) }
         let proves = before?.replacement == .dead || lines[index].lookupsForbidden
         if let before, lines[index].current != nil { retire(before, of: lines[index].id) }
         hold(Lease(grant, using: &generator), parent: parent, line: index)
@@ -97,6 +97,7 @@ extension TokenLifecycle {
         }
         // A renewal moves the expiry, which some sinks tell; the others find all in place.
         holding.edition += 1
+        holding.isHearsay = false
         lines[index].state = .holding(holding)
         if holding.replacement == nil { lines[index].succeeded() } else { lines[index].failures?.passTurn() }
         plan(nextLookup(line: index, at: now), line: index)
@@ -105,10 +106,11 @@ extension TokenLifecycle {
     private mutating func alive(_ grant: Grant, at now: Instant) {
         for index in lines.indices {
             switch lines[index].state {
-            case .examining(let id, _) where grant.id == id:
+            case .examining(let id, _, _) where grant.id == id:
                 hold(Lease(grant, using: &generator), parent: nil, line: index)
             case .holding(var holding) where grant.id == holding.id:
                 holding.lease.learn(remaining: grant.duration, sentAt: grant.sentAt, using: &generator)
+                holding.isHearsay = false
                 lines[index].state = .holding(holding)
                 if holding.isProving { settleDoubts(of: lines[index].id, isDead: true) }
                 if retryIsForLookup(lines[index], at: now) { lines[index].succeeded() }
@@ -206,12 +208,26 @@ extension TokenLifecycle {
         }
         // The token that is held is good: back to its own schedule, with the failure on record.
         lines[0].update { if $0.replacement == .requested { $0.replacement = nil } }
-        if case .examining(let id, _) = lines[0].state { lines[0].state = .examining(id, logsInFirst: false) }
+        examine(logsInFirst: false)
         retry(flight, line: 0, at: now)
         loginEnded(error, at: now)
     }
 
     private mutating func renewalFailed(_ error: AgentError, _ flight: Flight, line index: Int, at now: Instant) {
+        if case .examining(let id, let last?, let logsInFirst) = lines[index].state {
+            // Anything but that it is dead shows that it lives, or nothing.
+            if error.code == .tokenDead {
+                lines[index].state = .lacking(last: last)
+                beginAgain(line: index, at: now)
+            } else if error.code.isPassing {
+                record(error, line: index, at: now)
+                retry(flight, line: index, at: now)
+            } else {
+                lines[index].state = .examining(id, last: nil, logsInFirst: logsInFirst)
+                lines[index].retryAt = now
+            }
+            return
+        }
         guard let holding = lines[index].current else {
             // It expired while Vault was asked: a login is due, and no failure of this request changes when.
             record(error, line: index, at: now)
@@ -233,12 +249,12 @@ extension TokenLifecycle {
     private mutating func lookupFailed(_ error: AgentError, _ id: TokenID, _ flight: Flight, at now: Instant) {
         for index in lines.indices {
             switch lines[index].state {
-            case .examining(id, _) where !error.code.isPassing:
+            case .examining(id, _, _) where !error.code.isPassing:
                 retireUnknown(id)
                 lines[index].state = .lacking(last: nil)
                 lines[index].failures = nil
                 lines[index].retryAt = now
-            case .examining(id, _):
+            case .examining(id, _, _):
                 record(error, line: index, at: now)
                 retry(flight, line: index, at: now)
             case .holding(let holding) where holding.id == id:
@@ -314,10 +330,15 @@ extension TokenLifecycle {
     mutating func requestLogin(at now: Instant) {
         // Whoever asks for it knows better than what Vault said before.
         quiet = Quiet()
-        if case .examining(let id, _) = lines[0].state { lines[0].state = .examining(id, logsInFirst: true) }
+        examine(logsInFirst: true)
         lines[0].update { $0.replacement = $0.replacement ?? .requested }
         lines[0].retryAt = now
         if case .logIn = flight?.request { wish = .anotherLogin } else { wish = .login }
+    }
+
+    private mutating func examine(logsInFirst: Bool) {
+        guard case .examining(let id, let last, _) = lines[0].state else { return }
+        lines[0].state = .examining(id, last: last, logsInFirst: logsInFirst)
     }
 
     private mutating func loginEnded(_ error: AgentError?, at now: Instant) {

@@ -28,16 +28,22 @@ extension TokenLifecycle {
                 continue
             }
             guard let lease = token.lease else {
-                lines[index].state = .examining(token.id, logsInFirst: false)
+                lines[index].state = .examining(token.id, last: nil, logsInFirst: false)
                 continue
             }
-            guard lease.expiry.map({ now < $0 }) ?? true, isParentKnown(token, at: now) else {
+            guard lease.renewable || lease.expiry.map({ now < $0 }) ?? true, isParentKnown(token, at: now) else {
                 effects.append(.forget(token.id))
                 continue
             }
             hold(Lease(token.id, lease, using: &generator), parent: token.parent, line: index)
             lines[index].announced = token.id
-            lines[index].update { $0.lookup = lease.limitedUses ? .never : .at(now) }
+            lines[index].update {
+                $0.lookup = lease.limitedUses ? .never : .at(now)
+                $0.isHearsay = true
+            }
+            if let last = lines[index].current, validity(of: last.id) <= now {
+                lines[index].state = .examining(last.id, last: last, logsInFirst: false)
+            }
         }
     }
 
@@ -94,7 +100,7 @@ extension TokenLifecycle {
 
     /// The token stays in its sinks until the new login brings another.
     private mutating func leaveLogin(_ logInFrom: Instant, at now: Instant) {
-        if case .examining(let id, _) = lines[0].state {
+        if case .examining(let id, _, _) = lines[0].state {
             retireUnknown(id)
             lines[0].state = .lacking(last: nil)
         }

@@ -75,8 +75,10 @@ extension TokenLifecycle {
         switch line.state {
         case .lacking:
             return obtaining(line).map { ($0, line.retryAt) }
-        case .examining(let id, let logsInFirst):
-            return (logsInFirst ? .logIn(withNewCredentials: credentialsRefused) : .lookUp(id), line.retryAt)
+        case .examining(let id, let last, let logsInFirst):
+            if logsInFirst { return (.logIn(withNewCredentials: credentialsRefused), line.retryAt) }
+            // Long due: and a role that forbids lookups allows it.
+            return (last == nil ? .lookUp(id) : .renew(id, increment: policy.increment), line.retryAt)
         case .holding(let holding):
             let lease = holding.lease
             let renewal = LifecycleRequest.renew(lease.id, increment: policy.increment)

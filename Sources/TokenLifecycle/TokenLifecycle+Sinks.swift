@@ -27,7 +27,9 @@ extension TokenLifecycle {
     mutating func expire(at now: Instant) {
         for index in lines.indices {
             guard let holding = lines[index].current, validity(of: holding.id) <= now else { continue }
-            lines[index].state = .lacking(last: holding)
+            lines[index].state =
+                holding.mayLiveOn
+                ? .examining(holding.id, last: holding, logsInFirst: false) : .lacking(last: holding)
             if lines[index].failures == nil {
                 record(
                     AgentError(

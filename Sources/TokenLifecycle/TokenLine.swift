@@ -8,8 +8,9 @@ struct TokenLine: Hashable, Sendable {
     enum State: Hashable, Sendable {
         /// No valid token; `last` is the one that expired.
         case lacking(last: Holding?)
-        /// A token of an earlier run, of which nothing is known, is asked about. `logsInFirst`: somebody wants a login.
-        case examining(TokenID, logsInFirst: Bool)
+        /// A token of an earlier run, not known to be dead, is asked about. `last`: what is on record of it, by which its time
+        /// is over; nil: nothing is known. `logsInFirst`: somebody wants a login.
+        case examining(TokenID, last: Holding?, logsInFirst: Bool)
         /// A token that was valid when last heard of.
         case holding(Holding)
     }
@@ -40,8 +41,7 @@ struct TokenLine: Hashable, Sendable {
     var latest: Holding? {
         switch state {
         case .holding(let holding): holding
-        case .lacking(let last): last
-        case .examining: nil
+        case .lacking(let last), .examining(_, let last, _): last
         }
     }
 
@@ -50,7 +50,7 @@ struct TokenLine: Hashable, Sendable {
     }
 
     func isExamining(_ id: TokenID) -> Bool {
-        if case .examining(id, _) = state { true } else { false }
+        if case .examining(id, _, _) = state { true } else { false }
     }
 
     /// Changes what is known of the token that is held; nothing where none is.
@@ -93,8 +93,13 @@ struct Holding: Hashable, Sendable {
     var lookup: Lookup
     /// See ``SinkContent/edition``.
     var edition = 0
+    /// Its lease is known from the record of an earlier run alone, and renewals after that may not have been recorded.
+    var isHearsay = false
 
     var id: TokenID { lease.id }
+
+    /// Past the end of its lease it may live all the same.
+    var mayLiveOn: Bool { isHearsay && lease.canBeRenewed }
 
     var isProving: Bool {
         if case .proving = lookup { true } else { false }

@@ -286,6 +286,53 @@ import TokenLifecycle
         #expect(stage.health.phase == .fresh, "back within 8 % of the lease")
     }
 
+    /// A renewal need not have reached the record: its disk may have been full.
+    @Test(arguments: [-5.0, 8.0])
+    func aTokenWhoseTimeIsOverByTheRecordIsRemovedOnceVaultSaysSoToo(left: Double) {
+        let vault = HealthyVault(ttl: .seconds(20))
+        vault.failure = AgentError(.vaultUnavailable, "sealed")
+        var policy = LifecyclePolicy()
+        policy.expired = .remove
+        var stage = Stage(policy: policy, vault: vault.answer)
+        stage.start(found: [found(901, left: .seconds(left), sinks: [.first], at: stage.now)])
+        stage.run(until: .seconds(60))
+        #expect(stage.withdrawals == 0, "it may be good")
+        #expect(stage.health.phase == .lost, "but nothing speaks for it")
+        #expect(stage.times(of: .login).isEmpty)
+        vault.failure = nil
+        vault.loginFailure = AgentError(.vaultLoginRefused, "role not found")
+        stage.run(until: .seconds(62))
+        #expect(stage.withdrawals == 1)
+    }
+
+    @Test func aTokenThatLivesLongerThanItsRecordSaysIsTakenOver() {
+        var policy = LifecyclePolicy()
+        policy.expired = .remove
+        var asked: [LifecycleRequest] = []
+        var stage = Stage(policy: policy) { request, sentAt, _ in
+            asked.append(request)
+            return Reply(answer: .renewed(duration: .seconds(20), renewable: true, sentAt: sentAt))
+        }
+        stage.start(found: [found(901, left: .seconds(-5), sinks: [.first], at: stage.now)])
+        stage.run(until: .seconds(1))
+        #expect(asked == [.renew(TokenID(number: 901), increment: nil)])
+        #expect(stage.health.phase == .fresh && stage.withdrawals == 0)
+    }
+
+    /// Renewals that could have gone unrecorded there were none.
+    @Test func aTokenThatWasAtItsMaximumEndsWhenTheRecordSaysSo() {
+        var policy = LifecyclePolicy()
+        policy.expired = .remove
+        var stage = Stage(policy: policy) { _, _, _ in
+            Reply(answer: .failed(AgentError(.vaultUnavailable, "sealed")))
+        }
+        let lease = KnownLease(
+            expiry: stage.now + .seconds(5), full: .seconds(20), renewable: false, limitedUses: false)
+        stage.start(found: [FoundToken(id: TokenID(number: 901), line: .login, lease: lease, sinks: [.first])])
+        stage.run(until: .seconds(6))
+        #expect(stage.withdrawals == 1)
+    }
+
     // MARK: SIGUSR1
 
     @Test func aLoginIsMadeOnRequestThoughAnEarlierTokenIsBeingExamined() {
