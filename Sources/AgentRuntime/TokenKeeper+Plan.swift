@@ -187,10 +187,16 @@ extension TokenKeeper {
                 onChange: onChange)
             // The same login by other means: its tokens are asked about by these from now on.
             for (id, token) in held where token.login.identity == login.identity { held[id]?.login = login }
-            let fits = (newest?.login ?? before.login).identity == login.identity
+            let change: LoginChange =
+                if (newest?.login ?? before.login).identity == login.identity {
+                    .fits
+                } else if before.login.identity == login.identity {
+                    .awaited
+                } else {
+                    .other(from: logInFrom)
+                }
             work = carryOut(
-                lifecycle.reconfigured(
-                    outline, logInFrom: fits ? nil : logInFrom, taken: takenSinks, at: timekeeper.now))
+                lifecycle.reconfigured(outline, login: change, taken: takenSinks, at: timekeeper.now))
         } else {
             guard let login = preparation.login else { return [] }
             inForce = InForce(

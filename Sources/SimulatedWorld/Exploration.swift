@@ -144,7 +144,7 @@ extension Situation {
         case .reloadsASink: return reloadASink()
         case .reloadsTheLogin:
             if case .logIn = asked { (request, asked) = (nil, nil) }
-            return take(core.reconfigured(outline, logInFrom: now, at: now))
+            return take(core.reconfigured(outline, login: .other(from: now), at: now))
         case .ends, .isDropped:
             isEnding = true
             if outline.policy.revokeOnStop { (request, asked) = (nil, nil) }

@@ -1,6 +1,6 @@
 // TokenLifecycle: what of a token's configuration concerns the core, and what is found when a run begins.
 
-import Timekeeping
+package import Timekeeping
 
 /// The lines and sinks of one configured token.
 package struct LifecycleOutline: Hashable, Sendable {
@@ -35,6 +35,16 @@ package struct LifecycleOutline: Hashable, Sendable {
         self.children = children
         self.sinks = sinks
     }
+}
+
+/// What a reload means for the token that is held.
+package enum LoginChange: Hashable, Sendable {
+    /// It comes from the server and the login that are configured.
+    case fits
+    /// It does not, and did not before the reload: the login that replaces it is due, or under way.
+    case awaited
+    /// The login is another than before the reload. One that is under way is of no use; the next is not made before that moment.
+    case other(from: Instant)
 }
 
 /// A token that an earlier run left in sinks.

@@ -52,7 +52,8 @@ extension TokenLifecycle {
         let isServed = mine.isEmpty ? holdsValid : mine.allSatisfy { self.isServed($0, at: now) }
         if isServed { return isTroubled ? .struggling : .fresh }
         if holdsValid { return isTroubled ? .struggling : .starting }
-        return line.latest == nil ? .starting : .lost
+        // Of a token of an earlier run that has expired nothing is told before something fails.
+        return line.latest == nil || line.failures == nil ? .starting : .lost
     }
 
     /// Whether readers of the sink find a token that is valid.

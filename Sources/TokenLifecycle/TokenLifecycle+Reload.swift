@@ -82,7 +82,7 @@ extension TokenLifecycle {
     // MARK: Reload
 
     mutating func reconfigure(
-        _ outline: LifecycleOutline, _ logInFrom: Instant?, _ taken: Set<SinkID>, at now: Instant
+        _ outline: LifecycleOutline, _ login: LoginChange, _ taken: Set<SinkID>, at now: Instant
     ) {
         let lookupIntervalChanges = outline.policy.lookupInterval != policy.lookupInterval
         policy = outline.policy
@@ -93,7 +93,11 @@ extension TokenLifecycle {
         for index in lines.indices where lines[index].failures != nil {
             lines[index].retryAt = min(lines[index].retryAt, now)
         }
-        if let logInFrom { leaveLogin(logInFrom, at: now) } else { keepLogin() }
+        switch login {
+        case .fits: keepLogin()
+        case .awaited: break
+        case .other(let logInFrom): leaveLogin(logInFrom, at: now)
+        }
         reconfigureLines(outline.children, at: now)
         reconfigureSinks(outline.sinks, taken)
     }

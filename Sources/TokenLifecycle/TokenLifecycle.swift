@@ -130,13 +130,12 @@ package struct TokenLifecycle: Hashable, Sendable {
         return settled(at: now)
     }
 
-    /// The configuration is another one; or the same, and somebody has had a look at it. `logInFrom`: the server or the login
-    /// are others than those of the token that is held; it is replaced by a login from then on. Sinks that the outline does not have are emptied, but not
-    /// those that somebody else writes to (`taken`).
+    /// The configuration is another one; or the same, and somebody has had a look at it. Sinks that the outline does not have are
+    /// emptied, but not those that somebody else writes to (`taken`).
     package mutating func reconfigured(
-        _ outline: LifecycleOutline, logInFrom: Instant? = nil, taken: Set<SinkID> = [], at now: Instant
+        _ outline: LifecycleOutline, login: LoginChange = .fits, taken: Set<SinkID> = [], at now: Instant
     ) -> [LifecycleEffect] {
-        if stage == .idle || stage == .running { reconfigure(outline, logInFrom, taken, at: now) }
+        if stage == .idle || stage == .running { reconfigure(outline, login, taken, at: now) }
         return settled(at: now)
     }
 

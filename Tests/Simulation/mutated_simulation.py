@@ -119,6 +119,15 @@ MUTATIONS = [
         after="} || ",
         seed=19,
     ),
+    Mutation(
+        "what a record says of a lease is believed",
+        "never worse",
+        (
+            Edit("TokenLifecycle/TokenLifecycle+Reload.swift", "lease.renewable", "false", after="guard "),
+            Edit("TokenLifecycle/TokenLine.swift", "isHearsay && lease.canBeRenewed", "false"),
+        ),
+        seed=20,
+    ),
     mutation(
         "Retry-After is not heeded",
         "never a storm",
@@ -155,7 +164,7 @@ MUTATIONS = [
         "TokenLifecycle/TokenLifecycle+Health.swift",
         ".lost",
         ".fresh",
-        after="line.latest == nil ? .starting : ",
+        after="line.latest == nil || line.failures == nil ? .starting : ",
     ),
     mutation(
         "a lease counts from the answer",

@@ -200,7 +200,7 @@ import TokenLifecycle
             return vault.answer(request, sentAt, id)
         }
         stage.tell {
-            $0.reconfigured(LifecycleOutline(policy: policy, sinks: [.plain(1)]), logInFrom: $1, at: $1)
+            $0.reconfigured(LifecycleOutline(policy: policy, sinks: [.plain(1)]), login: .other(from: $1), at: $1)
         }
         stage.run(until: .seconds(600))
         #expect(stage.held[.first]?.token == old.token && stage.withdrawals == 0)
@@ -217,11 +217,27 @@ import TokenLifecycle
         stage.run(until: .seconds(10))
         vault.loginFailure = AgentError(.vaultUnavailable, "sealed")
         let outline = LifecycleOutline(policy: LifecyclePolicy(), sinks: [.plain(1)])
-        stage.tell { $0.reconfigured(outline, logInFrom: $1, at: $1) }
+        stage.tell { $0.reconfigured(outline, login: .other(from: $1), at: $1) }
         stage.run(until: .seconds(20))
         stage.tell { $0.reconfigured(outline, at: $1) }
         stage.run(until: .seconds(3_600))
         #expect(stage.times(of: .lookup).filter { $0 > .seconds(20) }.count >= 10)
+    }
+
+    @Test func aReloadThatLeavesTheNewLoginAsItIsBeginsItOnlyOnce() {
+        let vault = HealthyVault(ttl: .seconds(36_000))
+        vault.latency = .seconds(3)
+        var stage = Stage(vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(10))
+        let outline = LifecycleOutline(policy: LifecyclePolicy(), sinks: [.plain(1)])
+        stage.tell { $0.reconfigured(outline, login: .other(from: $1), at: $1) }
+        stage.run(until: .seconds(11))
+        stage.tell { $0.reconfigured(outline, login: .awaited, at: $1) }
+        stage.run(until: .seconds(20))
+        #expect(stage.times(of: .login).filter { $0 >= .seconds(10) }.count == 1)
+        #expect(stage.health.phase == .fresh)
+        #expect(stage.held[.first]?.token == stage.lifecycle.current())
     }
 
     @Test func aDroppedSinkIsEmptiedUnlessAnotherTokenWritesThere() {
