@@ -177,7 +177,7 @@ let package = Package(
         tests(
             of: "VaultAPI",
             ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
-        tests(of: "StateDirectory", ["Timekeeping", logging]),
+        tests(of: "StateDirectory", ["EventLoop", "Timekeeping", "Diagnosis"]),
         tests(of: "ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
         tests(
             of: "TokenSinks",

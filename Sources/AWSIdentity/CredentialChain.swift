@@ -28,7 +28,7 @@ package final class CredentialChain {
     }
 
     private let settings: AWSSettings
-    let surroundings: AWSSurroundings
+    package let surroundings: AWSSurroundings
     private let memory: IdentityMemory
     private var kept: Kept?
     private let flight = Flight()

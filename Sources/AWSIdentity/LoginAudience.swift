@@ -46,7 +46,8 @@ package struct LoginAudience: Hashable, Sendable {
 
 /// Remembers which region served a Vault's STS. May lose it: the region is then found again.
 package protocol RegionMemory {
-    func region(for server: String) -> String?
+    func region(for server: String) async -> String?
+    /// Does not wait for a disk.
     func remember(_ region: String, for server: String)
 }
 

@@ -125,7 +125,7 @@ package final class LoginCourse {
     private func beginnings(_ credentials: AWSCredentials) async throws(AgentError) -> [Candidate] {
         if let region = audience.region { return [.region(region, why: "the configuration names it")] }
         var candidates: [Candidate] = []
-        if let region = regions.region(for: server) { candidates.append(.region(region, why: "it worked last")) }
+        if let region = await regions.region(for: server) { candidates.append(.region(region, why: "it worked last")) }
         if let region = audience.endpointRegion {
             candidates.append(.region(region, why: "sts_endpoint is of it"))
         }
@@ -184,7 +184,7 @@ package final class LoginCourse {
 
     /// Vault took the login.
     package func succeeded() {
-        guard audience.region == nil, let region = tried.last, regions.region(for: server) != region else { return }
+        guard audience.region == nil, let region = tried.last else { return }
         if tried.count > 1 {
             chain.surroundings.log.notice(
                 "Found the region that Vault's STS takes", metadata: ["region": "\(printable(region))"])

@@ -77,6 +77,21 @@ extension Agent {
             ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
     }
 
+    /// What was to be kept and told is on disk, where the disk takes no longer than ``longestSettling``.
+    package func settle() async {
+        let deadline = loop.now + Self.longestSettling
+        for (_, post) in posts.sorted(by: { $0.key < $1.key }) {
+            _ = await post.keeper.recorded(within: max(.zero, deadline - loop.now))
+        }
+        let reporter = surroundings.reporter
+        let _: Void? = await loop.answer(within: max(.zero, deadline - loop.now)) { done in
+            reporter.whenSettled { done(()) }
+        }
+    }
+
+    /// The core takes up to 3 s for the end, and the process has 4.
+    private static let longestSettling: Duration = .milliseconds(900)
+
     func planBeat() {
         guard let interval = surroundings.beatInterval else { return }
         _ = loop.schedule(at: loop.now + interval) { [weak self] in

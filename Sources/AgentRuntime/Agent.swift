@@ -346,6 +346,11 @@ package actor Agent {
         }
         self.onFinish = nil
         reportNow()
+        Task(executorPreference: loop) { await self.end(onFinish) }
+    }
+
+    private func end(_ onFinish: @Sendable () -> Void) async {
+        await settle()
         posts = [:]
         onFinish()
     }

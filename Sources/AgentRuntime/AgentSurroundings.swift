@@ -67,6 +67,9 @@ package protocol HealthReporter {
 
     /// A new configuration is in force, and may want the reports elsewhere.
     func adopt(_ settings: HealthSettings)
+
+    /// Calls `done`, from any thread, once all that was reported is where it is looked for.
+    func whenSettled(_ done: @escaping @Sendable () -> Void)
 }
 
 extension HealthReporter {
@@ -75,6 +78,9 @@ extension HealthReporter {
 
     /// Does nothing: a reporter without readers of numbers.
     package func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {}
+
+    /// At once: a reporter that waits for nothing.
+    package func whenSettled(_ done: @escaping @Sendable () -> Void) { done() }
 
     /// Does nothing: a reporter that the configuration does not speak of.
     package func adopt(_ settings: HealthSettings) {}

@@ -1,40 +1,36 @@
 // AgentRuntime: which region worked for a Vault's STS, in the state directory, so that a restart signs for it at once.
 
 import AWSIdentity
-import Crypto
-import FileSystem
 package import Logging
+package import StateDirectory
 import SystemCalls
 
 /// `region-DIGEST` for each mount, mode 0600: a region's name on a line. One that cannot be read counts as none; one that
 /// cannot be written costs the next start a signature.
 package final class FileRegionMemory: RegionMemory {
-    private let directory: String
+    private let files: StateFiles
     private let log: Logger
     private var known: [String: String] = [:]
 
-    /// `directory` is absolute and exists.
-    package init(directory: String, log: Logger) {
-        self.directory = directory
+    package init(_ files: StateFiles, log: Logger) {
+        self.files = files
         self.log = log
     }
 
-    package func region(for server: String) -> String? {
+    package func region(for server: String) async -> String? {
         if let region = known[server] { return region }
-        let content = try? Directory(directory).content(of: name(server), limit: 80)
-        guard let line = content.flatMap({ $0 })?.text, line.last == "\n", Self.isName(String(line.dropLast()))
-        else { return nil }
-        known[server] = String(line.dropLast())
-        return known[server]
+        guard let line = await files.content(of: name(server), limit: 80), line.last == "\n" else { return nil }
+        let region = String(line.dropLast())
+        guard Self.isName(region) else { return nil }
+        known[server] = region
+        return region
     }
 
     package func remember(_ region: String, for server: String) {
         guard Self.isName(region), known[server] != region else { return }
         known[server] = region
-        do throws(SystemFault) {
-            try Directory(directory).replace(name(server), with: Secret(text: "\(region)\n"), rights: .agentOnly)
-        } catch {
-            log.debug("Region not written down", metadata: ["reason": "\(error.observed)"])
+        files.replace(name(server), with: "\(region)\n") { [log] fault in
+            if let fault { log.debug("Region not written down", metadata: ["reason": "\(fault.observed)"]) }
         }
     }
 

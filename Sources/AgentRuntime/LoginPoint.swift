@@ -7,6 +7,7 @@ package import Diagnosis
 package import HTTPClient
 package import Logging
 package import ServiceHealth
+import StateDirectory
 package import Timekeeping
 package import VaultAPI
 
@@ -58,7 +59,9 @@ extension TokenSettings {
     /// The signatures of one login, as the agent would begin them now; `chain` is that of ``aws``.
     package func loginCourse(by chain: CredentialChain, stateDirectory: String?, log: Logger) -> LoginCourse {
         let regions: any RegionMemory =
-            stateDirectory.map { FileRegionMemory(directory: $0, log: log) } ?? PassingRegionMemory()
+            stateDirectory.map {
+                FileRegionMemory(StateFiles(directory: $0, timekeeper: chain.surroundings.timekeeper), log: log)
+            } ?? PassingRegionMemory()
         return chain.beginLogin(for: audience, at: mountDigest, regions: regions)
     }
 

@@ -107,7 +107,7 @@ extension TokenKeeper {
     /// The tokens that an earlier run left in the sinks, as far as its record tells them; the newest first, parents before
     /// their children.
     private func findTokens(_ sinks: [KeptSink], _ lines: [KeptLine], _ login: LoginPoint) async -> [FoundToken] {
-        guard let record = surroundings.takeovers?.record(for: name) else { return [] }
+        guard let record = await surroundings.takeovers?.record(for: name) else { return [] }
         var places: [[UInt8]: [KeptSink]] = [:]
         var tokens: [[UInt8]: Secret] = [:]
         for sink in sinks {

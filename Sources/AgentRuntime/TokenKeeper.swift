@@ -6,7 +6,6 @@ import Crypto
 import Diagnosis
 import Logging
 import ServiceHealth
-import StateDirectory
 import Timekeeping
 import TokenLifecycle
 import TokenSinks
@@ -16,6 +15,8 @@ enum KeeperWork: Sendable {
     case request(RequestID, LifecycleRequest, limit: Duration)
     case write(SinkID, SinkContent)
     case withdraw(SinkID)
+    /// Have on disk what the next start is to know. What is written to sinks from then on waits for it.
+    case record
     /// Let readers come and wait for the first token.
     case open(SinkID)
 }
@@ -49,6 +50,7 @@ final class TokenKeeper {
     var found: [FoundToken] = []
     private var lastID: UInt64 = 0
     private(set) var isFinished = false
+    var recording = Recording()
     /// How the latest revocation ended; nil: there was none.
     var revocation: Result<Void, AgentError>?
 
@@ -114,6 +116,8 @@ final class TokenKeeper {
     /// Ends: with the process, or because the configuration names the token no more (`dropped`). Sinks at the paths in
     /// `taken` are somebody else's now.
     func end(dropped: Bool, taken: Set<String> = []) -> [KeeperWork] {
+        // Another keeper of the same name may have something newer to tell.
+        if dropped { recording.next = nil }
         let ids = Set(allSinks.filter { taken.contains($0.path) }.map(\.id))
         return carryOut(lifecycle.end(dropped: dropped, taken: ids, at: timekeeper.now))
     }
@@ -121,8 +125,7 @@ final class TokenKeeper {
     /// Ends, and leaves nothing behind: the token is revoked, the sinks are emptied, the next start takes nothing over.
     func logOut() -> [KeeperWork] {
         revocation = lifecycle.current() == nil ? .success(()) : nil
-        surroundings.takeovers?.keep(nil, for: name)
-        return carryOut(lifecycle.end(dropped: true, revoking: true, at: timekeeper.now))
+        return record(nil) + carryOut(lifecycle.end(dropped: true, revoking: true, at: timekeeper.now))
     }
 
     /// What has come of ``logOut()``, once it is finished; nil: all is well.
@@ -145,7 +148,7 @@ final class TokenKeeper {
             case .release(let id): release(id)
             case .announceSink(let id, let content): announce(content, in: id)
             case .announceToken(let id): announce(id)
-            case .remember: remember()
+            case .remember: work += record(memory)
             case .forget(let id): (held[id], wrappings[id]) = (nil, nil)
             case .requestedLoginEnded(nil): log.notice("Logged in anew, as told")
             case .requestedLoginEnded(let error?): log.error("Could not log in anew, as told", error: error)
@@ -161,6 +164,7 @@ final class TokenKeeper {
         case .request(let id, let request, let limit):
             return .answered(id, await answer(to: request, limit: limit))
         case .write(let id, let content):
+            await recorded(before: content)
             guard let sink = sink(id), let content = tokenContent(content) else { return nil }
             do throws(AgentError) {
                 try await sink.write(content)
@@ -176,6 +180,9 @@ final class TokenKeeper {
             } catch {
                 return .sinkFailed(id, error)
             }
+        case .record:
+            await keepRecord()
+            return nil
         case .open(let id):
             // What keeps it from opening is met again, and told, when the token is written.
             try? await sink(id)?.open()
@@ -232,25 +239,5 @@ final class TokenKeeper {
         allSinks.filter { !$0.isHandedOver }.forEach { $0.close() }
         inForce?.onChange?.close()
         (held, wrappings, leaving) = ([:], [:], [])
-    }
-
-    /// For the next start.
-    private func remember() {
-        let entries = lifecycle.memory.sorted { $0.token.number > $1.token.number }.compactMap { each in
-            held[each.token].map { token in
-                TakeoverRecord.Entry(
-                    sink: sink(each.sink).map { SHA256.digest(of: $0.path) },
-                    token: SHA256.digest(of: token.token), origin: token.origin,
-                    parent: each.parent.flatMap { held[$0].map { SHA256.digest(of: $0.token) } },
-                    principal: token.principal, identity: token.identity?.record ?? "",
-                    lease: TakeoverRecord.Lease(
-                        expiry: each.lease.expiry.map {
-                            TakeoverRecord.Moment(calendar: wallTime(of: $0), sinceBoot: $0)
-                        }, full: each.lease.full,
-                        renewable: each.lease.renewable, limitedUses: each.lease.limitedUses))
-            }
-        }
-        surroundings.takeovers?.keep(
-            entries.isEmpty ? nil : TakeoverRecord(boot: surroundings.boot, entries: entries), for: name)
     }
 }

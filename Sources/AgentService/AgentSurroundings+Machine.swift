@@ -17,16 +17,15 @@ extension AgentSurroundings {
         sinks: sending any SinkMaking, reporter: sending any HealthReporter, beatInterval: Duration?, version: String,
         log: Logger
     ) -> sending AgentSurroundings {
+        let files = configuration.stateDirectory.map { StateFiles(directory: $0, timekeeper: loop) }
         var surroundings = AgentSurroundings(
             loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
             files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: sinks,
-            takeovers: configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) },
+            takeovers: files.map { FileTakeoverStore($0, log: log) },
             boot: MachineBoot.identifier(), reporter: reporter, beatInterval: beatInterval,
             seed: .random(in: 0 ... .max), version: version, log: log)
         surroundings.stateDirectory = configuration.stateDirectory
-        if let directory = configuration.stateDirectory {
-            surroundings.regions = FileRegionMemory(directory: directory, log: log)
-        }
+        if let files { surroundings.regions = FileRegionMemory(files, log: log) }
         return surroundings
     }
 }

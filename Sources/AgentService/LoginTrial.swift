@@ -10,6 +10,7 @@ import EventLoop
 import HTTPClient
 package import Logging
 import ServiceHealth
+import StateDirectory
 import VaultAPI
 
 /// What a login gave that was made to be tried only.
@@ -79,7 +80,8 @@ extension AgentProcess {
                 environment: environment, transport: transport, timekeeper: loop, log: log,
                 processes: ChildLauncher(loop: loop)))
         let regions: any RegionMemory =
-            stateDirectory.map { FileRegionMemory(directory: $0, log: log) } ?? PassingRegionMemory()
+            stateDirectory.map { FileRegionMemory(StateFiles(directory: $0, timekeeper: loop), log: log) }
+            ?? PassingRegionMemory()
         return try LoginPoint(
             settings, chain: chain, stateDirectory: nil, regions: regions, environment: environment,
             transport: transport, metrics: Metrics(), timekeeper: loop, log: log)

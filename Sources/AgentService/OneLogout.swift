@@ -55,14 +55,16 @@ extension AgentProcess {
         }
         return try onLoop { loop throws(AgentError) in
             let sinks = SinkFactory(loop: loop, log: log)
-            let takeovers = configuration.stateDirectory.map { FileTakeoverStore(directory: $0, log: log) }
+            let takeovers = configuration.stateDirectory.map {
+                FileTakeoverStore(StateFiles(directory: $0, timekeeper: loop), log: log)
+            }
             var outcomes: [LogoutOutcome] = []
             for settings in configuration.tokens {
                 let vault = try makeLogin(
                     settings, stateDirectory: configuration.stateDirectory, environment, loop, log
                 ).vault
                 let outcome = await empty(settings, sinks, vault, log)
-                if outcome.failureStatus == nil { takeovers?.keep(nil, for: settings.name) }
+                if outcome.failureStatus == nil { await takeovers?.keep(nil, for: settings.name) }
                 outcomes.append(outcome)
             }
             return outcomes

@@ -143,12 +143,14 @@ struct SimulatedRecords: TakeoverStore {
     let world: World
     let process: SimulatedTransport
 
-    func record(for tokenName: String) -> TakeoverRecord? {
+    func record(for tokenName: String) async -> TakeoverRecord? {
         world.disk.records[tokenName]
     }
 
-    func keep(_ record: TakeoverRecord?, for tokenName: String) {
-        guard process.isAlive, !world.losesRecords, !world.diskRefuses else { return }
+    /// It stands there a while before its writer hears of it.
+    func keep(_ record: TakeoverRecord?, for tokenName: String) async {
+        guard await world.stateDirectoryTakes(), process.isAlive else { return }
         world.disk.records[tokenName] = record
+        await world.loop.sleep(for: .milliseconds(1))
     }
 }

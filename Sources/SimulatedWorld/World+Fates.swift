@@ -135,14 +135,6 @@ extension World: SimulatedNetwork {
 
     // MARK: Disk
 
-    /// The disk takes nothing now.
-    var diskRefuses: Bool {
-        switch diskWeather.fault(at: loop.now)?.fault {
-        case .full, .unwritable: true
-        case .slow, .hangs, nil: false
-        }
-    }
-
     /// Returns when the disk has done its work, all earlier work first.
     func waitForDisk() async throws(AgentError) {
         noteWeather()
@@ -159,5 +151,20 @@ extension World: SimulatedNetwork {
         case .hangs: diskFreeAt = max(begin, episode?.end ?? begin) + apart
         }
         await loop.sleep(until: diskFreeAt)
+    }
+
+    /// Whether the state directory takes something, once it has done so or not. It stands on a disk of its own, with faults of its
+    /// own; no promise but that of a restart waits for their end.
+    func stateDirectoryTakes() async -> Bool {
+        let episode = stateWeather.fault(at: loop.now)
+        let begin = max(loop.now, stateFreeAt)
+        switch episode?.fault {
+        case .full, .unwritable: return false
+        case nil: stateFreeAt = begin + .milliseconds(1)
+        case .slow: stateFreeAt = begin + stateGenerator.share(of: .seconds(5), between: 0, and: 1)
+        case .hangs: stateFreeAt = max(begin, episode?.end ?? begin)
+        }
+        await loop.sleep(until: stateFreeAt)
+        return !losesRecords
     }
 }

@@ -59,10 +59,14 @@ package final class World: @unchecked Sendable {
     var sinks: [String: SimulatedSink] = [:]
     /// The disk does one thing after another, as the agent's queue for a directory has it.
     var diskFreeAt = Instant.distantPast
+    /// The same for that of the state directory.
+    var stateFreeAt = Instant.distantPast
     var generator: SeededGenerator
+    var stateGenerator: SeededGenerator
     var vaultWeather: Weather<VaultFault>
     var metadataWeather: Weather<MetadataFault>
     var diskWeather: Weather<DiskFault>
+    var stateWeather: Weather<DiskFault>
     var process: Process?
     var processes: UInt64 = 0
     /// Nothing has been wrong since; a later moment where what was wrong may still be felt.
@@ -108,6 +112,10 @@ package final class World: @unchecked Sendable {
             from: start, until: calmFrom, meanHealth: health, meanTrouble: trouble / 4, faults: options.diskFaults,
             using: &generator)
         self.generator = generator
+        stateGenerator = SeededGenerator(seed: options.seed ^ 0x7374_6174_65)
+        stateWeather = Weather(
+            from: start, until: calmFrom, meanHealth: health, meanTrouble: trouble, faults: options.diskFaults,
+            using: &stateGenerator)
         troubledUntil = start
         shortestLease = options.shortestLease
         disk.onChange = { [unowned self] path, next, begun in sinkChanges(path, to: next, begun: begun) }

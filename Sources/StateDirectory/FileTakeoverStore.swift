@@ -1,7 +1,6 @@
 // StateDirectory: take-over records in the state directory, one small file for each token.
 
 private import Crypto
-private import FileSystem
 package import Logging
 private import SystemCalls
 private import Timekeeping
@@ -12,37 +11,28 @@ private import Timekeeping
 /// A record that cannot be read counts as none; one that cannot be written costs the next start a login and is warned about
 /// once.
 package final class FileTakeoverStore: TakeoverStore {
-    private let directory: String
+    private let files: StateFiles
     private let log: Logger
     private var warned = false
     /// What was written last, by token.
     private var kept: [String: TakeoverRecord] = [:]
 
-    /// `directory` is absolute and exists.
-    package init(directory: String, log: Logger) {
-        self.directory = directory
+    package init(_ files: StateFiles, log: Logger) {
+        self.files = files
         self.log = log
     }
 
-    package func record(for tokenName: String) -> TakeoverRecord? {
-        let content = try? Directory(directory).content(of: name(of: tokenName), limit: TakeoverRecord.largestText)
-        return content.flatMap { $0 }.flatMap { TakeoverRecord(text: $0.text) }
+    package func record(for tokenName: String) async -> TakeoverRecord? {
+        await files.content(of: name(of: tokenName), limit: TakeoverRecord.largestText)
+            .flatMap { TakeoverRecord(text: $0) }
     }
 
-    package func keep(_ record: TakeoverRecord?, for tokenName: String) {
-        let name = name(of: tokenName)
-        guard let record else {
-            kept[tokenName] = nil
-            _ = try? Directory(directory).remove(name)
-            return
+    package func keep(_ record: TakeoverRecord?, for tokenName: String) async {
+        guard record == nil || record != kept[tokenName] else { return }
+        let fault = await withCheckedContinuation { continuation in
+            files.replace(name(of: tokenName), with: record?.text) { continuation.resume(returning: $0) }
         }
-        guard record != kept[tokenName] else { return }
-        do throws(SystemFault) {
-            try Directory(directory).replace(name, with: Secret(text: record.text), rights: .agentOnly)
-            kept[tokenName] = record
-        } catch {
-            warn(error)
-        }
+        if record != nil, let fault { warn(fault) } else { kept[tokenName] = record }
     }
 
     private func warn(_ fault: SystemFault) {

@@ -79,6 +79,8 @@ package struct TakeoverRecord: Hashable, Sendable {
 
 /// Keeps a record for each token's name. May lose them: the next start then logs in.
 package protocol TakeoverStore {
-    func record(for tokenName: String) -> TakeoverRecord?
-    func keep(_ record: TakeoverRecord?, for tokenName: String)
+    func record(for tokenName: String) async -> TakeoverRecord?
+
+    /// Returns once it is on disk, or cannot be: however long a disk takes. One call at a time for each name.
+    func keep(_ record: TakeoverRecord?, for tokenName: String) async
 }

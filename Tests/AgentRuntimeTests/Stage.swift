@@ -11,6 +11,7 @@ import Glibc
 import HTTPClient
 import Logging
 import ServiceHealth
+import StateDirectory
 import Synchronization
 import Timekeeping
 import TokenSinks
@@ -83,21 +84,25 @@ struct Stage {
     /// Whether the disk refuses whatever sinks want of it.
     let disk = FaultyDisk()
 
-    init(environment: [String: String] = [:], stateDirectory: String? = nil, clockStands: Bool = false) throws {
+    init(
+        environment: [String: String] = [:], stateDirectory: String? = nil, clockStands: Bool = false,
+        takeovers: (any TakeoverStore & Sendable)? = nil, log: Logger? = nil
+    ) throws {
         let loop = try EventLoop(label: "test")
         self.loop = loop
         vault = GenerousVault(loop: loop)
         clock = clockStands ? StoppedClock(loop) : nil
         agent = Agent(
             surroundings: Self.surroundings(
-                loop, clock ?? loop, vault, reports, disk, environment: environment, stateDirectory: stateDirectory))
+                loop, clock ?? loop, vault, reports, disk, environment: environment, stateDirectory: stateDirectory,
+                takeovers: takeovers, log: log ?? Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
     }
 
     private static func surroundings(
         _ loop: EventLoop, _ clock: any AgentLoop, _ vault: GenerousVault, _ reports: Reports,
-        _ disk: FaultyDisk, environment: [String: String], stateDirectory: String?
+        _ disk: FaultyDisk, environment: [String: String], stateDirectory: String?,
+        takeovers: (any TakeoverStore & Sendable)?, log: Logger
     ) -> sending AgentSurroundings {
-        let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let credentials = [
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG",
             "AWS_REGION": "eu-central-1",
@@ -106,7 +111,7 @@ struct Stage {
             loop: clock, transport: vault, environment: environment.merging(credentials) { given, _ in given },
             files: LocalFiles(), processes: ChildLauncher(loop: loop),
             sinks: disk.over(SinkFactory(loop: loop, log: log)),
-            takeovers: nil, reporter: reports, beatInterval: nil, seed: 1, version: "test", log: log)
+            takeovers: takeovers, reporter: reports, beatInterval: nil, seed: 1, version: "test", log: log)
         surroundings.stateDirectory = stateDirectory
         return surroundings
     }

@@ -1,3 +1,4 @@
+import EventLoop
 import Glibc
 import TestSupport
 import Testing
@@ -35,7 +36,14 @@ private let records: [TakeoverRecord] = [
     private let directory = TemporaryDirectory()
     private let log = CapturedLog()
 
-    private func store() -> FileTakeoverStore { FileTakeoverStore(directory: directory.path, log: log.logger) }
+    private func store(on loop: EventLoop, at place: String? = nil) -> FileTakeoverStore {
+        FileTakeoverStore(StateFiles(directory: place ?? directory.path, timekeeper: loop), log: log.logger)
+    }
+
+    private func onLoop(_ body: @escaping @Sendable (EventLoop) async -> Void) async throws {
+        let loop = try EventLoop(label: "test")
+        await Task(executorPreference: loop) { await body(loop) }.value
+    }
 
     private func inode(_ name: String) -> UInt? {
         var status = stat()
@@ -43,56 +51,72 @@ private let records: [TakeoverRecord] = [
     }
 
     @Test(arguments: records)
-    func `what one process has kept the next one reads, and nobody else`(record: TakeoverRecord) {
-        store().keep(record, for: "app")
-        #expect(store().record(for: "app") == record)
-        #expect(store().record(for: "other") == nil)
-        #expect(directory.names == ["takeover-app"])
-        var status = stat()
-        #expect(unsafe lstat(directory.file("takeover-app"), &status) == 0 && status.st_mode & 0o777 == 0o600)
-        #expect(log.warnings.isEmpty)
+    func `what one process has kept the next one reads, and nobody else`(record: TakeoverRecord) async throws {
+        try await onLoop { [self] loop in
+            await store(on: loop).keep(record, for: "app")
+            let own = await self.store(on: loop).record(for: "app")
+            #expect(own == record)
+            let others = await self.store(on: loop).record(for: "other")
+            #expect(others == nil)
+            #expect(directory.names == ["takeover-app"])
+            var status = stat()
+            #expect(unsafe lstat(directory.file("takeover-app"), &status) == 0 && status.st_mode & 0o777 == 0o600)
+            #expect(log.warnings.isEmpty)
+        }
     }
 
-    @Test func `a record that is the same is not written again, a changed one takes its place whole`() {
-        let store = store()
-        store.keep(records[1], for: "app")
-        let first = inode("takeover-app")
-        store.keep(records[1], for: "app")
-        #expect(inode("takeover-app") == first)
-        store.keep(records[2], for: "app")
-        #expect(inode("takeover-app") != first)
-        #expect(self.store().record(for: "app") == records[2])
-        #expect(directory.names == ["takeover-app"])
+    @Test func `a record that is the same is not written again, a changed one takes its place whole`() async throws {
+        try await onLoop { [self] loop in
+            let store = store(on: loop)
+            await store.keep(records[1], for: "app")
+            let first = inode("takeover-app")
+            await store.keep(records[1], for: "app")
+            #expect(inode("takeover-app") == first)
+            await store.keep(records[2], for: "app")
+            #expect(inode("takeover-app") != first)
+            let changed = await self.store(on: loop).record(for: "app")
+            #expect(changed == records[2])
+            #expect(directory.names == ["takeover-app"])
+        }
     }
 
-    @Test func `no record removes the file, and a later one is written though it is the same as before`() {
-        let store = store()
-        store.keep(records[1], for: "app")
-        store.keep(nil, for: "app")
-        store.keep(nil, for: "app")
-        #expect(directory.names.isEmpty)
-        store.keep(records[1], for: "app")
-        #expect(self.store().record(for: "app") == records[1])
+    @Test func `no record removes the file, and a later one is written though it is the same as before`() async throws {
+        try await onLoop { [self] loop in
+            let store = store(on: loop)
+            await store.keep(records[1], for: "app")
+            await store.keep(nil, for: "app")
+            await store.keep(nil, for: "app")
+            #expect(directory.names.isEmpty)
+            await store.keep(records[1], for: "app")
+            let again = await self.store(on: loop).record(for: "app")
+            #expect(again == records[1])
+        }
     }
 
-    @Test func `what cannot be written is warned of once, tried again, and then kept`() {
-        let place = directory.file("not-yet")
-        let store = FileTakeoverStore(directory: place, log: log.logger)
-        store.keep(records[1], for: "app")
-        store.keep(records[1], for: "app")
-        #expect(log.warnings.count == 1)
-        #expect(log.warnings.first?.contains(place) == true && log.warnings.first?.contains("remedy") == true)
-        #expect(unsafe mkdir(place, 0o700) == 0)
-        store.keep(records[1], for: "app")
-        #expect(FileTakeoverStore(directory: place, log: log.logger).record(for: "app") == records[1])
-        #expect(log.warnings.count == 1)
+    @Test func `what cannot be written is warned of once, tried again, and then kept`() async throws {
+        try await onLoop { [self] loop in
+            let place = directory.file("not-yet")
+            let store = store(on: loop, at: place)
+            await store.keep(records[1], for: "app")
+            await store.keep(records[1], for: "app")
+            #expect(log.warnings.count == 1)
+            #expect(log.warnings.first?.contains(place) == true && log.warnings.first?.contains("remedy") == true)
+            #expect(unsafe mkdir(place, 0o700) == 0)
+            await store.keep(records[1], for: "app")
+            let atLast = await self.store(on: loop, at: place).record(for: "app")
+            #expect(atLast == records[1])
+            #expect(log.warnings.count == 1)
+        }
     }
 
-    @Test func `the format before this is read: no sink and no lease`() {
-        let hexadecimal = { (byte: UInt8) in String(repeating: String(byte, radix: 16), count: 32) }
-        directory.write("\(hexadecimal(0x1a))\n\(hexadecimal(0x2b))\n", to: "takeover-app")
-        let expected = TakeoverRecord.Entry(token: digest(0x2b), origin: digest(0x1a))
-        #expect(store().record(for: "app") == TakeoverRecord(boot: nil, entries: [expected]))
+    @Test func `the format before this is read: no sink and no lease`() async throws {
+        try await onLoop { [self] loop in
+            let hexadecimal = { (byte: UInt8) in String(repeating: String(byte, radix: 16), count: 32) }
+            directory.write("\(hexadecimal(0x1a))\n\(hexadecimal(0x2b))\n", to: "takeover-app")
+            let expected = TakeoverRecord.Entry(token: digest(0x2b), origin: digest(0x1a))
+            let found = await self.store(on: loop).record(for: "app")
+            #expect(found == TakeoverRecord(boot: nil, entries: [expected]))
+        }
     }
 
     @Test(arguments: [
@@ -103,10 +127,13 @@ private let records: [TakeoverRecord] = [
         "takeover 2 -\n- \(String(repeating: "00", count: 32)) \(String(repeating: "00", count: 32)) - 1/2 x r. p i\n",
         String(repeating: "a", count: TakeoverRecord.largestText + 1),
     ])
-    func `what is no whole record counts as none`(text: String) {
-        directory.write(text, to: "takeover-app")
-        #expect(store().record(for: "app") == nil)
-        #expect(log.warnings.isEmpty)
+    func `what is no whole record counts as none`(text: String) async throws {
+        try await onLoop { [self] loop in
+            directory.write(text, to: "takeover-app")
+            let found = await self.store(on: loop).record(for: "app")
+            #expect(found == nil)
+            #expect(log.warnings.isEmpty)
+        }
     }
 
     @Test func `no piece of a record is taken for one`() {
@@ -122,20 +149,29 @@ private let records: [TakeoverRecord] = [
         records[2].entries.contains { $0.token == cut.token && $0.origin == cut.origin && $0.parent == cut.parent }
     }
 
-    @Test func `a link, a pipe and a directory in its place are not read`() {
-        directory.write(records[1].text, to: "elsewhere")
-        #expect(unsafe symlink("elsewhere", directory.file("takeover-link")) == 0)
-        #expect(unsafe mkfifo(directory.file("takeover-pipe"), 0o600) == 0)
-        #expect(unsafe mkdir(directory.file("takeover-directory"), 0o700) == 0)
-        for name in ["link", "pipe", "directory"] { #expect(store().record(for: name) == nil) }
-        store().keep(records[1], for: "link")
-        #expect(store().record(for: "link") == records[1])
+    @Test func `a link, a pipe and a directory in its place are not read`() async throws {
+        try await onLoop { [self] loop in
+            directory.write(records[1].text, to: "elsewhere")
+            #expect(unsafe symlink("elsewhere", directory.file("takeover-link")) == 0)
+            #expect(unsafe mkfifo(directory.file("takeover-pipe"), 0o600) == 0)
+            #expect(unsafe mkdir(directory.file("takeover-directory"), 0o700) == 0)
+            for name in ["link", "pipe", "directory"] {
+                let read = await self.store(on: loop).record(for: name)
+                #expect(read == nil)
+            }
+            await store(on: loop).keep(records[1], for: "link")
+            let kept = await self.store(on: loop).record(for: "link")
+            #expect(kept == records[1])
+        }
     }
 
-    @Test func `a name with spaces or a line's end in it breaks no record`() {
-        var entry = records[2].entries[0]
-        entry.principal = "a b\nsink"
-        store().keep(TakeoverRecord(boot: "b", entries: [entry]), for: "app")
-        #expect(store().record(for: "app")?.entries.first?.principal == "absink")
+    @Test func `a name with spaces or a line's end in it breaks no record`() async throws {
+        try await onLoop { [self] loop in
+            var entry = records[2].entries[0]
+            entry.principal = "a b\nsink"
+            await store(on: loop).keep(TakeoverRecord(boot: "b", entries: [entry]), for: "app")
+            let kept = await self.store(on: loop).record(for: "app")
+            #expect(kept?.entries.first?.principal == "absink")
+        }
     }
 }
