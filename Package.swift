@@ -52,7 +52,6 @@ let package = Package(
         .target(name: "CLibcurl", linkerSettings: amongLibraries),
         .systemLibrary(name: "CExpat"),
         library("COpenSSL", pkgConfig: "openssl", debian: "libssl-dev"),
-        library("CSystemd", pkgConfig: "libsystemd", debian: "libsystemd-dev"),
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CMainQueue"),
 
@@ -102,7 +101,7 @@ let package = Package(
             "ServiceHealth",
             [
                 "HTTPServer", "FileSystem", "SecretJSON", "Crypto", "SystemCalls", "TokenLifecycle", "Timekeeping",
-                "Diagnosis", "CSystemd", "CLinux", logging,
+                "Diagnosis", "CLinux", logging,
             ]),
 
         // What binds them

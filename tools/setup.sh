@@ -19,7 +19,7 @@ command -v swift >/dev/null 2>&1 ||
     stop "no swift on PATH and none in /opt/swift/usr/bin. Install Swift 6.2 or newer (https://www.swift.org/install/linux/)"
 
 # Libraries that the agent links, then what the tests run beside it.
-packages="libssl-dev libcurl4-openssl-dev libnghttp2-dev libsystemd-dev libexpat1-dev pkg-config dpkg-dev"
+packages="libssl-dev libcurl4-openssl-dev libnghttp2-dev libexpat1-dev pkg-config dpkg-dev"
 packages="$packages ca-certificates python3 python3-venv openssl iproute2 util-linux procps systemd binutils"
 packages="$packages nghttp2-server tinyproxy-bin strace rpm gpg gpg-agent crun busybox-static"
 
@@ -45,8 +45,8 @@ if command -v dpkg-query >/dev/null 2>&1; then
         rm -f "$log"
     fi
 else
-    pkg-config --exists libcrypto libcurl libsystemd expat ||
-        stop "not a Debian machine: install the development packages of OpenSSL 3, libcurl (OpenSSL flavour), libsystemd and expat, and Python 3.11 with venv"
+    pkg-config --exists libcrypto libcurl expat ||
+        stop "not a Debian machine: install the development packages of OpenSSL 3, libcurl (OpenSSL flavour) and expat, and Python 3.11 with venv"
 fi
 
 tools/prepare-libraries.sh

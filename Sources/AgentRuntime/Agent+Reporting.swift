@@ -33,6 +33,11 @@ extension Agent {
         report()
     }
 
+    /// The metrics tell it whenever they are asked for.
+    package func countLostRecords(by count: @escaping @Sendable () -> Int) {
+        surroundings.metrics.lostRecords = count
+    }
+
     /// The tokens that are held, in the configuration's order.
     package func summaries() -> [LoginSummary] {
         order.flatMap { posts[$0]?.keeper.summaries() ?? [] }

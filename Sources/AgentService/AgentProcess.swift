@@ -20,11 +20,12 @@ private import TokenSinks
 /// The process's ways to run the agent. Each blocks the calling thread, which must be the main one, until it is over.
 package enum AgentProcess {
     /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew by `reload`; once it is in force, `adopt` is told.
-    /// SIGUSR1 logs in anew, SIGUSR2 logs out.
+    /// SIGUSR1 logs in anew, SIGUSR2 logs out. `lostRecords`: so many records of the log were lost, for the metrics.
     ///
     /// Returns when all is stopped, within 5 s of the signal; throws what makes the start impossible.
     package static func run(
         _ loaded: LoadedConfiguration, environment: [String: String], version: String, log: Logger,
+        lostRecords: @escaping @Sendable () -> Int,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
         adopt: @escaping @Sendable (HealthSettings) -> Void
     ) throws(AgentError) {
@@ -41,7 +42,9 @@ package enum AgentProcess {
             } catch {
                 log.warning("Orphans are not reaped", metadata: ["reason": "\(error.observed)"])
             }
-            session.assumeIsolated { $0.start(loaded, environment: environment, version: version) }
+            session.assumeIsolated {
+                $0.start(loaded, environment: environment, version: version, lostRecords: lostRecords)
+            }
         }
         defer { RunningChildren.endAll() }
         try end.wait()
@@ -64,7 +67,9 @@ package enum AgentProcess {
             _ = loop.schedule(at: loop.now + timeout) { decision.yield(.timedOut) }
             for await decided in decisions {
                 switch decided {
-                case .served: return await agent.summaries()
+                case .served:
+                    await agent.settle()
+                    return await agent.summaries()
                 case .hopeless(let error): throw error
                 case .timedOut: throw LoginDecision.failure(after: timeout, await agent.health())
                 }

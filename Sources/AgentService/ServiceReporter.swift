@@ -4,24 +4,38 @@ import AgentRuntime
 import Diagnosis
 import Logging
 import ServiceHealth
+import Synchronization
 import Timekeeping
 
 /// The reporter of the real service.
 final class ServiceReporter: HealthReporter {
     private let manager: ServiceManager
     private let log: Logger
-    private var statusFile: Destination<StatusFile>?
-    private var metricsFile: Destination<MetricsFile>?
-    private var repeated = RepeatedFailures()
+    private var statusFile: ReportFile<StatusFile>?
+    private var metricsFile: ReportFile<MetricsFile>?
     private var latest: AgentHealth?
     private var published: AgentHealth?
     private var announced = false
+    private var readiness: Readiness?
     private var saidStopping = false
 
-    /// A file and where it is.
-    private struct Destination<File> {
-        let path: String
-        let file: File
+    /// READY, from when it is due until it is said: whoever hears it from systemd finds the same in the status file.
+    private final class Readiness: Sendable {
+        private let isSaid = Mutex(false)
+        private let words: @Sendable () -> Void
+
+        init(_ words: @escaping @Sendable () -> Void) {
+            self.words = words
+        }
+
+        /// For the first who asks.
+        func say() {
+            let isFirst = isSaid.withLock { isSaid in
+                defer { isSaid = true }
+                return !isSaid
+            }
+            if isFirst { words() }
+        }
     }
 
     init(manager: ServiceManager, settings: HealthSettings, log: Logger) {
@@ -32,11 +46,15 @@ final class ServiceReporter: HealthReporter {
 
     func adopt(_ settings: HealthSettings) {
         if settings.statusFile != statusFile?.path {
-            statusFile = settings.statusFile.map { Destination(path: $0, file: StatusFile(path: $0)) }
+            statusFile = settings.statusFile.map {
+                ReportFile(StatusFile(path: $0), at: $0, name: "Status file", log: log)
+            }
             latest = nil
         }
         if settings.metricsTextfile != metricsFile?.path {
-            metricsFile = settings.metricsTextfile.map { Destination(path: $0, file: MetricsFile(path: $0)) }
+            metricsFile = settings.metricsTextfile.map {
+                ReportFile(MetricsFile(path: $0), at: $0, name: "Metrics file", log: log)
+            }
             published = nil
         }
     }
@@ -44,55 +62,76 @@ final class ServiceReporter: HealthReporter {
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
         let isNews = latest.map(health.isNews(after:)) ?? true
         guard isNews || beat else { return }
-        let line = health.statusLine(at: now)
+        if beat {
+            sayReady()
+            manager.beat()
+            statusFile?.beat()
+        }
+        if isNews || health != latest {
+            statusFile?.write { file throws(AgentError) in try file.write(health, at: now) }
+            latest = health
+        } else {
+            statusFile?.touch { file throws(AgentError) in try file.beat() }
+        }
+        tell(health, health.statusLine(at: now))
+    }
+
+    private func tell(_ health: AgentHealth, _ line: String) {
         if health.stopping {
+            sayReady()
             if !saidStopping { manager.stopping(line) }
             saidStopping = true
         } else if health.ready, !announced {
             announced = true
-            manager.ready(line)
-            log.notice("Ready: every sink holds a valid token")
+            let (manager, log) = (manager, log)
+            sayOnceWritten {
+                manager.ready(line)
+                log.notice("Ready: every sink holds a valid token")
+            }
         } else {
             manager.status(line)
         }
-        if beat { manager.beat() }
-        writing("Status file could not be written") { () throws(AgentError) in
-            if isNews || health != latest {
-                try statusFile?.file.write(health, at: now)
-                latest = health
-            } else {
-                try statusFile?.file.beat()
-            }
-        }
+    }
+
+    /// Once the status file is written; where its disk hangs, with the next beat.
+    private func sayOnceWritten(_ words: @escaping @Sendable () -> Void) {
+        let readiness = Readiness(words)
+        self.readiness = readiness
+        if let statusFile { statusFile.whenSettled { readiness.say() } } else { readiness.say() }
+    }
+
+    private func sayReady() {
+        readiness?.say()
+        readiness = nil
     }
 
     func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {
         guard let metricsFile, beat || published.map(health.isNews(after:)) ?? true else { return }
-        writing("Metrics file could not be written") { () throws(AgentError) in
-            try metricsFile.file.write(metrics.text(health, at: now))
-            published = health
-        }
+        if beat { metricsFile.beat() }
+        let page = metrics.text(health, at: now)
+        metricsFile.write { file throws(AgentError) in try file.write(page) }
+        published = health
     }
 
-    /// A file that cannot be written keeps no token from anyone: it is logged, and tried again with the next report.
-    private func writing(_ complaint: Logger.Message, _ body: () throws(AgentError) -> Void) {
-        do {
-            try body()
-            _ = repeated.recovered("\(complaint)")
-        } catch {
-            if let attempts = repeated.failed("\(complaint)", error.code) {
-                log.error(complaint, error: error, metadata: ["attempts": "\(attempts)"])
-            }
+    func whenSettled(_ done: @escaping @Sendable () -> Void) {
+        let metricsFile = metricsFile
+        let metricsToo: @Sendable () -> Void = {
+            if let metricsFile { metricsFile.whenSettled(done) } else { done() }
         }
+        if let statusFile { statusFile.whenSettled(metricsToo) } else { metricsToo() }
     }
 
     /// A reload begins. Before the first READY systemd is not to hear of it: the start would count as done.
     func reloading() {
+        sayReady()
         if announced { manager.reloading() }
     }
 
     /// The reload is over, whether the new configuration was accepted or not.
     func reloaded(_ health: AgentHealth, at now: WallTime) {
-        if announced { manager.ready(health.statusLine(at: now)) }
+        guard announced else { return }
+        let (manager, line) = (manager, health.statusLine(at: now))
+        sayReady()
+        sayOnceWritten { manager.ready(line) }
     }
 }

@@ -34,6 +34,8 @@ actor ServiceSession {
     private var configurationWatch: ConfigurationWatch?
     private var signals: SignalListener?
     private var locks: [FileLock] = []
+    /// Those that are held or being taken.
+    private var lockedPaths: Set<String> = []
     private var isReloading = false
     private var reloadAgain = false
     private var isStopping = false
@@ -54,7 +56,10 @@ actor ServiceSession {
         self.adopt = adopt
     }
 
-    func start(_ loaded: LoadedConfiguration, environment: [String: String], version: String) {
+    func start(
+        _ loaded: LoadedConfiguration, environment: [String: String], version: String,
+        lostRecords: @escaping @Sendable () -> Int
+    ) {
         do throws(SystemFault) {
             signals = try SignalListener(to: ProcessSignals.ending + ProcessSignals.asking, on: loop) {
                 [weak self] number in
@@ -90,6 +95,7 @@ actor ServiceSession {
             whenChanged: { listeners in agent.assumeIsolated { $0.note(listeners) } })
         listeners?.adopt(configuration.health.listeners)
         agent.assumeIsolated { agent in
+            agent.countLostRecords(by: lostRecords)
             agent.whenOutdated = { error in
                 self.log.error("A new process is needed", error: error)
                 self.end.set(.failure(error))
@@ -116,15 +122,19 @@ actor ServiceSession {
     private func lock(_ configuration: AgentConfiguration) throws(AgentError) {
         for path in AgentLock.paths(configuration.stateDirectory, configuration.health.statusFile) {
             if let lock = try AgentLock.take(path) { locks.append(lock) }
+            lockedPaths.insert(path)
         }
     }
 
     /// The status file is another one by a reload.
-    private func moveLock(to statusFile: String?) {
-        guard let path = statusFile.map(AgentLock.path), !locks.contains(where: { $0.path == path }) else { return }
+    private func moveLock(to statusFile: String?) async {
+        guard let path = statusFile.map(AgentLock.path), lockedPaths.insert(path).inserted else { return }
         do throws(AgentError) {
-            if let lock = try AgentLock.take(path) { locks.append(lock) }
+            if let lock = try await disk.run({ () throws(AgentError) in try AgentLock.take(path) }) {
+                locks.append(lock)
+            }
         } catch {
+            lockedPaths.remove(path)
             log.error("The new status file is another agent's too", error: error)
         }
     }
@@ -227,13 +237,14 @@ actor ServiceSession {
             loaded = try reload()
         } catch {
             await agent.refuseReload(error, isRepeated: isRepeated)
+            await agent.settle()
             reloadEnded(error)
             return
         }
         do throws(AgentError) {
             let plan = try await agent.reload(loaded.configuration, isRepeated: isRepeated)
+            await agent.settle()
             adopt(loaded.configuration.health)
-            moveLock(to: loaded.configuration.health.statusFile)
             listeners?.adopt(loaded.configuration.health.listeners)
             watch(loaded)
             if loaded.configuration.stateDirectory != stateDirectory {
@@ -245,7 +256,9 @@ actor ServiceSession {
             }
             log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
             reloadEnded(nil)
+            await moveLock(to: loaded.configuration.health.statusFile)
         } catch {
+            await agent.settle()
             reloadEnded(error)
         }
     }

@@ -5,6 +5,7 @@
 int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags);
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -62,4 +63,17 @@ static inline int64_t vta_bytes_received(int socket) {
 static inline int vta_bytes_waiting(int socket) {
     int count = 0;
     return ioctl(socket, FIONREAD, &count) == 0 ? count : -1;
+}
+
+// Sends a datagram to a unix socket by its path, or its abstract name after '@', and never waits: -1 with EAGAIN where the
+// other side takes no more.
+static inline ssize_t vta_send_datagram(int socket, const char *name, const void *bytes, size_t count) {
+    struct sockaddr_un address;
+    if (vta_unix_address(&address, name) != 0) return -1;
+    socklen_t length = sizeof address;
+    if (*name == '@') {
+        address.sun_path[0] = 0;
+        length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    }
+    return sendto(socket, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
 }

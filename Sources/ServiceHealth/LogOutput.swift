@@ -1,7 +1,6 @@
-// ServiceHealth: where log records go: the journal by libsystemd, or stderr as text or lines of JSON.
+// ServiceHealth: where log records go: the journal, by its native protocol, or stderr as text or lines of JSON.
 
 private import CLinux
-private import CSystemd
 private import Diagnosis
 private import Glibc
 package import Logging
@@ -10,23 +9,37 @@ private import Timekeeping
 
 /// The agent's log. Makes the loggers that the rooms are given; the level can be changed under them by a reload.
 ///
-/// Nothing is buffered and no thread is used. Writing to stderr never waits: where its reader has stopped (a container runtime
-/// whose log driver hangs), records are dropped and counted, since a token that is not renewed is worse than a line that is
-/// not written. The journal is written by `sd_journal_sendv`, which waits while journald's socket is full; systemd's
-/// own watchdog restarts a journald that hangs.
+/// Nothing is buffered and no thread is used. Writing never waits: where the reader of stderr has stopped (a container runtime
+/// whose log driver hangs), or journald hangs, records are dropped and counted, since a token that is not renewed is worse
+/// than a line that is not written. The next record that is taken comes after one that tells how many were lost.
 package final class LogOutput: Sendable {
     private enum Form { case journal, json, text }
 
     private let form: Form
     private let descriptor: Int32
+    private let journal: DatagramSender?
     private let level: Mutex<Logger.Level>
-    private let dropped = Mutex(0)
+    private let losses = Mutex(Losses())
 
-    /// `descriptor` is stderr outside tests; it stays the caller's.
-    package init(_ settings: HealthSettings, descriptor: Int32 = STDERR_FILENO) {
+    /// Records that nobody took.
+    private struct Losses {
+        var all = 0
+        /// Those that the log has not told of yet.
+        var untold = 0
+    }
+
+    /// Where journald reads what others log.
+    package static let journalSocket = "/run/systemd/journal/socket"
+
+    /// `descriptor` is stderr outside tests; it stays the caller's. `journal`: the path of a socket.
+    package init(
+        _ settings: HealthSettings, descriptor: Int32 = STDERR_FILENO, journal: String = LogOutput.journalSocket
+    ) {
+        self.journal = DatagramSender(to: journal)
         form =
             switch settings.logFormat {
-            case .journal: Self.journalListens ? .journal : .text
+            // Without journald nobody would read it.
+            case .journal: unsafe access(journal, W_OK) == 0 ? .journal : .text
             case .json: .json
             case .text: .text
             case .auto: Self.isJournal(descriptor) ? .journal : .text
@@ -44,13 +57,11 @@ package final class LogOutput: Sendable {
         level.withLock { $0 = Logger.Level(settings.logLevel) }
     }
 
+    /// How many records have been lost, since the start, because nobody took them.
+    package var lostRecords: Int { losses.withLock(\.all) }
+
     fileprivate var currentLevel: Logger.Level {
         level.withLock { $0 }
-    }
-
-    /// Without journald libsystemd drops every record and calls that success.
-    private static var journalListens: Bool {
-        unsafe access("/run/systemd/journal/socket", W_OK) == 0
     }
 
     /// Whether the descriptor is the stream to the journal that systemd made: `JOURNAL_STREAM` holds its device and inode.
@@ -63,45 +74,30 @@ package final class LogOutput: Sendable {
         return unsafe String(cString: variable) == "\(status.st_dev):\(status.st_ino)"
     }
 
+    /// One at a time: a pipe that polls writable has room for one record, not for those of two threads.
     fileprivate func write(_ record: LogRecord) {
+        losses.withLock { losses in
+            if losses.untold > 0, put(notice(of: losses.untold, at: record.time)) { losses.untold = 0 }
+            guard losses.untold > 0 || !put(record) else { return }
+            losses.all += 1
+            losses.untold += 1
+        }
+    }
+
+    private func notice(of losses: Int, at time: WallTime) -> LogRecord {
+        LogRecord(
+            time: time, level: .warning,
+            message: "Log records dropped: \(form == .journal ? "the journal" : "stderr") was not read", error: nil,
+            metadata: ["records": "\(losses)"])
+    }
+
+    private func put(_ record: LogRecord) -> Bool {
         switch form {
-        case .journal: Self.sendToJournal(record.journalFields)
-        case .json: writeLine(record.json, orReport: record)
-        case .text: writeLine(record.text, orReport: record)
+        // No value has a line's end in it.
+        case .journal: journal?.send(record.journalFields.map { $0 + "\n" }.joined()) ?? false
+        case .json: writeWhole(record.json)
+        case .text: writeWhole(record.text)
         }
-    }
-
-    private static func sendToJournal(_ fields: [String]) {
-        var bytes: [UInt8] = []
-        var ends: [Int] = []
-        for field in fields {
-            bytes += field.utf8
-            ends.append(bytes.count)
-        }
-        unsafe bytes.withUnsafeMutableBytes { buffer in
-            var start = 0
-            let vectors = unsafe ends.map { end in
-                defer { start = end }
-                return unsafe iovec(iov_base: buffer.baseAddress?.advanced(by: start), iov_len: end - start)
-            }
-            // SAFETY: each vector lies within `buffer`, which outlives the call; libsystemd only reads.
-            _ = unsafe sd_journal_sendv(vectors, Int32(vectors.count))
-        }
-    }
-
-    private func writeLine(_ line: String, orReport record: LogRecord) {
-        let lost = dropped.withLock { $0 }
-        if lost > 0 {
-            let report = LogRecord(
-                time: record.time, level: .warning, message: "Log records dropped: stderr was not read", error: nil,
-                metadata: ["records": "\(lost)"])
-            guard writeWhole(form == .json ? report.json : report.text) else {
-                dropped.withLock { $0 += 1 }
-                return
-            }
-            dropped.withLock { $0 -= lost }
-        }
-        if !writeWhole(line) { dropped.withLock { $0 += 1 } }
     }
 
     /// False, and nothing written, where the reader is not keeping up. A pipe that polls writable takes `PIPE_BUF` bytes, the

@@ -23,6 +23,8 @@ package final class Metrics {
     }
 
     private var durations: [Operation: Histogram] = [:]
+    /// How many log records have been lost since the start.
+    package var lostRecords: @Sendable () -> Int = { 0 }
 
     package init() {}
 
@@ -65,6 +67,9 @@ package final class Metrics {
         page.add(
             "config_last_reload_successful", "gauge", "0 after a reload that was refused.",
             health.configurationTrouble == nil ? 1 : 0)
+        page.add(
+            "log_records_dropped_total", "counter", "Log records that neither the journal nor stderr's reader took.",
+            Double(lostRecords()))
         addState(of: health.tokens, to: &page)
         addCounters(of: health.tokens, to: &page)
         page.addHistogram(
@@ -143,7 +148,7 @@ package final class Metrics {
 }
 
 /// ``Metrics`` in a file, for machines where node_exporter's textfile collector is at work and no port is wanted.
-package final class MetricsFile {
+package final class MetricsFile: Sendable {
     private let file: PublicFile
 
     /// `path` is absolute, in the collector's directory, and ends in `.prom`.
@@ -151,7 +156,8 @@ package final class MetricsFile {
         file = PublicFile(path: path)
     }
 
-    /// To be called at each change and each beat. Throws `stateUnwritable`; the old content then stands.
+    /// To be called at each change and each beat. Throws `stateUnwritable`; the old content then stands. May wait for a disk: one
+    /// call at a time.
     package func write(_ page: String) throws(AgentError) {
         try file.replace(with: page)
     }

@@ -4,15 +4,16 @@ private import Crypto
 internal import Diagnosis
 internal import FileSystem
 private import Glibc
+private import Synchronization
 private import SystemCalls
 
 /// A file that everybody may read, for there is no secret in it. Its directory must exist. May wait for a disk.
-struct PublicFile {
+final class PublicFile: Sendable {
     let path: String
+    private let isTidy = Mutex(false)
 
     init(path: String) {
         self.path = path
-        _ = try? change { (directory, name) throws(SystemFault) in try directory.removeLeftovers { $0 == name } }
     }
 
     /// Throws `stateUnwritable`; the old content then stands.
@@ -34,7 +35,13 @@ struct PublicFile {
             guard let (directory, name) = splitPath(path) else {
                 throw SystemFault("open", path, number: EINVAL)
             }
-            return try body(Directory(directory), name)
+            let place = try Directory(directory)
+            let isFirst = isTidy.withLock { isTidy in
+                defer { isTidy = true }
+                return !isTidy
+            }
+            if isFirst { _ = try? place.removeLeftovers { $0 == name } }
+            return try body(place, name)
         } catch {
             throw AgentError(
                 .stateUnwritable, "cannot \(error.call) \(error.subject): \(error.words)",

@@ -1,9 +1,9 @@
-// ServiceHealth: what systemd is told about the service, by libsystemd's sd_notify. Outside systemd every call does nothing.
+// ServiceHealth: what systemd is told about the service, as sd_notify(3) has it. Outside systemd every call does nothing.
 
 private import CLinux
-private import CSystemd
 private import Diagnosis
 private import Glibc
+private import Synchronization
 private import Timekeeping
 
 /// The service manager's ear, and the watchdog that listens for the queue.
@@ -11,8 +11,8 @@ private import Timekeeping
 /// Call ``beat()`` from an alarm on the agent's queue every ``beatInterval``: while starting it asks for more time, so that an
 /// outage of Vault at boot is no failed unit; once ready it pings the watchdog. A queue that stands still does neither.
 ///
-/// Not Sendable: call it from the agent's queue.
-package final class ServiceManager {
+/// Never waits. May be called from any thread.
+package final class ServiceManager: Sendable {
     /// Longest beat, watchdog or not. The status file's heartbeat goes by the same alarm (``StatusFile/beat(at:)``).
     package static let longestBeat: Duration = .seconds(30)
 
@@ -20,14 +20,29 @@ package final class ServiceManager {
     package let watchdogTimeout: Duration?
 
     private enum Phase { case starting, running, stopping }
-    private var phase = Phase.starting
-    private var lastStatus: String?
+
+    private struct State {
+        var phase = Phase.starting
+        var lastStatus: String?
+        /// What systemd would not take while it was busy, the oldest first. It is told as soon as it takes anything.
+        var owed: [String] = []
+    }
+
+    private let state = Mutex(State())
+    /// Nil outside systemd.
+    private let socket: DatagramSender?
 
     package init() {
-        var microseconds: UInt64 = 0
-        // SAFETY: `microseconds` outlives the call, which writes to it and reads the environment.
-        let enabled = unsafe sd_watchdog_enabled(0, &microseconds) > 0
-        watchdogTimeout = enabled ? .microseconds(Int64(min(microseconds, 1 << 53))) : nil
+        socket = Self.variable("NOTIFY_SOCKET").flatMap { DatagramSender(to: $0) }
+        // WATCHDOG_PID: that of the process that is meant.
+        let isMeant = Self.variable("WATCHDOG_PID").map { $0 == "\(getpid())" } ?? true
+        let microseconds = Self.variable("WATCHDOG_USEC").flatMap { UInt64($0) } ?? 0
+        watchdogTimeout = isMeant && microseconds > 0 ? .microseconds(Int64(min(microseconds, 1 << 53))) : nil
+    }
+
+    private static func variable(_ name: String) -> String? {
+        // SAFETY: the environment is not changed while the agent runs; the text is copied at once.
+        unsafe getenv(name).map { unsafe String(cString: $0) }
     }
 
     /// How often to beat: a third of the watchdog's time-out, so that one late beat kills nobody, and at most ``longestBeat``.
@@ -37,30 +52,35 @@ package final class ServiceManager {
 
     /// Every sink holds a valid token: READY=1. Ends a reload as well.
     package func ready(_ status: String) {
-        if phase == .starting { phase = .running }
-        lastStatus = status
+        state.withLock { state in
+            if state.phase == .starting { state.phase = .running }
+            state.lastStatus = status
+        }
         send("READY=1\nSTATUS=\(line(status))")
     }
 
     /// What `systemctl status` shows. The same text twice is sent once.
     package func status(_ status: String) {
-        guard status != lastStatus else { return }
-        lastStatus = status
+        let isNews = state.withLock { state in
+            defer { state.lastStatus = status }
+            return status != state.lastStatus
+        }
+        guard isNews else { return }
         send("STATUS=\(line(status))")
     }
 
     /// The agent's queue makes progress.
     package func beat() {
-        switch phase {
+        switch state.withLock(\.phase) {
         case .starting: extendStart(by: beatInterval * 4)
-        case .running: send("WATCHDOG=1")
+        case .running: tell("WATCHDOG=1")
         case .stopping: break
         }
     }
 
     /// The start takes longer: systemd is to wait, from now, so long for the next word before it calls the start failed.
     package func extendStart(by duration: Duration) {
-        send("EXTEND_TIMEOUT_USEC=\(duration.nanoseconds / 1_000)")
+        tell("EXTEND_TIMEOUT_USEC=\(duration.nanoseconds / 1_000)")
     }
 
     /// A reload begins; ``ready(_:)`` ends it, whether the new configuration was accepted or not.
@@ -69,7 +89,7 @@ package final class ServiceManager {
     }
 
     package func stopping(_ status: String) {
-        phase = .stopping
+        state.withLock { $0.phase = .stopping }
         send("STOPPING=1\nSTATUS=\(line(status))")
     }
 
@@ -83,9 +103,32 @@ package final class ServiceManager {
         printable(status, limit: AgentHealth.longestStatusLine)
     }
 
+    /// For what is said again and again: that systemd did not take it is no loss.
+    private func tell(_ message: String) {
+        state.withLock { state in _ = take(message, &state) }
+    }
+
+    /// For what systemd must get to hear.
     private func send(_ message: String) {
-        // SAFETY: the string is copied into the datagram before the call returns. 0 leaves the environment alone: changing
-        // it is not safe while other threads may read it.
-        _ = unsafe sd_notify(0, message)
+        state.withLock { state in
+            guard !take(message, &state) else { return }
+            // Of what is outdated nothing is owed, so that this stays short.
+            switch true {
+            case message.hasPrefix("STATUS="): state.owed.removeAll { $0.hasPrefix("STATUS=") }
+            case message.hasPrefix("READY="): state.owed.removeAll { !$0.hasPrefix("RELOADING=") }
+            default: state.owed = []
+            }
+            state.owed.append(message)
+        }
+    }
+
+    /// Whether systemd has taken it, and all that was owed before.
+    private func take(_ message: String, _ state: inout State) -> Bool {
+        guard let socket else { return true }
+        while let first = state.owed.first {
+            guard socket.send(first) else { return false }
+            state.owed.removeFirst()
+        }
+        return socket.send(message)
     }
 }

@@ -1,38 +1,52 @@
 // ServiceHealth: the status file, written. What it holds is StatusDocument; how its reader judges it is HealthVerdict.
 
 package import Diagnosis
+private import Synchronization
 package import Timekeeping
 
 /// The state of the agent in a file that anybody may read and nobody gets a secret from.
 ///
-/// Its time of last change is the heartbeat: ``beat()`` sets it from the agent's queue every ``ServiceManager/beatInterval``, on
-/// the watchdog's own alarm, so that it costs one system call and no wake-up of its own; without a watchdog it costs
-/// one wake-up in 30 s. A queue that stands still lets it grow old, and so does a killed process. It is
+/// Its time of last change is the heartbeat: the agent's queue has ``beat()`` set it every ``ServiceManager/beatInterval``, on
+/// the watchdog's own alarm, so that it costs no alarm of its own; without a watchdog it costs one wake-up in 30 s. A queue or a
+/// disk that stands still lets it grow old, and so does a killed process. It is
 /// visible through a shared volume, where process numbers and locks of another container mean nothing.
 ///
-/// After an orderly stop the file stays and says so. Not Sendable: call it from the agent's queue.
-package final class StatusFile {
+/// After an orderly stop the file stays and says so. All of it may wait for a disk: one call at a time.
+package final class StatusFile: Sendable {
+    private struct State {
+        var content: String?
+        var isWritten = false
+        /// Nil: not looked up yet.
+        var onceReady: Bool?
+    }
+
     private let file: PublicFile
-    private var content: String?
-    private var onceReady: Bool
+    private let state = Mutex(State())
 
     /// `path` is absolute; its directory must exist.
     package init(path: String) {
         file = PublicFile(path: path)
-        onceReady = (try? StatusReading(path: path).document.onceReady) ?? false
     }
 
     /// Throws `stateUnwritable`; the old content then stands. A write is a heartbeat too.
     package func write(_ health: AgentHealth, at now: WallTime) throws(AgentError) {
-        onceReady = onceReady || health.ready
+        let known = state.withLock(\.onceReady) ?? (try? StatusReading(path: file.path).document.onceReady) ?? false
+        let onceReady = known || health.ready
         let text = StatusDocument(health, onceReady: onceReady, at: now).json
-        content = text
-        try file.replace(with: text)
+        state.withLock { $0 = State(content: text, onceReady: onceReady) }
+        try replace(with: text)
     }
 
-    /// The agent's queue makes progress. Puts the file back where somebody has deleted it.
+    /// The agent's queue makes progress. Puts the file back where somebody has deleted it, and tries a write again that failed.
     package func beat() throws(AgentError) {
+        let (content, isWritten) = state.withLock { ($0.content, $0.isWritten) }
         guard let content else { return }
-        if try !file.touch() { try file.replace(with: content) }
+        if isWritten, try file.touch() { return }
+        try replace(with: content)
+    }
+
+    private func replace(with content: String) throws(AgentError) {
+        try file.replace(with: content)
+        state.withLock { $0.isWritten = true }
     }
 }

@@ -22,7 +22,7 @@ struct RunCommand: ParsableCommand {
         let (source, overrides, environment) = (options.source, options.overrides, processEnvironment)
         try AgentProcess.run(
             loaded, environment: environment, version: VaultTokenAgent.version,
-            log: logOutput.logger(label: "vault-token-agent"),
+            log: logOutput.logger(label: "vault-token-agent"), lostRecords: { logOutput.lostRecords },
             reload: { () throws(AgentError) in
                 guard loaded.canBeReadAgain else {
                     throw AgentError(

@@ -2,14 +2,41 @@
 // real systemd.
 
 import Diagnosis
+import Dispatch
 import Glibc
 import ServiceHealth
+import Synchronization
 import TestSupport
 import Testing
 import Timekeeping
 import TokenLifecycle
 
 @testable import AgentService
+
+/// A reporter of which each report is where it is looked for when the call returns.
+private struct SettlingReporter {
+    let reporter: ServiceReporter
+
+    func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
+        reporter.report(health, at: now, beat: beat)
+        settle()
+    }
+
+    func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {
+        reporter.publish(metrics, of: health, at: now, beat: beat)
+        settle()
+    }
+
+    func adopt(_ settings: HealthSettings) {
+        reporter.adopt(settings)
+    }
+
+    private func settle() {
+        let done = DispatchSemaphore(value: 0)
+        reporter.whenSettled { done.signal() }
+        done.wait()
+    }
+}
 
 @Suite("The reporter of the service")
 struct ServiceReporterTests {
@@ -24,9 +51,10 @@ struct ServiceReporterTests {
         return settings
     }
 
-    private func reporter(status: String? = nil, metrics: String? = nil) -> ServiceReporter {
-        ServiceReporter(
-            manager: ServiceManager(), settings: settings(status: status, metrics: metrics), log: log.logger)
+    private func reporter(status: String? = nil, metrics: String? = nil) -> SettlingReporter {
+        SettlingReporter(
+            reporter: ServiceReporter(
+                manager: ServiceManager(), settings: settings(status: status, metrics: metrics), log: log.logger))
     }
 
     private func health(_ phase: TokenHealth.Phase) -> AgentHealth {
@@ -93,7 +121,7 @@ struct ServiceReporterTests {
         let complaints = [1, 2, 4, 8].map { "error Status file could not be written attempts=\($0)" }
         #expect(log.lines == complaints)
         unsafe mkdir(directory.file("later"), 0o755)
-        reporter.report(health(.starting), at: noon, beat: false)
+        reporter.report(health(.starting), at: noon, beat: true)
         #expect(stamp("later/status.json") != nil)
         unsafe unlink(directory.file("later/status.json"))
         unsafe rmdir(directory.file("later"))
@@ -115,6 +143,46 @@ struct ServiceReporterTests {
         reporter.adopt(settings())
         reporter.report(self.health(.lost), at: noon, beat: true)
         #expect(try StatusReading(path: directory.file("new.json")).document == StatusDocument(health, at: noon))
+    }
+
+    /// STAND-IN for a disk that hangs: work that waits until it is told to go on.
+    @Test("of what is to be written while the disk hangs the newest is, and that it hangs is said once")
+    func hanging() {
+        let written = Written()
+        let file = ReportFile(written, at: "/status.json", name: "Status file", log: log.logger)
+        let (begun, goOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        file.write { file throws(AgentError) in
+            begun.signal()
+            goOn.wait()
+            file.add(0)
+        }
+        begun.wait()
+        for number in 1...1_000 {
+            file.write { file throws(AgentError) in file.add(number) }
+            file.touch { file throws(AgentError) in file.add(-number) }
+        }
+        file.beat()
+        #expect(log.lines.isEmpty, "it may be slow")
+        for _ in 0..<10 { file.beat() }
+        #expect(log.lines.count == 1 && log.lines.first?.hasPrefix("warning Status file is not written") == true)
+        goOn.signal()
+        let done = DispatchSemaphore(value: 0)
+        file.whenSettled { done.signal() }
+        done.wait()
+        #expect(written.numbers == [0, 1_000])
+        #expect(log.lines.count == 2 && log.lines.last?.hasPrefix("notice Status file is written again") == true)
+        file.beat()
+        file.beat()
+        #expect(log.lines.count == 2)
+    }
+
+    private final class Written: Sendable {
+        private let all = Mutex<[Int]>([])
+        var numbers: [Int] { all.withLock(\.self) }
+
+        func add(_ number: Int) {
+            all.withLock { $0.append(number) }
+        }
     }
 
     @Test("writes the metrics with a change or a beat, not otherwise")

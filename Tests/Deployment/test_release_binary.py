@@ -9,9 +9,9 @@ import pytest
 from release import LINK_MAP, is_lean, release_binary
 
 # Names without a version: the libraries' own sonames. The loader is linux-vdso's and the C library's.
-ALLOWED = {"libc", "libm", "libssl", "libcrypto", "libsystemd", "ld-linux-x86-64", "ld-linux-aarch64"}
+ALLOWED = {"libc", "libm", "libssl", "libcrypto", "ld-linux-x86-64", "ld-linux-aarch64"}
 # What the oldest systems of docs/install.md have: Amazon Linux 2023 and RHEL 9 glibc 2.34, both OpenSSL 3.0.
-NEWEST = {"GLIBC": (2, 34), "OPENSSL": (3, 0, 0), "LIBSYSTEMD": (252,)}
+NEWEST = {"GLIBC": (2, 34), "OPENSSL": (3, 0, 0)}
 # 12.5 MB today, of which Swift's standard library is 5.
 LARGEST = 13_000_000
 
@@ -21,7 +21,7 @@ def readelf(*options: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
-def test_it_loads_the_c_library_openssl_and_systemd_and_nothing_else():
+def test_it_loads_the_c_library_and_openssl_and_nothing_else():
     if not is_lean():
         pytest.skip("the set-up could not build a lean libcurl here")
     needed = re.findall(r"\(NEEDED\).*\[([^\]]*?)\.so[.\d]*\]", readelf("--dynamic"))
@@ -49,7 +49,7 @@ def test_it_is_hardened():
 
 def test_a_library_planted_beside_it_is_not_loaded(tmp_path: Path):
     shutil.copy(release_binary(), tmp_path / "agent")
-    for library in ("libssl.so.3", "libcrypto.so.3", "libsystemd.so.0", "libm.so.6"):
+    for library in ("libssl.so.3", "libcrypto.so.3", "libm.so.6"):
         (tmp_path / library).write_text("planted")
     done = subprocess.run([tmp_path / "agent", "version"], cwd=tmp_path, capture_output=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr

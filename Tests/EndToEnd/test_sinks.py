@@ -111,8 +111,8 @@ def test_a_child_token_has_only_its_policies_and_is_replaced_with_its_parent(lab
     found = lookup(lab, first)
     assert found["policies"] == ["reader"] and found["path"] == "auth/token/create" and not found["orphan"]
     assert found["creation_ttl"] == 6
-    names = [token["name"] for token in run.status_file["tokens"]]
-    assert names == ["app", "app/1"]
+    wait(lambda: run.status_file.get("tokens"), 5, lambda: run.log)
+    assert [token["name"] for token in run.status_file["tokens"]] == ["app", "app/1"]
 
     # Always a valid child, through two of the parent's lives.
     seen = {first}

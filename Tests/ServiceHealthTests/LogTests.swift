@@ -172,6 +172,73 @@ struct TestPipe {
     }
 }
 
+/// STAND-IN for journald: a socket of its kind that is read when the test says so.
+private final class TestJournal {
+    private let directory = TemporaryDirectory()
+    private let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue) | O_NONBLOCK, 0)
+    var path: String { directory.file("socket") }
+
+    init() {
+        precondition(unsafe vta_unix_bind(descriptor, path) == 0)
+    }
+
+    /// The messages of all records that have come, with their fields.
+    func read() -> [[String]] {
+        var records: [[String]] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
+            if count < 0 { return records }
+            let text = String(decoding: buffer[..<count], as: UTF8.self)
+            precondition(text.hasSuffix("\n"), "each field has its line")
+            records.append(text.split(separator: "\n").map(String.init))
+        }
+    }
+
+    deinit {
+        close(descriptor)
+    }
+}
+
+@Suite struct JournalTests {
+    private func output(to journal: TestJournal) -> LogOutput {
+        var settings = HealthSettings()
+        settings.logFormat = .journal
+        // What does not go to the journal fails.
+        return LogOutput(settings, descriptor: -1, journal: journal.path)
+    }
+
+    @Test func `the journal gets each record in one datagram`() {
+        let journal = TestJournal()
+        output(to: journal).logger(label: "test").error(
+            "Renewal failed", error: unreachable, metadata: ["token": "a\nPRIORITY=0"])
+        let records = journal.read()
+        #expect(records.count == 1)
+        #expect(records.first?.contains(#"TOKEN_NAME=a\nPRIORITY=0"#) == true)
+        #expect(records.first?.contains("PRIORITY=3") == true && records.first?.contains("PRIORITY=0") == false)
+    }
+
+    @Test(.timeLimit(.minutes(10)))
+    func `a journald that hangs stops nothing, and is told what it missed`() {
+        let journal = TestJournal()
+        let output = output(to: journal)
+        let logger = output.logger(label: "test")
+        for number in 0..<2_000 { logger.info("Token renewed", metadata: ["number": "\(number)"]) }
+        let kept = journal.read().count
+        #expect(kept > 0 && kept < 2_000)
+        #expect(output.lostRecords == 2_000 - kept)
+        logger.info("Reading again")
+        let records = journal.read()
+        #expect(records.count == 2)
+        #expect(records.first?.contains("EVENT=Log records dropped: the journal was not read") == true)
+        #expect(records.first?.contains("RECORDS=\(2_000 - kept)") == true)
+        #expect(records.last?.contains("EVENT=Reading again") == true)
+        logger.info("Still reading")
+        #expect(journal.read().count == 1, "it is told once")
+        #expect(output.lostRecords == 2_000 - kept)
+    }
+}
+
 @Suite struct RepeatedFailuresTests {
     @Test func `a failure that repeats is told at doubling intervals`() {
         var failures = RepeatedFailures()

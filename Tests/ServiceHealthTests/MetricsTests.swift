@@ -19,6 +19,7 @@ func run(_ command: String) -> (output: String, status: Int32) {
 @Suite struct MetricsTests {
     func busy() -> (Metrics, AgentHealth) {
         let metrics = Metrics()
+        metrics.lostRecords = { 17 }
         metrics.observe(.login, .milliseconds(70))
         metrics.observe(.login, .seconds(45))
         metrics.observe(.renew, .milliseconds(5))
@@ -43,6 +44,7 @@ func run(_ command: String) -> (output: String, status: Int32) {
         for line in [
             #"vault_token_agent_build_info{version="1.0.0"} 1"#,
             #"vault_token_agent_ready 0"#,
+            #"vault_token_agent_log_records_dropped_total 17"#,
             #"vault_token_agent_config_last_reload_successful 1"#,
             #"vault_token_agent_heartbeat_timestamp_seconds 1795255091"#,
             #"vault_token_agent_token_fresh{token="app"} 1"#,

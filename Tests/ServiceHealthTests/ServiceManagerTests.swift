@@ -95,6 +95,33 @@ final class NotifySocket {
         }
     }
 
+    @Test(.timeLimit(.minutes(10)))
+    func `a systemd that hangs stops nothing, and hears what it must once it reads again`() async {
+        await #expect(processExitsWith: .success) {
+            let socket = NotifySocket(watchdogMicroseconds: 60_000_000)
+            let manager = ServiceManager()
+            for _ in 0..<5_000 { manager.beat() }
+            manager.ready("app: fresh")
+            for number in 0..<100 { manager.status("\(number)") }
+            let early = socket.received()
+            try #require(early.count < 5_000 && early.allSatisfy { $0.hasPrefix("EXTEND_TIMEOUT_USEC=") })
+            manager.beat()
+            try #require(socket.received() == ["READY=1\nSTATUS=app: fresh", "STATUS=99", "WATCHDOG=1"])
+            for _ in 0..<5_000 { manager.beat() }
+            manager.reloading()
+            manager.ready("app: fresh")
+            manager.reloading()
+            manager.ready("app: still fresh")
+            try #require(socket.received().allSatisfy { $0 == "WATCHDOG=1" })
+            manager.beat()
+            let late = socket.received()
+            try #require(late.count == 3 && late[0].hasPrefix("RELOADING=1\n"))
+            try #require(late[1...] == ["READY=1\nSTATUS=app: still fresh", "WATCHDOG=1"])
+            manager.stopping("stopping")
+            try #require(socket.received() == ["STOPPING=1\nSTATUS=stopping"])
+        }
+    }
+
     @Test func `a line break in a status smuggles nothing in`() async {
         await #expect(processExitsWith: .success) {
             let socket = NotifySocket()

@@ -109,6 +109,16 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         #expect(error?.observed == "cannot open /nonexistent: No such file or directory")
     }
 
+    @Test func `a beat tries a write again that failed`() throws {
+        let directory = TemporaryDirectory()
+        let file = StatusFile(path: directory.file("later/status.json"))
+        #expect(throws: AgentError.self) { try file.write(agent([fresh("app")]), at: noon) }
+        #expect(throws: AgentError.self) { try file.beat() }
+        unsafe mkdir(directory.file("later"), 0o755)
+        try file.beat()
+        #expect(try StatusReading(path: directory.file("later/status.json")).document.tokens.map(\.name) == ["app"])
+    }
+
     @Test func `what a killed process left is removed`() throws {
         let directory = TemporaryDirectory()
         directory.write("left over", to: ".status.json.vta-0123456789abcdef")
