@@ -15,7 +15,7 @@ LIBRARIES      := $(CURDIR)/.libraries
 RELEASE_FLAGS  := $(BUILD_FLAGS) -c release --static-swift-stdlib --disable-local-rpath -Xswiftc -use-ld=lld -Xlinker -s \
 	-Xlinker --no-export-dynamic -Xlinker $(CURDIR)/tools/no-unwind-tables.ld -Xlinker -L$(LIBRARIES)/release \
 	-Xlinker $(LIBRARIES)/release/compatibility.o -Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xswiftc -I$(LIBRARIES)/release \
-	-Xswiftc -Xfrontend -Xswiftc -enable-stack-protector -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xlinker --icf=all \
+	-Xswiftc -Xfrontend -Xswiftc -enable-stack-protector -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xswiftc -Osize -Xlinker --icf=all \
 	$(addprefix -Xswiftc ,-Xfrontend -disable-implicit-string-processing-module-import)
 # Says which objects and archives the binary is made of; a test reads it.
 LINK_MAP       := -Xlinker -Map=$(CURDIR)/out/vault-token-agent.map

@@ -31,7 +31,9 @@ package final class CredentialChain {
     package let surroundings: AWSSurroundings
     private let memory: IdentityMemory
     private var kept: Kept?
-    private let flight = Flight()
+    private let flight = Flight<AWSCredentials>()
+    /// Of the access keys that AWS is asked about just now.
+    private var identityFlights: [String: Flight<Principal>] = [:]
 
     package init(settings: AWSSettings, surroundings: AWSSurroundings) {
         self.settings = settings
@@ -165,21 +167,33 @@ package final class CredentialChain {
         guard policy.allows(principal) == true else { throw policy.refusal(of: principal, from: credentials.origin) }
     }
 
-    /// Whose the credentials are, with account and name as the instance or else STS tells them.
+    /// Whose the credentials are, with account and name as the instance or else STS tells them. Who asks about the same ones while
+    /// AWS is asked gets what it says.
     package func completed(_ credentials: AWSCredentials) async throws(AgentError) -> Principal {
         let principal = credentials.principal
-        if let known = memory.completed[credentials.accessKeyID] { return principal.completed(by: known) }
-        let more: Principal
-        if kept?.step == .instance, principal.name != nil, let account = try await walk().instance().account() {
-            more = Principal(account: account)
-        } else {
-            let caller = try await callerIdentity(of: credentials)
-            more = Principal(arn: caller.arn) ?? Principal(account: caller.account)
+        let key = credentials.accessKeyID
+        if let known = memory.completed[key] { return principal.completed(by: known) }
+        let flight = identityFlights[key] ?? Flight()
+        identityFlights[key] = flight
+        defer { identityFlights[key] = nil }
+        let more = try await flight.share { () throws(AgentError) in
+            let more = try await self.askAbout(credentials)
+            // A few keys at a time are in use; those of long ago are forgotten.
+            if self.memory.completed.count >= 16 { self.memory.completed = [:] }
+            self.memory.completed[key] = more
+            return more
         }
-        // A few keys at a time are in use; those of long ago are forgotten.
-        if memory.completed.count >= 16 { memory.completed = [:] }
-        memory.completed[credentials.accessKeyID] = more
         return principal.completed(by: more)
+    }
+
+    private func askAbout(_ credentials: AWSCredentials) async throws(AgentError) -> Principal {
+        if kept?.step == .instance, credentials.principal.name != nil,
+            let account = try await walk().instance().account()
+        {
+            return Principal(account: account)
+        }
+        let caller = try await callerIdentity(of: credentials)
+        return Principal(arn: caller.arn) ?? Principal(account: caller.account)
     }
 
     /// Asks STS who these credentials are.

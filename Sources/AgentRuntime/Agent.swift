@@ -38,7 +38,6 @@ package actor Agent {
     var posts: [KeeperID: Post] = [:]
     /// Of the tokens that the configuration names, as it orders them.
     var order: [KeeperID] = []
-    private var inForce: [TokenFingerprint] = []
     /// All that the configuration names, and those among them that cannot be taken up yet.
     var configured: [TokenSettings] = []
     var awaited = AwaitedTokens(generation: 0)
@@ -88,7 +87,9 @@ package actor Agent {
     ) async throws(AgentError) -> ReloadPlan {
         await turns.take()
         defer { turns.pass() }
-        let plan = ReloadPlan(from: inForce, to: configuration.tokens.map { TokenFingerprint($0) })
+        let plan = ReloadPlan(
+            from: keepersOnDuty.compactMap { $1.inForce?.fingerprint },
+            to: configuration.tokens.map { TokenFingerprint($0) })
         do {
             try await put(inForce: configuration)
         } catch {
@@ -133,7 +134,7 @@ package actor Agent {
         defer { turns.pass() }
         guard !stopping else { return }
         let ids = order
-        (order, inForce, configured) = ([], [], [])
+        (order, configured) = ([], [])
         awaited = AwaitedTokens(generation: nextID())
         lastLogout = LogoutReport(
             number: (lastLogout?.number ?? 0) + 1, at: loop.wallTime,
@@ -186,7 +187,7 @@ package actor Agent {
         var still = AwaitedTokens(generation: nextID())
         for settings in configuration.tokens {
             do throws(AgentError) {
-                prepared.append(try await prepare(settings, isReload: !inForce.isEmpty))
+                prepared.append(try await prepare(settings, isReload: !order.isEmpty))
             } catch {
                 guard let known = awaited[settings.name], error.code != .configurationInvalid else { throw error }
                 still.insert(known.failed(error, settings, at: loop.wallTime))
@@ -244,7 +245,6 @@ package actor Agent {
         }
         let ids = byName(order + prepared.map(\.id))
         order = configured.compactMap { ids[$0.name] }
-        inForce = configured.filter { ids[$0.name] != nil }.map { TokenFingerprint($0) }
         oneByOne(new[...]) { keeper in keeper.begin() }
         report()
     }

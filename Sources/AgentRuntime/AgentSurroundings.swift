@@ -55,6 +55,9 @@ package protocol HealthReporter {
     /// Least time between two reports.
     var leastPause: Duration { get }
 
+    /// Whether it tells what configuration is in force, which takes milliseconds to find out for the first token.
+    var tellsConfiguration: Bool { get }
+
     /// `beat`: the queue's own regular sign of life, with or without news.
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool)
 
@@ -75,6 +78,8 @@ package protocol HealthReporter {
 extension HealthReporter {
     /// 100 ms: a fleet of tokens in one process changes all the time while it starts.
     package var leastPause: Duration { .milliseconds(100) }
+
+    package var tellsConfiguration: Bool { true }
 
     /// Does nothing: a reporter without readers of numbers.
     package func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {}

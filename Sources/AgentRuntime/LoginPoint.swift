@@ -18,7 +18,7 @@ package struct LoginPoint {
     /// Tells this login from every other: a token of one is never taken for a token of another.
     let digest: [UInt8]
     /// The same, told by every setting of it: where that differs, a reload has the agent log in anew.
-    let identity: [String?]
+    let identity: LoginIdentity
     /// For those who read a sink.
     let address: String
     let namespace: String
@@ -36,7 +36,7 @@ package struct LoginPoint {
             settings, stateDirectory: stateDirectory, chain: chain, vault: vault, regions: regions, metrics: metrics,
             timekeeper: timekeeper, log: log)
         digest = settings.loginDigest
-        identity = TokenFingerprint(settings).login
+        identity = LoginIdentity(settings)
         (address, namespace) = (settings.vault.addresses[0], settings.vault.namespace)
     }
 

@@ -25,7 +25,7 @@ extension TokenKeeper {
                     SinkHealth(name: $0.name, delivered: each.delivered, trouble: each.trouble.map(trouble))
                 }
             }
-            if line.policies == nil {
+            if line.policies == nil, surroundings.reporter.tellsConfiguration {
                 health.configuration = inForce?.fingerprint.parts ?? [:]
             }
             health.counters = line.journal.counters

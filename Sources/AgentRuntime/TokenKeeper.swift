@@ -61,8 +61,8 @@ final class TokenKeeper {
         var lines: [KeptLine]
         var sinks: [KeptSink]
         var onChange: (any ChangeListener)?
-        /// Of `settings`. Made once: every report tells it.
-        let fingerprint: TokenFingerprint
+        /// Of `settings`. Made when it is first asked for, and once: every report of a service tells it.
+        private(set) lazy var fingerprint = TokenFingerprint(settings)
 
         init(
             settings: TokenSettings, login: LoginPoint, lines: [KeptLine], sinks: [KeptSink],
@@ -73,7 +73,6 @@ final class TokenKeeper {
             self.lines = lines
             self.sinks = sinks
             self.onChange = onChange
-            fingerprint = TokenFingerprint(settings)
         }
     }
 

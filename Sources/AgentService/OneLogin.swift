@@ -44,6 +44,8 @@ final class LoginReporter: HealthReporter {
     /// Who waits for `login` waits for its end: it is told at once.
     var leastPause: Duration { .zero }
 
+    var tellsConfiguration: Bool { false }
+
     init(whenDecided: @escaping @Sendable (LoginDecision) -> Void) {
         self.whenDecided = whenDecided
     }

@@ -1,5 +1,6 @@
 // Configuration: what a new configuration changes: token by token, before anything is done.
 
+private import AWSIdentity
 private import Crypto
 package import ServiceHealth
 package import Timekeeping
@@ -13,9 +14,6 @@ package struct TokenFingerprint: Hashable, Sendable {
 
     /// Where one of these differs, the login is another.
     package static let partsOfLogin = ["vault", "auth", "aws"]
-
-    /// Its login's parts.
-    package var login: [String?] { Self.partsOfLogin.map { parts[$0] } }
 
     package init(name: String, parts: [String: String]) {
         self.name = name
@@ -31,6 +29,23 @@ package struct TokenFingerprint: Hashable, Sendable {
             "connection": "\(vault.tls) \(vault.connectTimeout) \(vault.requestTimeout)",
             "renewal": "\(settings.policy)", "sinks": "\(settings.sinks)", "on_change": "\(settings.onChange as Any)",
         ].mapValues { text in String(SHA256.digest(of: text).hexadecimal.prefix(16)) }
+    }
+}
+
+/// The settings that make a login this one and no other: those of ``TokenFingerprint/partsOfLogin``.
+package struct LoginIdentity: Hashable, Sendable {
+    private let addresses: [String]
+    private let namespace: String
+    private let login: LoginSettings
+    private let aws: AWSSettings
+    private let audience: LoginAudience
+
+    package init(_ settings: TokenSettings) {
+        addresses = settings.vault.addresses
+        namespace = settings.vault.namespace
+        login = settings.login
+        aws = settings.aws
+        audience = settings.audience
     }
 }
 

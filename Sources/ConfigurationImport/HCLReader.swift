@@ -258,10 +258,11 @@ struct HCLReader {
                 switch index + 1 < bytes.count ? bytes[index + 1] : 0 {
                 case UInt8(ascii: "/"): _ = line()
                 case UInt8(ascii: "*"):
-                    guard let end = bytes[(index + 2)...].firstOccurrence(of: "*/".utf8) else {
+                    let comment = bytes[(index + 2)...]
+                    guard let length = comment.span.firstOffset(of: "*/".utf8.span) else {
                         throw TextFault(offset: start, complaint: "a comment that begins here never ends")
                     }
-                    index = end.upperBound
+                    index += length + 4
                 default: return
                 }
             default: return

@@ -17,6 +17,10 @@ package enum Escaping: Sendable {
 /// Escaped are controls, formats (they reorder and hide text), line and paragraph separators, and what is no character.
 /// Of `https://user:password@host` the part before the `@` is left out.
 package func printable(_ text: some StringProtocol, limit: Int = 200, escaping: Escaping = .plain) -> String {
+    shown(Substring(text), limit, escaping)
+}
+
+private func shown(_ text: Substring, _ limit: Int, _ escaping: Escaping) -> String {
     if text.utf8.count <= limit, text.utf8.allSatisfy({ isPlain($0, escaping) }), !hasURL(text) { return String(text) }
     let ellipsis = "…"
     var bytes: [UInt8] = []
@@ -52,10 +56,10 @@ private let omitted = "(secret)"
 
 /// What stands between `://` and the last `@` of the same word is left out. A password may hold what should have been
 /// encoded, a slash too: so the word counts, not the authority.
-private func withoutUserInformation(_ text: some StringProtocol) -> String {
+private func withoutUserInformation(_ text: Substring) -> String {
     guard hasURL(text) else { return String(text) }
     var result = ""
-    var rest = text[...]
+    var rest = text
     while let mark = rest.firstOccurrence(of: "://") {
         result += rest[..<mark.upperBound]
         rest = rest[mark.upperBound...]
@@ -68,8 +72,8 @@ private func withoutUserInformation(_ text: some StringProtocol) -> String {
     return result + rest
 }
 
-private func hasURL(_ text: some StringProtocol) -> Bool {
-    text.utf8.contains(UInt8(ascii: ":")) && text.firstOccurrence(of: "://") != nil
+private func hasURL(_ text: Substring) -> Bool {
+    text.firstOccurrence(of: "://") != nil
 }
 
 /// Whether a byte is ASCII that stays as it is.

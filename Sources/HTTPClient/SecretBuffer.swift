@@ -40,7 +40,9 @@ private import Diagnosis
     }
 
     func holds(_ text: String) -> Bool {
-        unsafe UnsafeRawBufferPointer(rebasing: storage[..<count]).firstOccurrence(of: text.utf8) != nil
+        // SAFETY: the bytes stay in place while they are looked through.
+        unsafe storage.assumingMemoryBound(to: UInt8.self).span.extracting(first: count)
+            .firstOffset(of: text.utf8.span) != nil
     }
 
     /// The bytes so far, as a secret of its own.

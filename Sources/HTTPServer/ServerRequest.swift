@@ -57,11 +57,11 @@ enum RequestReading: Equatable {
 
     init(_ bytes: [UInt8]) {
         let head = bytes.prefix(Self.longestHeader)
-        guard let end = head.firstOccurrence(of: "\r\n\r\n".utf8) else {
+        guard let length = head.span.firstOffset(of: "\r\n\r\n".utf8.span) else {
             self = bytes.count >= Self.longestHeader ? .refused(.headerTooLong) : .incomplete
             return
         }
-        var lines = String(decoding: head[..<end.lowerBound], as: UTF8.self)
+        var lines = String(decoding: head.prefix(length), as: UTF8.self)
             .split(separator: "\r\n", omittingEmptySubsequences: false)[...]
         let words = (lines.popFirst() ?? "").split(separator: " ", omittingEmptySubsequences: false)
         guard words.count == 3, words[2] == "HTTP/1.1" || words[2] == "HTTP/1.0" else {

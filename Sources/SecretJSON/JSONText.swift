@@ -53,6 +53,12 @@ package indirect enum JSONText: Sendable {
 
     private static func append(quoted string: String, to text: inout String) {
         text += "\""
+        defer { text += "\"" }
+        // Most need nothing, and go over as a whole.
+        if string.utf8.allSatisfy({ 0x20...0x7E ~= $0 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+            text += string
+            return
+        }
         for scalar in string.unicodeScalars {
             switch scalar {
             case "\"", "\\": text += "\\\(scalar)"
@@ -63,6 +69,5 @@ package indirect enum JSONText: Sendable {
             default: text.unicodeScalars.append(scalar)
             }
         }
-        text += "\""
     }
 }

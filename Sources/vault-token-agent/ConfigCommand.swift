@@ -13,6 +13,7 @@ struct ConfigCommand: ParsableCommand {
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "check",
             abstract: "Check the file, and print each value that holds and where it came from.",
             discussion: """
                 Prints a line for each value: the key, the value, and whether a flag, the environment, the file or a \
@@ -79,6 +80,7 @@ struct ConfigCommand: ParsableCommand {
 
     struct Schema: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "schema",
             abstract: "Print the JSON Schema of the configuration, for editors and checks before deployment.")
 
         func run() {
@@ -88,6 +90,7 @@ struct ConfigCommand: ParsableCommand {
 
     struct Reference: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "reference",
             abstract: "Print every key of the configuration: its values, its default, its meaning.")
 
         @Flag(help: "In roff, as in vault-token-agent.json(5).")

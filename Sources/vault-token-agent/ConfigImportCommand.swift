@@ -9,6 +9,7 @@ private import SecretJSON
 extension ConfigCommand {
     struct Import: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "import",
             abstract: "Turn a configuration of Vault Agent or OpenBao Agent into one of this agent.",
             discussion: """
                 Reads HCL or JSON and prints the same in this agent's terms: vault, auto_auth by the method aws with its \

@@ -4,6 +4,7 @@ import ChildProcess
 import Crypto
 import Diagnosis
 import EventLoop
+import HTTPClient
 import SecretJSON
 import TestSupport
 import Testing
@@ -43,6 +44,56 @@ struct CredentialChainTests {
             }.value)
         #expect(error.code == .fileUnreadable)
         #expect(error.observed == "/home/app/.aws/config cannot be read: permission denied")
+    }
+
+    /// Stands in for an STS that answers once forty have asked whose these keys are.
+    private actor Forty: HTTPTransport {
+        nonisolated let loop: EventLoop
+        nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+        private var chain: CredentialChain?
+        private var asking = 0
+        private(set) var requests = 0
+
+        init(_ loop: EventLoop) { self.loop = loop }
+
+        func ask(_ credentials: AWSCredentials) async throws -> String {
+            let chain =
+                chain
+                ?? CredentialChain(
+                    settings: AWSSettings(),
+                    surroundings: AWSSurroundings(
+                        environment: ["AWS_REGION": "eu-west-1"], transport: self,
+                        timekeeper: VirtualTime(wall: WallTime(secondsSince1970: 1_795_251_600)),
+                        log: CapturedLog().logger, processes: ChildLauncher(loop: loop), homeDirectory: nil))
+            self.chain = chain
+            asking += 1
+            return try await chain.completed(credentials).description
+        }
+
+        func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
+            requests += 1
+            while asking < 40 { await Task.yield() }
+            return HTTPReply(
+                status: 200, headers: [],
+                body: Secret(
+                    text: """
+                        <GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">\
+                        <GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/app</Arn><UserId>AIDA</UserId>\
+                        <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>
+                        """), sentAt: Instant(nanoseconds: 0))
+        }
+    }
+
+    @Test("Whose keys these are is asked once, however many tokens ask at the same time")
+    func askedOnce() async throws {
+        let loop = try EventLoop(label: "chain")
+        let sts = Forty(loop)
+        let credentials = AWSCredentials(
+            accessKeyID: "AKIAEXAMPLE", secretAccessKey: Secret(text: "key"), sessionToken: nil, expiration: nil,
+            origin: "test")
+        let asking = (0..<40).map { _ in Task(executorPreference: loop) { try await sts.ask(credentials) } }
+        for one in asking { #expect(try await one.value == "user app of account 123456789012") }
+        #expect(await sts.requests == 1)
     }
 
     @Test("The document for other tools is what AWS's tools read")

@@ -15,7 +15,7 @@ struct FlightTests {
     private actor Users {
         nonisolated let loop: EventLoop
         nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
-        private let flight = Flight()
+        private let flight = Flight<AWSCredentials>()
         private(set) var begun = 0
         private var gate: CheckedContinuation<Void, Never>?
 
