@@ -21,7 +21,19 @@ os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{Path(sys.prefix) / 
 # Tests in a file that is over soon.
 SMALL = 4
 
+# Where it is set, as in continuous integration, a machine that cannot run a test fails it.
+NO_SKIPS = bool(os.environ.get("NO_SKIPS"))
+
 _laboratories: list[Laboratory] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    report = yield
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"no test may be skipped here (NO_SKIPS): {reason}"
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
