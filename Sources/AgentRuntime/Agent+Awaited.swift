@@ -25,7 +25,7 @@ extension Agent {
     /// Those whose machine is ready by now. The others are not touched: theirs goes on as it was.
     private func takeUpAwaited(_ generation: UInt64) async {
         await turns.take()
-        defer { turns.pass() }
+        defer { passTurn() }
         var prepared: [Prepared] = []
         for each in awaited.all where awaited.generation == generation {
             do throws(AgentError) {

@@ -68,7 +68,7 @@ package actor Agent {
     /// Throws what makes the configuration impossible on any machine, having begun nothing.
     package func start(_ configuration: AgentConfiguration) async throws(AgentError) {
         await turns.take()
-        defer { turns.pass() }
+        defer { passTurn() }
         configured = configuration.tokens
         awaited = AwaitedTokens(generation: nextID(), configured.map { .init(settings: $0) })
         // What follows may wait for a name service, which is a start that goes on. It usually ends before the first beat: what an
@@ -86,7 +86,7 @@ package actor Agent {
         _ configuration: AgentConfiguration, isRepeated: Bool = false
     ) async throws(AgentError) -> ReloadPlan {
         await turns.take()
-        defer { turns.pass() }
+        defer { passTurn() }
         let plan = ReloadPlan(
             from: keepersOnDuty.compactMap { $1.inForce?.fingerprint },
             to: configuration.tokens.map { TokenFingerprint($0) })
@@ -131,7 +131,7 @@ package actor Agent {
     /// that goes: it takes up to a minute where Vault is away.
     package func logOut() async {
         await turns.take()
-        defer { turns.pass() }
+        defer { passTurn() }
         guard !stopping else { return }
         let ids = order
         (order, configured) = ([], [])
@@ -163,7 +163,8 @@ package actor Agent {
     }
 
     /// Ends everything; calls `onFinish` when nothing is under way any more: at once, or after the revocation of tokens that
-    /// are to be revoked, for which the core allows 3 s. A start or reload that is under way comes to nothing.
+    /// are to be revoked, for which the core allows 3 s. A start or reload that is under way comes to nothing. What hangs is
+    /// waited for no longer than ``longestWait``.
     package func stop(_ onFinish: @escaping @Sendable () -> Void) {
         guard !stopping else { return }
         stopping = true
@@ -174,8 +175,15 @@ package actor Agent {
             begin(post.keeper.end(dropped: false), for: id, post)
         }
         reportNow()
+        _ = loop.schedule(at: loop.now + Self.longestWait) { [weak self] in
+            self?.assumeIsolated { $0.finishIfDone(regardless: true) }
+        }
         finishIfDone()
     }
+
+    /// Longer than the core allows for revocations; with what is still to be settled then, shorter than the 4 s after which the
+    /// service ends as it is.
+    private static let longestWait: Duration = .milliseconds(3_050)
 
     /// A token's part of a configuration that is about to be put in force.
     typealias Prepared = (id: KeeperID, keeper: TokenKeeper, preparation: TokenKeeper.Preparation)
@@ -340,10 +348,17 @@ package actor Agent {
         report()
     }
 
-    private func finishIfDone() {
-        guard stopping, let onFinish, posts.values.allSatisfy(\.keeper.isFinished) else {
-            return
-        }
+    func passTurn() {
+        turns.pass()
+        finishIfDone()
+    }
+
+    /// Not in the midst of a write, nor of a start's look at a sink's directory: what is unfinished would stay there. A disk
+    /// that hangs is not waited for: `regardless`.
+    private func finishIfDone(regardless: Bool = false) {
+        let isBusy = turns.isTaken || !posts.values.allSatisfy(\.work.isEmpty)
+        let isFinished = posts.values.allSatisfy(\.keeper.isFinished) && (regardless || !isBusy)
+        guard stopping, let onFinish, isFinished else { return }
         self.onFinish = nil
         reportNow()
         Task(executorPreference: loop) { await self.end(onFinish) }

@@ -2,7 +2,7 @@
 
 /// Lets one go on at a time. Belongs to an actor, on which all of its methods run.
 final class Turns {
-    private var isTaken = false
+    private(set) var isTaken = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
     /// Returns once it is the caller's turn. ``pass()`` ends it.

@@ -182,3 +182,19 @@ def test_a_trial_login_is_revoked_though_doctor_is_stopped(lab):
     finally:
         stopped.set()
         door.stop()
+
+
+@pytest.mark.parametrize("said", ["", "Logged in"], ids=["the start's trial", "the token"])
+def test_a_stop_in_the_midst_of_a_write_leaves_nothing_unfinished(lab, tmp_path, said):
+    folder = tmp_path / "sinks"
+    folder.mkdir()
+    configuration = lab.configuration(tmp_path)
+    configuration["tokens"][0]["sinks"][0]["path"] = str(folder / "token")
+    # A disk on which a file takes half a second to come into its place.
+    slow = ("strace", "-D", "-f", "-qq", "-P", folder, "-e", "inject=renameat:delay_enter=500000", "-o", "/dev/null")
+    run = lab.agent(folder=tmp_path, configuration=configuration, prefix=slow)
+    run.wait_for_log(said, 40)
+    wait_until(lambda: list(folder.iterdir()), 40, "the beginning of a write", interval=0)
+    run.child.signal(signal.SIGTERM)
+    assert run.finish(PATIENCE).status == 0, run.log
+    assert {each.name for each in folder.iterdir()} <= {"token"}
