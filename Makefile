@@ -32,7 +32,7 @@ REPORT         ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build mutations-build sim-run explore \
-	sanitize fuzz fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
+	sanitize fuzz chaos fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ sanitize: setup ## all Swift tests, and SECONDS=60 of the agent at work, under t
 
 fuzz: setup ## every reader of foreign bytes under libFuzzer and the address sanitizer: SECONDS=60 for each, or for TARGET=name
 	@tools/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)
+
+chaos: build ## the agent while the kernel refuses its calls, strangers change its files, signals flood it: every case; 12 minutes
+	@CHAOS=all $(MAKE) --no-print-directory python-run TESTS='--dist load Tests/Chaos'
 
 fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 10 minutes; SCENARIO=... one alone
 	swift build $(RELEASE_FLAGS) --product simulation
