@@ -83,12 +83,13 @@ struct INIDocumentTests {
         let pieces = [
             "[s]\nk =\n" + String(repeating: " x = y\n", count: 150_000), String(repeating: "\n", count: 1 << 20),
         ]
-        let start = ContinuousClock.now
-        for piece in pieces { _ = try INIDocument(Array(piece.utf8), path: "file") }
-        let keys = "[s]\n" + (0..<50_000).map { "key\($0) = value\n" }.joined()
-        #expect(try INIDocument(Array(keys.utf8), path: "file").sections["s"]?.values.count == 50_000)
-        #expect(try CommandWords.split(String(repeating: "x", count: 1 << 20)).count == 1)
-        #expect(ContinuousClock.now - start < .seconds(60))
+        let took = try processorTime {
+            for piece in pieces { _ = try INIDocument(Array(piece.utf8), path: "file") }
+            let keys = "[s]\n" + (0..<50_000).map { "key\($0) = value\n" }.joined()
+            #expect(try INIDocument(Array(keys.utf8), path: "file").sections["s"]?.values.count == 50_000)
+            #expect(try CommandWords.split(String(repeating: "x", count: 1 << 20)).count == 1)
+        }
+        #expect(took < .seconds(60))
     }
 }
 

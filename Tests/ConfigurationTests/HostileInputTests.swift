@@ -1,6 +1,7 @@
 // Bytes that nobody wrote on purpose, and some that somebody did: the answer is always a configuration or a few lines.
 
 import Diagnosis
+import TestSupport
 import Testing
 
 @testable import Configuration
@@ -80,11 +81,11 @@ struct HostileInputTests {
         ])
     func mebibyte(_ piece: String) {
         let bytes = Array(String(repeating: piece, count: SourceText.sizeLimit / piece.utf8.count).utf8)
-        let clock = ContinuousClock()
-        let start = clock.now
-        let examination = ConfigurationLoader.examine(SourceText(path: "c", bytes: bytes), environment: [:])
-        #expect(!examination.complaints.isEmpty)
-        #expect(clock.now - start < .seconds(80), "a few seconds, on a machine four times slower, beside others")
+        let took = processorTime {
+            let examination = ConfigurationLoader.examine(SourceText(path: "c", bytes: bytes), environment: [:])
+            #expect(!examination.complaints.isEmpty)
+        }
+        #expect(took < .seconds(80), "a few seconds, on a machine four times slower")
     }
 
     @Test("Sixty thousand unknown keys give 20 lines")
@@ -99,11 +100,10 @@ struct HostileInputTests {
             let tokens = (0..<count).map {
                 #"{ "name": "t\#($0)", "auth": { "type": "iam" }, "sinks": [{ "type": "file", "path": "/run/\#($0)" }] }"#
             }.joined(separator: ",\n")
-            let clock = ContinuousClock()
-            let start = clock.now
-            let loaded = try examine(#"{ "vault": { "address": "https://v" }, "tokens": [\#(tokens)] }"#).usable
-            #expect(loaded.configuration.tokens.count == count)
-            return clock.now - start
+            return try processorTime {
+                let loaded = try examine(#"{ "vault": { "address": "https://v" }, "tokens": [\#(tokens)] }"#).usable
+                #expect(loaded.configuration.tokens.count == count)
+            }
         }
         // Ten times as many take ten times as long; a hundred times where each is compared with all others.
         let few = try timeToLoad(300)

@@ -26,7 +26,7 @@ def figures(pid: int) -> Figures:
     for task in (process / "task").iterdir():
         try:
             wake_ups[int(task.name)] = int(_fields(task / "status")["voluntary_ctxt_switches"])
-        except FileNotFoundError:  # a thread that has just ended
+        except (FileNotFoundError, ProcessLookupError):  # a thread that has just ended
             continue
     # The clock that clock_getcpuclockid(3) would name: nanoseconds, where /proc/PID/stat counts in ticks of 10 ms.
     cpu = time.clock_gettime((~pid << 3) | 2)
