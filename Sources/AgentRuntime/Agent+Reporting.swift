@@ -70,6 +70,8 @@ extension Agent {
     /// A report tells of every token, so it costs more the more there are. At most a twentieth of the time goes into
     /// reports, however many tokens there are and however slow the machine is.
     private static let reportsShare: Int64 = 20
+    /// A report that takes longer waits for a disk that hangs.
+    private static let longestReport: Duration = .seconds(1)
 
     func sendReport(beat: Bool) {
         let began = loop.now
@@ -77,9 +79,9 @@ extension Agent {
         surroundings.reporter.report(health, at: now, beat: beat)
         surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
         let ended = loop.now
+        let cost = min(ended - began + surroundings.reporter.timeToWrite, Self.longestReport)
         nextReport = max(
-            began + surroundings.reporter.leastPause,
-            ended + .nanoseconds((ended - began).nanoseconds * Self.reportsShare))
+            began + surroundings.reporter.leastPause, ended + .nanoseconds(cost.nanoseconds * Self.reportsShare))
     }
 
     /// What was to be kept and told is on disk, where the disk takes no longer than ``longestSettling``.

@@ -22,6 +22,7 @@ final class ReportFile<File: Sendable>: Sendable {
         var underWay: Int?
         /// It was at the beat before, too, and that was said.
         var isOverdue = false
+        var timeToWrite: Duration = .zero
     }
 
     init(_ file: File, at path: String, name: String, log: Logger) {
@@ -43,10 +44,14 @@ final class ReportFile<File: Sendable>: Sendable {
         queue.whenIdle(done)
     }
 
+    /// Of the last time.
+    var timeToWrite: Duration { state.withLock(\.timeToWrite) }
+
     private func carryOut(_ body: (File) throws(AgentError) -> Void) {
+        let began = ContinuousClock.now
         let outcome = Result { () throws(AgentError) in try body(file) }
         let (wasOverdue, attempts) = state.withLock { state in
-            defer { state.isOverdue = false }
+            defer { (state.isOverdue, state.timeToWrite) = (false, ContinuousClock.now - began) }
             switch outcome {
             case .success:
                 _ = state.repeated.recovered("write")

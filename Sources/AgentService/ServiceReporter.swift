@@ -113,6 +113,8 @@ final class ServiceReporter: HealthReporter {
         published = health
     }
 
+    var timeToWrite: Duration { (statusFile?.timeToWrite ?? .zero) + (metricsFile?.timeToWrite ?? .zero) }
+
     func whenSettled(_ done: @escaping @Sendable () -> Void) {
         let metricsFile = metricsFile
         let metricsToo: @Sendable () -> Void = {

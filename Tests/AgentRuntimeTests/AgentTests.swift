@@ -60,6 +60,22 @@ struct AgentTests {
         withExtendedLifetime(directory) {}
     }
 
+    @Test(
+        "twenty times as long as a report took to be written passes before the next, but a disk that hangs is no work",
+        arguments: [(500, 10_000), (60_000, 20_000)])
+    func dearReports(milliseconds: Int, pause: Int) async throws {
+        let directory = TemporaryDirectory()
+        let stage = try Stage(clockStands: true, timeToWriteReports: .milliseconds(milliseconds))
+        let clock = try #require(stage.clock)
+        try await stage.start([TokenSettings("app", file: directory.file("token"))])
+        #expect(await stage.wait { stage.reports.readyAt != nil })
+        await stage.logInNow()
+        await stage.settle()
+        #expect(clock.alarms.contains(clock.now + .milliseconds(pause)))
+        await stage.stop()
+        withExtendedLifetime(directory) {}
+    }
+
     @Test("a token whose directory is missing waits for it alone, is told of, and is taken up when it is there")
     func machineNotReady() async throws {
         let directory = TemporaryDirectory()

@@ -55,6 +55,12 @@ final class GenerousVault: HTTPTransport, Sendable {
 /// Counts the reports, keeps the latest, and when the agent was ready for the first time.
 final class Reports: HealthReporter, Sendable {
     private let state = Mutex<(ready: WallTime?, latest: AgentHealth?, count: Int)>((nil, nil, 0))
+    /// As if reports were written elsewhere, and that took so long.
+    let timeToWrite: Duration
+
+    init(timeToWrite: Duration) {
+        self.timeToWrite = timeToWrite
+    }
 
     var readyAt: WallTime? { state.withLock { $0.ready } }
     var latest: AgentHealth? { state.withLock { $0.latest } }
@@ -76,7 +82,7 @@ final class Reports: HealthReporter, Sendable {
 struct Stage {
     let loop: EventLoop
     let vault: GenerousVault
-    let reports = Reports()
+    let reports: Reports
     /// The agent's clock, where it is not the machine's.
     let clock: StoppedClock?
     let agent: Agent
@@ -86,8 +92,9 @@ struct Stage {
 
     init(
         environment: [String: String] = [:], stateDirectory: String? = nil, clockStands: Bool = false,
-        takeovers: (any TakeoverStore & Sendable)? = nil, log: Logger? = nil
+        takeovers: (any TakeoverStore & Sendable)? = nil, timeToWriteReports: Duration = .zero, log: Logger? = nil
     ) throws {
+        reports = Reports(timeToWrite: timeToWriteReports)
         let loop = try EventLoop(label: "test")
         self.loop = loop
         vault = GenerousVault(loop: loop)
@@ -123,6 +130,10 @@ struct Stage {
     func reload(_ tokens: [TokenSettings]) async throws {
         let configuration = AgentConfiguration(tokens: tokens)
         _ = try await Task(executorPreference: loop) { try await agent.reload(configuration) }.value
+    }
+
+    func logInNow() async {
+        await Task(executorPreference: loop) { await agent.logInNow() }.value
     }
 
     func logOut() async {
