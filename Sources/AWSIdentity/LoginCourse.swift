@@ -25,7 +25,7 @@ package final class LoginCourse {
     /// Most signatures for one login.
     package static let limit = 3
 
-    private enum Candidate: Hashable {
+    private enum RegionChoice: Hashable {
         case region(String, why: String)
         case machine
     }
@@ -34,7 +34,7 @@ package final class LoginCourse {
     private let server: String
     private let chain: CredentialChain
     private let regions: any RegionMemory
-    private var candidates: [Candidate] = []
+    private var candidates: [RegionChoice] = []
     private var begun = false
     /// Regions that were signed for, in order. us-east-1 by the global endpoint is called "aws-global".
     package private(set) var tried: [String] = []
@@ -102,7 +102,7 @@ package final class LoginCourse {
     }
 
     /// The candidate's region and why it is one; nil where this machine has none.
-    private func resolved(_ candidate: Candidate) async throws(AgentError) -> (region: String, why: String)? {
+    private func resolved(_ candidate: RegionChoice) async throws(AgentError) -> (region: String, why: String)? {
         switch candidate {
         case .region(let name, let why): return (name, why)
         case .machine:
@@ -122,9 +122,9 @@ package final class LoginCourse {
             metadata: ["region": "\(printable(region))", "because": "\(why)"])
     }
 
-    private func beginnings(_ credentials: AWSCredentials) async throws(AgentError) -> [Candidate] {
+    private func beginnings(_ credentials: AWSCredentials) async throws(AgentError) -> [RegionChoice] {
         if let region = audience.region { return [.region(region, why: "the configuration names it")] }
-        var candidates: [Candidate] = []
+        var candidates: [RegionChoice] = []
         if let region = await regions.region(for: server) { candidates.append(.region(region, why: "it worked last")) }
         if let region = audience.endpointRegion {
             candidates.append(.region(region, why: "sts_endpoint is of it"))

@@ -50,7 +50,7 @@ extension Agent {
     func healthBesideAwaited() -> [TokenHealth] {
         let ids = byName(order)
         return configured.flatMap { settings in
-            ids[settings.name].flatMap { posts[$0]?.keeper.health() }
+            ids[settings.name].flatMap { running[$0]?.keeper.health() }
                 ?? awaited.health(of: settings.name, since: startedAt).map { [$0] } ?? []
         }
     }

@@ -11,7 +11,7 @@ extension Agent {
     package func health() -> AgentHealth {
         var health = AgentHealth(
             version: surroundings.version, startedAt: startedAt,
-            tokens: awaited.isEmpty ? order.flatMap { posts[$0]?.keeper.health() ?? [] } : healthBesideAwaited())
+            tokens: awaited.isEmpty ? order.flatMap { running[$0]?.keeper.health() ?? [] } : healthBesideAwaited())
         health.configurationTrouble = configurationTrouble
         health.lastReload = lastReload
         health.lastLogout = lastLogout
@@ -40,7 +40,7 @@ extension Agent {
 
     /// The tokens that are held, in the configuration's order.
     package func summaries() -> [LoginSummary] {
-        order.flatMap { posts[$0]?.keeper.summaries() ?? [] }
+        order.flatMap { running[$0]?.keeper.summaries() ?? [] }
     }
 
     /// Reports at once where the last report is old enough, else a little later, together with what comes until then. What is
@@ -87,8 +87,8 @@ extension Agent {
     /// What was to be kept and told is on disk, where the disk takes no longer than ``longestSettling``.
     package func settle() async {
         let deadline = loop.now + Self.longestSettling
-        for (_, post) in posts.sorted(by: { $0.key < $1.key }) {
-            _ = await post.keeper.recorded(within: max(.zero, deadline - loop.now))
+        for (_, entry) in running.sorted(by: { $0.key < $1.key }) {
+            _ = await entry.keeper.recorded(within: max(.zero, deadline - loop.now))
         }
         let reporter = surroundings.reporter
         let _: Void? = await loop.answer(within: max(.zero, deadline - loop.now)) { done in

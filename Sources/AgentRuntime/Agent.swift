@@ -14,7 +14,7 @@ package actor Agent {
     typealias KeeperID = UInt64
 
     /// A keeper and what is under way for it.
-    final class Post {
+    final class RunningKeeper {
         let keeper: TokenKeeper
         var alarm: (moment: Instant, alarm: Alarm)?
         var work: [UInt64: Task<Void, Never>] = [:]
@@ -35,7 +35,7 @@ package actor Agent {
 
     let surroundings: AgentSurroundings
     let startedAt: WallTime
-    var posts: [KeeperID: Post] = [:]
+    var running: [KeeperID: RunningKeeper] = [:]
     /// Of the tokens that the configuration names, as it orders them.
     var order: [KeeperID] = []
     /// All that the configuration names, and those among them that cannot be taken up yet.
@@ -138,11 +138,11 @@ package actor Agent {
         awaited = AwaitedTokens(generation: nextID())
         lastLogout = LogoutReport(
             number: (lastLogout?.number ?? 0) + 1, at: loop.wallTime,
-            pending: ids.compactMap { posts[$0]?.keeper.name })
+            pending: ids.compactMap { running[$0]?.keeper.name })
         for id in ids {
-            guard let post = posts[id] else { continue }
-            (post.isDropped, post.isLoggedOut) = (true, true)
-            begin(post.keeper.logOut(), for: id, post)
+            guard let entry = running[id] else { continue }
+            (entry.isDropped, entry.isLoggedOut) = (true, true)
+            begin(entry.keeper.logOut(), for: id, entry)
         }
         reportNow()
     }
@@ -154,7 +154,7 @@ package actor Agent {
 
     /// Those of the tokens that the configuration names.
     var keepersOnDuty: [(KeeperID, TokenKeeper)] {
-        order.compactMap { id in posts[id].map { (id, $0.keeper) } }
+        order.compactMap { id in running[id].map { (id, $0.keeper) } }
     }
 
     /// The token's children follow it.
@@ -170,9 +170,9 @@ package actor Agent {
         stopping = true
         (configured, awaited) = ([], AwaitedTokens(generation: nextID()))
         self.onFinish = onFinish
-        for (id, post) in posts.sorted(by: { $0.key < $1.key }) {
-            post.work.values.forEach { $0.cancel() }
-            begin(post.keeper.end(dropped: false), for: id, post)
+        for (id, entry) in running.sorted(by: { $0.key < $1.key }) {
+            entry.work.values.forEach { $0.cancel() }
+            begin(entry.keeper.end(dropped: false), for: id, entry)
         }
         reportNow()
         _ = loop.schedule(at: loop.now + Self.longestWait) { [weak self] in
@@ -205,9 +205,9 @@ package actor Agent {
         let named = Set(prepared.map(\.id))
         configured = configuration.tokens
         let former = handOver(to: prepared)
-        for (id, post) in posts.sorted(by: { $0.key < $1.key }) where !named.contains(id) {
-            post.isDropped = true
-            begin(post.keeper.end(dropped: true, taken: configuredPaths), for: id, post)
+        for (id, entry) in running.sorted(by: { $0.key < $1.key }) where !named.contains(id) {
+            entry.isDropped = true
+            begin(entry.keeper.end(dropped: true, taken: configuredPaths), for: id, entry)
         }
         (order, awaited) = ([], still)
         takeUp(prepared, former: former)
@@ -222,15 +222,15 @@ package actor Agent {
     }
 
     func prepare(_ settings: TokenSettings, isReload: Bool) async throws(AgentError) -> Prepared {
-        let known = order.first { posts[$0]?.keeper.name == settings.name }
-        let keeper = known.flatMap { posts[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: surroundings)
+        let known = order.first { running[$0]?.keeper.name == settings.name }
+        let keeper = known.flatMap { running[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: surroundings)
         return (known ?? nextID(), keeper, try await keeper.prepare(settings, isReload: isReload))
     }
 
     /// The sinks of all tokens until now, by path. Each new one takes over from the one at its place.
     func handOver(to prepared: [Prepared]) -> [String: KeptSink] {
         var former: [String: KeptSink] = [:]
-        for sink in posts.values.flatMap(\.keeper.allSinks) { former[sink.path] = sink }
+        for sink in running.values.flatMap(\.keeper.allSinks) { former[sink.path] = sink }
         for (_, keeper, preparation) in prepared {
             for sink in keeper.newSinks(of: preparation) { former[sink.path]?.handOver() }
         }
@@ -240,16 +240,16 @@ package actor Agent {
     /// Puts them in force, beside those of ``order``.
     func takeUp(_ prepared: [Prepared], former: [String: KeptSink]) {
         let paths = configuredPaths
-        let new = prepared.map(\.id).filter { posts[$0] == nil }
+        let new = prepared.map(\.id).filter { running[$0] == nil }
         for (index, (id, keeper, preparation)) in prepared.enumerated() {
-            let post = posts[id] ?? Post(keeper)
-            posts[id] = post
+            let entry = running[id] ?? RunningKeeper(keeper)
+            running[id] = entry
             let pace = prepared.count > Self.mostLoginsAtOnce ? Self.betweenLogins * index : .zero
             let work = keeper.adopt(preparation, former: former, taken: paths, logInFrom: loop.now + pace) {
                 [weak self] sink in
                 self?.assumeIsolated { $0.tell(id, .sinkDisturbed(sink)) }
             }
-            begin(work, for: id, post)
+            begin(work, for: id, entry)
         }
         let ids = byName(order + prepared.map(\.id))
         order = configured.compactMap { ids[$0.name] }
@@ -259,7 +259,7 @@ package actor Agent {
 
     func byName(_ ids: [KeeperID]) -> [String: KeeperID] {
         var named: [String: KeeperID] = [:]
-        for id in ids { if let name = posts[id]?.keeper.name { named[name] = id } }
+        for id in ids { if let name = running[id]?.keeper.name { named[name] = id } }
         return named
     }
 
@@ -283,8 +283,8 @@ package actor Agent {
     }
 
     private func step(_ id: KeeperID, _ step: (TokenKeeper) -> [KeeperWork]) {
-        guard let post = posts[id] else { return }
-        begin(step(post.keeper), for: id, post)
+        guard let entry = running[id] else { return }
+        begin(step(entry.keeper), for: id, entry)
         report()
     }
 
@@ -295,42 +295,42 @@ package actor Agent {
     // MARK: Work
 
     private func tell(_ id: KeeperID, _ news: KeeperNews) {
-        guard let post = posts[id] else { return }
-        begin(post.keeper.take(news), for: id, post)
+        guard let entry = running[id] else { return }
+        begin(entry.keeper.take(news), for: id, entry)
         report()
     }
 
-    private func begin(_ work: [KeeperWork], for id: KeeperID, _ post: Post) {
+    private func begin(_ work: [KeeperWork], for id: KeeperID, _ entry: RunningKeeper) {
         for work in work {
             lastID += 1
             let number = lastID
             underWay += 1
-            post.work[number] = Task(executorPreference: loop) {
+            entry.work[number] = Task(executorPreference: loop) {
                 await self.carryOut(work, number: number, for: id)
             }
         }
-        setAlarm(for: id, post)
-        removeIfDone(id, post)
+        setAlarm(for: id, entry)
+        removeIfDone(id, entry)
     }
 
     private func carryOut(_ work: KeeperWork, number: UInt64, for id: KeeperID) async {
-        let post = posts[id]
-        let news = await post?.keeper.perform(work)
+        let entry = running[id]
+        let news = await entry?.keeper.perform(work)
         underWay -= 1
-        guard let post else { return }
-        post.work[number] = nil
-        if let news { tell(id, news) } else { removeIfDone(id, post) }
+        guard let entry else { return }
+        entry.work[number] = nil
+        if let news { tell(id, news) } else { removeIfDone(id, entry) }
         finishIfDone()
     }
 
-    private func setAlarm(for id: KeeperID, _ post: Post) {
-        let wake = post.keeper.wake
-        guard wake != post.alarm?.moment else { return }
-        if let alarm = post.alarm { loop.cancel(alarm.alarm) }
-        post.alarm = wake.map { moment in
+    private func setAlarm(for id: KeeperID, _ entry: RunningKeeper) {
+        let wake = entry.keeper.wake
+        guard wake != entry.alarm?.moment else { return }
+        if let alarm = entry.alarm { loop.cancel(alarm.alarm) }
+        entry.alarm = wake.map { moment in
             let alarm = loop.schedule(at: moment) { [weak self] in
                 self?.assumeIsolated { agent in
-                    agent.posts[id]?.alarm = nil
+                    agent.running[id]?.alarm = nil
                     agent.tell(id, .momentCame)
                     agent.finishIfDone()
                 }
@@ -339,12 +339,12 @@ package actor Agent {
         }
     }
 
-    private func removeIfDone(_ id: KeeperID, _ post: Post) {
-        guard post.isDropped, post.keeper.isFinished, post.work.isEmpty else { return }
-        posts[id] = nil
-        guard post.isLoggedOut, let index = lastLogout?.pending.firstIndex(of: post.keeper.name) else { return }
+    private func removeIfDone(_ id: KeeperID, _ entry: RunningKeeper) {
+        guard entry.isDropped, entry.keeper.isFinished, entry.work.isEmpty else { return }
+        running[id] = nil
+        guard entry.isLoggedOut, let index = lastLogout?.pending.firstIndex(of: entry.keeper.name) else { return }
         lastLogout?.pending.remove(at: index)
-        lastLogout?.tokens.append(.init(token: post.keeper.name, failure: post.keeper.logoutFailure))
+        lastLogout?.tokens.append(.init(token: entry.keeper.name, failure: entry.keeper.logoutFailure))
         report()
     }
 
@@ -356,8 +356,8 @@ package actor Agent {
     /// Not in the midst of a write, nor of a start's look at a sink's directory: what is unfinished would stay there. A disk
     /// that hangs is not waited for: `regardless`.
     private func finishIfDone(regardless: Bool = false) {
-        let isBusy = turns.isTaken || !posts.values.allSatisfy(\.work.isEmpty)
-        let isFinished = posts.values.allSatisfy(\.keeper.isFinished) && (regardless || !isBusy)
+        let isBusy = turns.isTaken || !running.values.allSatisfy(\.work.isEmpty)
+        let isFinished = running.values.allSatisfy(\.keeper.isFinished) && (regardless || !isBusy)
         guard stopping, let onFinish, isFinished else { return }
         self.onFinish = nil
         reportNow()
@@ -366,7 +366,7 @@ package actor Agent {
 
     private func end(_ onFinish: @Sendable () -> Void) async {
         await settle()
-        posts = [:]
+        running = [:]
         onFinish()
     }
 }

@@ -23,7 +23,7 @@ extension ValueOrigin: CustomStringConvertible {
 }
 
 /// A checked value.
-enum Setting {
+enum CheckedValue {
     case text(String)
     case texts([String])
     case flag(Bool)
@@ -36,8 +36,8 @@ enum Setting {
 }
 
 /// A checked value, and where it came from.
-struct Given {
-    var setting: Setting
+struct SourcedValue {
+    var value: CheckedValue
     var origin: ValueOrigin
     /// Where it stands in the file.
     var offset: Int?
@@ -55,21 +55,21 @@ struct CheckedSection {
     /// Whether another section's values hold where this one is silent.
     var inherits = false
     /// By key. Without those that have neither value nor default, or do not count here.
-    var givens: [String: Given] = [:]
+    var values: [String: SourcedValue] = [:]
 
     /// The path at which the value of `key` was given, or could be.
     func path(of key: String) -> String {
-        givens[key]?.inheritedFrom ?? jsonPath(path, key)
+        values[key]?.inheritedFrom ?? jsonPath(path, key)
     }
 
     /// Where to point for a complaint about `key`.
     func offset(of key: String) -> Int? {
-        givens[key]?.offset ?? offset
+        values[key]?.offset ?? offset
     }
 
     /// Whether somebody set the key, to `null` or otherwise.
     func isSet(_ key: String) -> Bool {
-        givens[key].map { $0.origin != .fallback } ?? false
+        values[key].map { $0.origin != .fallback } ?? false
     }
 
     /// Whether the key has any meaning beside what the others say.
@@ -78,42 +78,42 @@ struct CheckedSection {
         return text(condition.key).map(condition.values.contains) ?? false
     }
 
-    private func setting(_ key: String) -> Setting? {
+    private func value(of key: String) -> CheckedValue? {
         assert(section.key(key) != nil, "\(section.title) has no key \(key)")
-        return givens[key]?.setting
+        return values[key]?.value
     }
 
     func text(_ key: String) -> String? {
-        if case .text(let text) = setting(key) { text } else { nil }
+        if case .text(let text) = value(of: key) { text } else { nil }
     }
 
     func texts(_ key: String) -> [String] {
-        if case .texts(let texts) = setting(key) { texts } else { [] }
+        if case .texts(let texts) = value(of: key) { texts } else { [] }
     }
 
     /// False where the key does not count here.
     func flag(_ key: String) -> Bool {
-        if case .flag(let flag) = setting(key) { flag } else { false }
+        if case .flag(let flag) = value(of: key) { flag } else { false }
     }
 
     func duration(_ key: String) -> Duration? {
-        if case .duration(let duration) = setting(key) { duration } else { nil }
+        if case .duration(let duration) = value(of: key) { duration } else { nil }
     }
 
     func mode(_ key: String) -> UInt16? {
-        if case .mode(let mode) = setting(key) { mode } else { nil }
+        if case .mode(let mode) = value(of: key) { mode } else { nil }
     }
 
     func subsection(_ key: String) -> CheckedSection? {
-        if case .section(let section) = setting(key) { section } else { nil }
+        if case .section(let section) = value(of: key) { section } else { nil }
     }
 
     func subsections(_ key: String) -> [CheckedSection] {
-        if case .sections(let sections) = setting(key) { sections } else { [] }
+        if case .sections(let sections) = value(of: key) { sections } else { [] }
     }
 }
 
-extension Setting {
+extension CheckedValue {
     /// As `config check` prints it.
     var text: String {
         switch self {

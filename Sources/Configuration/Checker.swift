@@ -88,14 +88,14 @@ struct Checker {
             let member = members[key.name]
             let count = problems.errors.count
             if topLevel, let outside = valueFromOutside(key, checked.path(of: key.name)) {
-                checked.givens[key.name] = outside
+                checked.values[key.name] = outside
             } else if let member {
-                checked.givens[key.name] = given(key, member, checked, above(key, parent), topLevel: topLevel)
-            } else if let parent, var inherited = parent.givens[key.name] {
+                checked.values[key.name] = given(key, member, checked, above(key, parent), topLevel: topLevel)
+            } else if let parent, var inherited = parent.values[key.name] {
                 inherited.inheritedFrom = parent.path(of: key.name)
-                checked.givens[key.name] = inherited
+                checked.values[key.name] = inherited
             } else if parent == nil {
-                checked.givens[key.name] = fallback(key, checked, above(key, parent), topLevel: topLevel)
+                checked.values[key.name] = fallback(key, checked, above(key, parent), topLevel: topLevel)
             }
             if path.isEmpty, let section = checked.subsection(key.name) { topLevelSections[key.name] = section }
             if problems.errors.count > count { failed.insert(key.name) }
@@ -148,14 +148,14 @@ struct Checker {
     private mutating func given(
         _ key: ConfigurationKey, _ member: SourceNode.Member, _ checked: CheckedSection, _ above: CheckedSection?,
         topLevel: Bool
-    ) -> Given? {
+    ) -> SourcedValue? {
         let path = checked.path(of: key.name)
-        let setting: Setting?
+        let found: CheckedValue?
         switch key.shape {
         case .section(let inner):
-            setting = .section(check(inner, member.node, path: path, below: above, topLevel: topLevel))
+            found = .section(check(inner, member.node, path: path, below: above, topLevel: topLevel))
         case .sections(let inner):
-            setting = elements(member.node, path, limit: key.elementLimit)
+            found = elements(member.node, path, limit: key.elementLimit)
                 .map { nodes in
                     .sections(
                         nodes.enumerated().map { index, node in
@@ -163,17 +163,17 @@ struct Checker {
                         })
                 }
         default:
-            setting = value(key, member.node, path)
+            found = value(key, member.node, path)
         }
-        return setting.map {
-            Given(
-                setting: $0, origin: .file(line: problems.source.line(member.offset)), offset: member.node.offset)
+        return found.map {
+            SourcedValue(
+                value: $0, origin: .file(line: problems.source.line(member.offset)), offset: member.node.offset)
         }
     }
 
     private mutating func fallback(
         _ key: ConfigurationKey, _ checked: CheckedSection, _ above: CheckedSection?, topLevel: Bool
-    ) -> Given? {
+    ) -> SourcedValue? {
         let path = checked.path(of: key.name)
         switch (key.fallback, key.shape) {
         case (.required, _):
@@ -182,17 +182,17 @@ struct Checker {
             problems.add(checked.offset, path, "missing, expected \(key.shape.expectation)")
             return nil
         case (.keys, .section(let inner)):
-            return Given(
-                setting: .section(check(inner, nil, path: path, below: above, topLevel: topLevel)), origin: .fallback)
+            return SourcedValue(
+                value: .section(check(inner, nil, path: path, below: above, topLevel: topLevel)), origin: .fallback)
         case (.value(let text), _):
-            return parsed(text, key.shape).map { Given(setting: $0, origin: .fallback) }
+            return parsed(text, key.shape).map { SourcedValue(value: $0, origin: .fallback) }
         default:
             return nil
         }
     }
 
     /// The value of a flag, or of a variable that is not empty.
-    private mutating func valueFromOutside(_ key: ConfigurationKey, _ path: String) -> Given? {
+    private mutating func valueFromOutside(_ key: ConfigurationKey, _ path: String) -> SourcedValue? {
         var outside: (text: String, origin: ValueOrigin, name: String)?
         if let flag = key.flag, let text = overrides.values[path] {
             outside = (text, .flag(flag), flag)
@@ -206,14 +206,14 @@ struct Checker {
                 credentialsDirectory: environment["CREDENTIALS_DIRECTORY"], workingDirectory: workingDirectory)
             do {
                 let text = try rule.tidy(text, context)
-                if case .textOrList = key.shape { return Given(setting: .texts([text]), origin: origin) }
-                return Given(setting: .text(text), origin: origin)
+                if case .textOrList = key.shape { return SourcedValue(value: .texts([text]), origin: origin) }
+                return SourcedValue(value: .text(text), origin: origin)
             } catch {
                 problems.add(
                     outside: name, "\(rule.shown(text)) \(error.observed), expected \(rule.expectation)", error.remedy)
             }
         default:
-            if let setting = fromOutside(text, key.shape) { return Given(setting: setting, origin: origin) }
+            if let value = fromOutside(text, key.shape) { return SourcedValue(value: value, origin: origin) }
             problems.add(outside: name, "found \(quoted(text)), expected \(key.shape.expectation)")
         }
         return nil
@@ -221,7 +221,7 @@ struct Checker {
 
     /// A word from outside, in a shape that has no rule of its own. Of durations a bare number counts seconds, as Vault's
     /// own tools have it.
-    private func fromOutside(_ text: String, _ shape: Shape) -> Setting? {
+    private func fromOutside(_ text: String, _ shape: Shape) -> CheckedValue? {
         guard case .duration(let range, _) = shape else { return parsed(text, shape) }
         let seconds = text.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int64(text) : nil
         guard let duration = seconds.map({ .seconds($0) }) ?? Duration(text: text), range.contains(duration) else {
@@ -231,7 +231,7 @@ struct Checker {
     }
 
     /// A default, or a word from outside, in a shape that has no rule of its own.
-    private func parsed(_ text: String, _ shape: Shape) -> Setting? {
+    private func parsed(_ text: String, _ shape: Shape) -> CheckedValue? {
         switch shape {
         case .text: .text(text)
         case .choice(let choices): choices.contains(text) ? .text(text) : nil
@@ -251,10 +251,10 @@ struct Checker {
     /// Takes away what does not count here, complains where somebody set it, and fills in defaults that depend on it.
     private mutating func settleConditions(_ checked: inout CheckedSection, _ failed: Set<String>) {
         for key in checked.section.keys {
-            if case .byChoice(let other, let values) = key.fallback, checked.givens[key.name] == nil,
+            if case .byChoice(let other, let values) = key.fallback, checked.values[key.name] == nil,
                 !failed.contains(key.name), let text = values.first(where: { $0.choice == checked.text(other) })?.value
             {
-                checked.givens[key.name] = parsed(text, key.shape).map { Given(setting: $0, origin: .fallback) }
+                checked.values[key.name] = parsed(text, key.shape).map { SourcedValue(value: $0, origin: .fallback) }
             }
             guard let condition = key.condition, !failed.contains(condition.key) else { continue }
             let actual = checked.text(condition.key)
@@ -267,7 +267,7 @@ struct Checker {
                         + (actual.map { "which is \(quoted($0))" } ?? "which is not set"),
                     "Take one of them out")
             }
-            checked.givens[key.name] = nil
+            checked.values[key.name] = nil
         }
     }
 }

@@ -18,7 +18,7 @@ enum Shape: Sendable {
 }
 
 /// What holds where a key is not given.
-enum Fallback: Sendable {
+enum DefaultValue: Sendable {
     /// The key must be given.
     case required
     /// This value, written as the file would have it (strings without their quotes).
@@ -41,7 +41,7 @@ struct ConfigurationKey: Sendable {
 
     let name: String
     let shape: Shape
-    let fallback: Fallback
+    let fallback: DefaultValue
     var condition: Condition?
     /// Whether `null` may be given, to say "none".
     var nullable = false

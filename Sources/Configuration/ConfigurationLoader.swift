@@ -118,14 +118,14 @@ package enum ConfigurationLoader {
     private static func effective(_ section: CheckedSection) -> [EffectiveValue] {
         section.section.keys.flatMap { key -> [EffectiveValue] in
             let path = section.path(of: key.name)
-            guard let given = section.givens[key.name] else {
+            guard let given = section.values[key.name] else {
                 guard case .described(let text) = key.fallback, !section.inherits, section.counts(key) else {
                     return []
                 }
                 return [EffectiveValue(path: path, value: "(\(text.filter { $0 != "`" }))", origin: .fallback)]
             }
             guard given.inheritedFrom == nil else { return [] }
-            switch given.setting {
+            switch given.value {
             case .section(let inner): return effective(inner)
             case .sections(let inner): return inner.flatMap { effective($0) }
             case .text(let text):
@@ -133,7 +133,7 @@ package enum ConfigurationLoader {
                 return [EffectiveValue(path: path, value: rule.display(text), origin: given.origin)]
             default: break
             }
-            return [EffectiveValue(path: path, value: given.setting.text, origin: given.origin)]
+            return [EffectiveValue(path: path, value: given.value.text, origin: given.origin)]
         }
     }
 
@@ -144,8 +144,8 @@ package enum ConfigurationLoader {
         var root = root
         func fill(_ key: String, _ value: String?, _ variable: String) {
             guard !root.isSet(key) else { return }
-            root.givens[key] = Given(
-                setting: value.map { .text($0) } ?? .none,
+            root.values[key] = SourcedValue(
+                value: value.map { .text($0) } ?? .none,
                 origin: environment[variable] == nil ? .fallback : .environment(variable))
         }
         fill("state_directory", configuration.stateDirectory, "STATE_DIRECTORY")

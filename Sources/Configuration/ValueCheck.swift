@@ -17,8 +17,8 @@ extension SourceNode.Value {
 }
 
 extension Checker {
-    mutating func value(_ key: ConfigurationKey, _ node: SourceNode, _ path: String) -> Setting? {
-        if node.value == .null, key.nullable { return Setting.none }
+    mutating func value(_ key: ConfigurationKey, _ node: SourceNode, _ path: String) -> CheckedValue? {
+        if node.value == .null, key.nullable { return CheckedValue.none }
         switch (key.shape, node.value) {
         case (.text(let rule), .text(let text)):
             return tidied(text, rule, node, path).map { .text($0) }
@@ -91,7 +91,7 @@ extension Checker {
 
     private mutating func duration(
         _ text: String, _ range: ClosedRange<Duration>, whole: Bool, _ node: SourceNode, _ path: String
-    ) -> Setting? {
+    ) -> CheckedValue? {
         guard let duration = Duration(text: text) else {
             problems.add(
                 node.offset, path,
@@ -113,7 +113,7 @@ extension Checker {
         return .duration(duration)
     }
 
-    private mutating func mode(_ text: String, _ node: SourceNode, _ path: String) -> Setting? {
+    private mutating func mode(_ text: String, _ node: SourceNode, _ path: String) -> CheckedValue? {
         let digits = text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "7")).contains($0) }
         guard digits, (3...4).contains(text.utf8.count), let mode = UInt16(text, radix: 8), mode <= 0o777 else {
             problems.add(

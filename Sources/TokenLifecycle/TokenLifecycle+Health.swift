@@ -79,7 +79,7 @@ extension TokenLifecycle {
         let write = sinks.compactMap { $0.begins(aim(of: $0, at: settledAt)) }.min()
             .map { LifecycleHealth.Next(step: .write, at: $0) }
         let change = nextRequest(at: settledAt, for: line.id) { $0.urgency != .lookUp }
-        let request: Candidate? =
+        let request: PlannedRequest? =
             switch flight?.urgency {
             case nil: change ?? nextRequest(at: settledAt, for: line.id)
             case .lookUp: change

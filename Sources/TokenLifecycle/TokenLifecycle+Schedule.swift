@@ -5,7 +5,7 @@ import Timekeeping
 
 extension TokenLifecycle {
     /// A request that is to be made.
-    struct Candidate {
+    struct PlannedRequest {
         let request: LifecycleRequest
         let urgency: Urgency
         let at: Instant
@@ -20,14 +20,14 @@ extension TokenLifecycle {
 
     /// Of those that are due at `now` the most urgent; where none is, the one that is due first.
     func nextRequest(
-        at now: Instant, for line: LineID? = nil, where isMeant: (Candidate) -> Bool = { _ in true }
-    ) -> Candidate? {
+        at now: Instant, for line: LineID? = nil, where isMeant: (PlannedRequest) -> Bool = { _ in true }
+    ) -> PlannedRequest? {
         let candidates = candidates(at: now).filter { (line == nil || $0.line == line) && isMeant($0) }
         let due = candidates.filter { $0.at <= now }.min { ($0.urgency, $0.at) < ($1.urgency, $1.at) }
         return due ?? candidates.min { ($0.at, $0.urgency) < ($1.at, $1.urgency) }
     }
 
-    private func candidates(at now: Instant) -> [Candidate] {
+    private func candidates(at now: Instant) -> [PlannedRequest] {
         switch stage {
         case .idle, .ended: []
         case .ending: revocations(at: now)
@@ -39,19 +39,19 @@ extension TokenLifecycle {
     private func candidate(
         _ request: LifecycleRequest, _ urgency: Urgency, at moment: Instant, line: TokenLine, deadline: Instant? = nil,
         now: Instant
-    ) -> Candidate {
+    ) -> PlannedRequest {
         let deadline = deadline.flatMap { $0 > now ? $0 : nil }
         let attempt = Pace.timeForOneAttempt(fullLease: line.fullLease, maxBackoff: policy.maxBackoff)
         let floor = max(
             budget.earliest(for: urgency, fullLease: shortestLease),
             quiet.end(for: urgency, deadline: deadline, attempt: attempt))
-        return Candidate(request: request, urgency: urgency, at: max(moment, floor), line: line.id)
+        return PlannedRequest(request: request, urgency: urgency, at: max(moment, floor), line: line.id)
     }
 
     // MARK: Tokens
 
-    private func candidates(of line: TokenLine, at now: Instant) -> [Candidate] {
-        var candidates: [Candidate] = []
+    private func candidates(of line: TokenLine, at now: Instant) -> [PlannedRequest] {
+        var candidates: [PlannedRequest] = []
         if let (request, moment) = mainStep(line) {
             let urgency: Urgency =
                 switch request {
@@ -121,7 +121,7 @@ extension TokenLifecycle {
 
     // MARK: Wrapping tokens and revocations
 
-    private func wraps(at now: Instant) -> [Candidate] {
+    private func wraps(at now: Instant) -> [PlannedRequest] {
         sinks.compactMap { sink in
             guard let wrapping = sink.wrapping, !sink.isLeaving, let line = line(of: sink), let holding = line.current
             else { return nil }
@@ -131,7 +131,7 @@ extension TokenLifecycle {
         }
     }
 
-    private func revocations(at now: Instant) -> [Candidate] {
+    private func revocations(at now: Instant) -> [PlannedRequest] {
         retired.compactMap { token in
             token.revocation.map { candidate(.revoke(token.id), .revoke, at: $0.at, line: lines[0], now: now) }
         }
