@@ -60,7 +60,7 @@ WAKES = """        for sink in sinks {
 """
 FORGOTTEN_KEEPER = Edit(
     "AgentRuntime/Agent.swift",
-    "order.first { posts[$0]?.keeper.name == settings.name }",
+    "order.first { running[$0]?.keeper.name == settings.name }",
     "nil",
     after="let known = ",
 )
