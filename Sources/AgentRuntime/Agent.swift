@@ -356,9 +356,9 @@ package actor Agent {
     /// Not in the midst of a write, nor of a start's look at a sink's directory: what is unfinished would stay there. A disk
     /// that hangs is not waited for: `regardless`.
     private func finishIfDone(regardless: Bool = false) {
-        let isBusy = turns.isTaken || !running.values.allSatisfy(\.work.isEmpty)
-        let isFinished = running.values.allSatisfy(\.keeper.isFinished) && (regardless || !isBusy)
-        guard stopping, let onFinish, isFinished else { return }
+        guard stopping, let onFinish else { return }
+        let isBusy = turns.isTaken || running.values.contains { !$0.work.isEmpty }
+        guard regardless || !isBusy, running.values.allSatisfy({ $0.keeper.isFinished }) else { return }
         self.onFinish = nil
         reportNow()
         Task(executorPreference: loop) { await self.end(onFinish) }

@@ -86,7 +86,7 @@ package struct TokenHealth: Hashable, Sendable {
 
     /// Whether every sink holds a valid token. A token whose renewal fails is served all the same until it expires.
     package var served: Bool {
-        (phase == .fresh || phase == .struggling) && sinks.allSatisfy(\.delivered)
+        (phase == .fresh || phase == .struggling) && sinks.allSatisfy { $0.delivered }
     }
 
     /// Its own trouble, or else that of its first sink that has one.
@@ -204,6 +204,6 @@ package struct AgentHealth: Hashable, Sendable {
     /// This, and no more, is what READY=1, `/readyz` and `healthcheck` go by: an outage of Vault makes an agent unready only
     /// once a token has run out, since restarting the agent or its neighbours before that helps nobody.
     package var ready: Bool {
-        !stopping && !tokens.isEmpty && tokens.allSatisfy(\.served)
+        !stopping && !tokens.isEmpty && tokens.allSatisfy({ $0.served })
     }
 }
