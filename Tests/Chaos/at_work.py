@@ -90,7 +90,7 @@ class AtWork:
         assert not unfinished, unfinished
 
     def _is_calm(self) -> None:
-        """Two leases of renewals and logins take little CPU."""
+        """What is left to do takes little CPU."""
         before, began = figures(self.pid).cpu_seconds, time.monotonic()
         time.sleep(2)
         share = (figures(self.pid).cpu_seconds - before) / (time.monotonic() - began)
