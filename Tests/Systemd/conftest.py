@@ -21,7 +21,15 @@ class Service:
     """The agent as a unit: `machine` is the systemd it runs in, `configuration` what it is told."""
 
     def __init__(
-        self, lab: Laboratory, folder: Path, *, unit: str = "vault-token-agent.service", files=(), dropins=(), **changes
+        self,
+        lab: Laboratory,
+        folder: Path,
+        *,
+        unit: str = "vault-token-agent.service",
+        binary: Path | None = None,
+        files=(),
+        dropins=(),
+        **changes,
     ):
         self.lab = lab
         self.configuration: dict = {
@@ -44,7 +52,7 @@ class Service:
         name = "app.json" if "@" in unit else "config.json"
         self.machine = PrivateSystemd(
             UNITS / unit,
-            agent_binary(),
+            binary or agent_binary(),
             files=[
                 (configuration, f"/etc/vault-token-agent/{name}", "0644"),
                 (UNITS / "vault-token-agent.sysusers", "/usr/lib/sysusers.d/vault-token-agent.conf", "0644"),
