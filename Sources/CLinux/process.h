@@ -29,11 +29,11 @@ static inline int vta_exit_status(int status) { return WIFEXITED(status) ? WEXIT
 // Closes every descriptor from `first` on in the child. Declared here because glibc does so for _GNU_SOURCE only.
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
 
-// A pipe of which a child inherits neither end unless told to; the read end does not block.
-static inline int vta_pipe(int ends[2]) {
-    if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return -1;
-    return fcntl(ends[0], F_SETFL, O_NONBLOCK);
-}
+// A pipe of which a child inherits neither end unless told to.
+static inline int vta_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
+
+// Of one end: to read there waits for nobody.
+static inline int vta_never_wait(int descriptor) { return fcntl(descriptor, F_SETFL, O_NONBLOCK); }
 
 static inline void *vta_wait_for_release(void *gate) {
     pthread_mutex_lock((pthread_mutex_t *)gate);

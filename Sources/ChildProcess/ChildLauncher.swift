@@ -153,6 +153,7 @@ private struct Pipe: ~Copyable {
         let result = unsafe vta_pipe(&ends)
         let first = try Descriptor(result < 0 ? result : ends[0], "pipe2", "(child)")
         let second = try Descriptor(ends[1], "pipe2", "(child)")
+        guard vta_never_wait(first.number) == 0 else { throw SystemFault("fcntl", "(child)") }
         readEnd = first
         writeEnd = second
     }

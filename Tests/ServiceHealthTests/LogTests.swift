@@ -73,7 +73,7 @@ struct TestPipe {
 
     init() {
         var ends: [Int32] = [0, 0]
-        precondition(unsafe vta_pipe(&ends) == 0)
+        precondition(unsafe vta_pipe(&ends) == 0 && vta_never_wait(ends[0]) == 0)
         (reader, writer) = (ends[0], ends[1])
     }
 
