@@ -67,21 +67,19 @@ extension Agent {
         sendReport(beat: false)
     }
 
-    /// A report tells of every token, so it costs more the more there are. At most a twentieth of the time goes into
-    /// reports, however many tokens there are and however slow the machine is.
+    /// A report tells of every token, so it costs more the more there are. At most a twentieth of a processor's time goes
+    /// into reports, however many tokens there are. What a disk or a busy machine lets them wait is no such cost: the newest
+    /// report then waits its turn, and no pause comes on top.
     private static let reportsShare: Int64 = 20
-    /// A report that takes longer waits for a disk that hangs.
-    private static let longestReport: Duration = .seconds(1)
 
     func sendReport(beat: Bool) {
-        let began = loop.now
+        let (began, workBefore) = (loop.now, loop.processorTime)
         let (health, now) = (health(), loop.wallTime)
         surroundings.reporter.report(health, at: now, beat: beat)
         surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
-        let ended = loop.now
-        let cost = min(ended - began + surroundings.reporter.timeToWrite, Self.longestReport)
+        let work = loop.processorTime - workBefore + surroundings.reporter.workOfWriting
         nextReport = max(
-            began + surroundings.reporter.leastPause, ended + .nanoseconds(cost.nanoseconds * Self.reportsShare))
+            began + surroundings.reporter.leastPause, loop.now + .nanoseconds(work.nanoseconds * Self.reportsShare))
     }
 
     /// What was to be kept and told is on disk, where the disk takes no longer than ``longestSettling``.

@@ -71,8 +71,8 @@ package protocol HealthReporter {
     /// A new configuration is in force, and may want the reports elsewhere.
     func adopt(_ settings: HealthSettings)
 
-    /// How long it last took to put a report where it is looked for, beside the agent's own queue.
-    var timeToWrite: Duration { get }
+    /// How long a processor was last busy with putting a report where it is looked for, beside the agent's own queue.
+    var workOfWriting: Duration { get }
 
     /// Calls `done`, from any thread, once all that was reported is where it is looked for.
     func whenSettled(_ done: @escaping @Sendable () -> Void)
@@ -88,7 +88,7 @@ extension HealthReporter {
     package func publish(_ metrics: Metrics, of health: AgentHealth, at now: WallTime, beat: Bool) {}
 
     /// None: a reporter that writes nothing, or on the agent's queue.
-    package var timeToWrite: Duration { .zero }
+    package var workOfWriting: Duration { .zero }
 
     /// At once: a reporter that waits for nothing.
     package func whenSettled(_ done: @escaping @Sendable () -> Void) { done() }

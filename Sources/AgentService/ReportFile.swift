@@ -1,7 +1,9 @@
 // AgentService: a file that tells others of the agent, written off its queue: a disk that hangs holds up nothing else.
 
+private import CLinux
 import Diagnosis
 import FileSystem
+private import Glibc
 import Logging
 import ServiceHealth
 import Synchronization
@@ -22,7 +24,7 @@ final class ReportFile<File: Sendable>: Sendable {
         var underWay: Int?
         /// It was at the beat before, too, and that was said.
         var isOverdue = false
-        var timeToWrite: Duration = .zero
+        var workOfWriting: Duration = .zero
     }
 
     init(_ file: File, at path: String, name: String, log: Logger) {
@@ -44,14 +46,15 @@ final class ReportFile<File: Sendable>: Sendable {
         queue.whenIdle(done)
     }
 
-    /// Of the last time.
-    var timeToWrite: Duration { state.withLock(\.timeToWrite) }
+    /// How long a processor was busy with it the last time.
+    var workOfWriting: Duration { state.withLock(\.workOfWriting) }
 
     private func carryOut(_ body: (File) throws(AgentError) -> Void) {
-        let began = ContinuousClock.now
+        let began = vta_clock_nanoseconds(CLOCK_THREAD_CPUTIME_ID)
         let outcome = Result { () throws(AgentError) in try body(file) }
+        let work = Duration.nanoseconds(vta_clock_nanoseconds(CLOCK_THREAD_CPUTIME_ID) - began)
         let (wasOverdue, attempts) = state.withLock { state in
-            defer { (state.isOverdue, state.timeToWrite) = (false, ContinuousClock.now - began) }
+            defer { (state.isOverdue, state.workOfWriting) = (false, work) }
             switch outcome {
             case .success:
                 _ = state.repeated.recovered("write")

@@ -113,7 +113,7 @@ final class ServiceReporter: HealthReporter {
         published = health
     }
 
-    var timeToWrite: Duration { (statusFile?.timeToWrite ?? .zero) + (metricsFile?.timeToWrite ?? .zero) }
+    var workOfWriting: Duration { (statusFile?.workOfWriting ?? .zero) + (metricsFile?.workOfWriting ?? .zero) }
 
     func whenSettled(_ done: @escaping @Sendable () -> Void) {
         let metricsFile = metricsFile

@@ -189,6 +189,10 @@ package final class EventLoop: SerialExecutor, TaskExecutor, Timekeeper, @unchec
         WallTime(nanosecondsSince1970: vta_clock_nanoseconds(CLOCK_REALTIME))
     }
 
+    package var processorTime: Duration {
+        .nanoseconds(vta_clock_nanoseconds(CLOCK_THREAD_CPUTIME_ID))
+    }
+
     package func schedule(at moment: Instant, _ body: @escaping @Sendable () -> Void) -> Alarm {
         dispatchPrecondition(condition: .onQueue(queue))
         let alarm = alarms.insert(at: moment, body)

@@ -17,6 +17,9 @@ package protocol Timekeeper: Sendable {
     /// Calendar time, for signatures and people.
     var wallTime: WallTime { get }
 
+    /// How long the calling thread has computed, for what a piece of work costs. Waiting costs nothing.
+    var processorTime: Duration { get }
+
     /// Calls `body` once, on the agent's queue, at `moment` or as soon after it as the queue is free; never before.
     func schedule(at moment: Instant, _ body: @escaping @Sendable () -> Void) -> Alarm
 
@@ -25,6 +28,9 @@ package protocol Timekeeper: Sendable {
 }
 
 extension Timekeeper {
+    /// None: a clock of its own, on which work takes no time.
+    package var processorTime: Duration { .zero }
+
     /// Suspends until `moment`, or until the task is cancelled, whichever comes first.
     package func sleep(until moment: Instant) async {
         let sleeper = Sleeper()

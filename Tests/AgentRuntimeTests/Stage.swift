@@ -55,11 +55,11 @@ final class GenerousVault: HTTPTransport, Sendable {
 /// Counts the reports, keeps the latest, and when the agent was ready for the first time.
 final class Reports: HealthReporter, Sendable {
     private let state = Mutex<(ready: WallTime?, latest: AgentHealth?, count: Int)>((nil, nil, 0))
-    /// As if reports were written elsewhere, and that took so long.
-    let timeToWrite: Duration
+    /// As if reports were written elsewhere, and that kept a processor busy for so long.
+    let workOfWriting: Duration
 
-    init(timeToWrite: Duration) {
-        self.timeToWrite = timeToWrite
+    init(workOfWriting: Duration) {
+        self.workOfWriting = workOfWriting
     }
 
     var readyAt: WallTime? { state.withLock { $0.ready } }
@@ -92,9 +92,9 @@ struct Stage {
 
     init(
         environment: [String: String] = [:], stateDirectory: String? = nil, clockStands: Bool = false,
-        takeovers: (any TakeoverStore & Sendable)? = nil, timeToWriteReports: Duration = .zero, log: Logger? = nil
+        takeovers: (any TakeoverStore & Sendable)? = nil, workOfReports: Duration = .zero, log: Logger? = nil
     ) throws {
-        reports = Reports(timeToWrite: timeToWriteReports)
+        reports = Reports(workOfWriting: workOfReports)
         let loop = try EventLoop(label: "test")
         self.loop = loop
         vault = GenerousVault(loop: loop)

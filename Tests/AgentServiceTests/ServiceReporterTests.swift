@@ -176,6 +176,23 @@ struct ServiceReporterTests {
         #expect(log.lines.count == 2)
     }
 
+    @Test("what a file costs is what a processor did for it: waiting for the disk costs nothing")
+    func workOfWriting() {
+        let file = ReportFile(Written(), at: "/status.json", name: "Status file", log: log.logger)
+        let (goOn, done) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        file.write { _ throws(AgentError) in _ = goOn.wait(timeout: .now() + .milliseconds(500)) }
+        file.whenSettled { done.signal() }
+        done.wait()
+        #expect(file.workOfWriting < .milliseconds(250))
+        file.write { _ throws(AgentError) in
+            let end = processorTime() + .milliseconds(300)
+            while processorTime() < end {}
+        }
+        file.whenSettled { done.signal() }
+        done.wait()
+        #expect(file.workOfWriting >= .milliseconds(300))
+    }
+
     private final class Written: Sendable {
         private let all = Mutex<[Int]>([])
         var numbers: [Int] { all.withLock(\.self) }

@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from laboratory.agent import agent_binary, run_once
 from laboratory.laboratory import Laboratory
+from laboratory.processes import wait_until
 
 
 @pytest.fixture
@@ -27,10 +27,8 @@ def started(lab: Laboratory, tmp_path: Path, *arguments: str, **options: object)
 
 def ends_with_a_token(lab: Laboratory, tmp_path: Path, agent: subprocess.Popen) -> None:
     try:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "token").exists():
-            assert agent.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.05)
+        wait_until(lambda: agent.poll() is not None or (tmp_path / "token").exists(), 20, (tmp_path / "log").read_text)
+        assert agent.poll() is None, (tmp_path / "log").read_text()
         assert lab.bao.remaining((tmp_path / "token").read_text()) is not None
     finally:
         agent.terminate()
@@ -41,10 +39,8 @@ def test_a_variable_is_enough_for_the_service_and_for_its_health_check(lab: Labo
     variables = {"VTA_CONFIG": text}
     agent = started(lab, tmp_path, "run", variables=variables)
     try:
-        deadline = time.monotonic() + 20
-        while run_once(["healthcheck", "--once-ready"], variables).status != 0:
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.2)
+        log = (tmp_path / "log").read_text
+        wait_until(lambda: run_once(["healthcheck", "--once-ready"], variables).status == 0, 20, log)
     finally:
         ends_with_a_token(lab, tmp_path, agent)
 
@@ -80,14 +76,10 @@ def test_a_reload_of_what_cannot_be_read_again_is_refused_and_changes_nothing(
 ):
     agent = started(lab, tmp_path, "run", variables={"VTA_CONFIG": text})
     try:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "token").exists():
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.05)
+        log = (tmp_path / "log").read_text
+        wait_until((tmp_path / "token").exists, 20, log)
         agent.send_signal(signal.SIGHUP)
-        while "cannot be read a second time" not in (tmp_path / "log").read_text():
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.05)
+        wait_until(lambda: "cannot be read a second time" in log(), 20, log)
     finally:
         ends_with_a_token(lab, tmp_path, agent)
 

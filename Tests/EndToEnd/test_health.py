@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from laboratory.agent import AgentRun, run_once
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
-from laboratory.processes import SLOWER, free_port
+from laboratory.processes import free_port, wait_until
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -44,19 +44,12 @@ def start(lab: Laboratory, folder: Path, metrics: dict, address: str | None = No
     return lab.agent(folder=folder, configuration=configuration)
 
 
-def wait_until(true, what: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds * SLOWER
-    while not true():
-        assert time.monotonic() < deadline, f"not {what} within {seconds * SLOWER:g} s"
-        time.sleep(0.1)
-
-
 def test_page_and_file_tell_prometheus_the_same(lab: Laboratory, tmp_path: Path):
     port, file = free_port(), tmp_path / "metrics.prom"
     run = start(lab, tmp_path, {"listen": f"127.0.0.1:{port}", "textfile": str(file)})
     run.wait_for_token(20)
-    wait_until(lambda: get(port, "/readyz")[0] == 200, "ready", 10)
-    wait_until(lambda: 'sink_writes_total{token="app"} 1' in file.read_text(), "written to the file", 10)
+    wait_until(lambda: get(port, "/readyz")[0] == 200, 10, "ready")
+    wait_until(lambda: 'sink_writes_total{token="app"} 1' in file.read_text(), 10, "written to the file")
     status, page = get(port, "/metrics")
     assert status == 200
     for sample in (
@@ -80,15 +73,15 @@ def test_probes_tell_a_lost_vault_from_a_lost_agent(lab: Laboratory, tmp_path: P
     proxy.set(Fault.REFUSE)
     address = tmp_path / "health.sock"
     run = start(lab, tmp_path, {"listen": f"unix://{address}"}, address=proxy.url)
-    wait_until(address.exists, "listening", 10)
-    wait_until(lambda: "vault_unreachable" in get(address, "/readyz")[1], "failing", 10)
+    wait_until(address.exists, 10, "listening")
+    wait_until(lambda: "vault_unreachable" in get(address, "/readyz")[1], 10, "failing")
     assert get(address, "/readyz")[0] == 503
     assert get(address, "/healthz")[0] == 200
     status_file = tmp_path / "status.json"
     assert run_once(["healthcheck", "--liveness", "--status-file", status_file], {}).status == 0
     assert run_once(["healthcheck", "--status-file", status_file], {}).status == 1
     proxy.set(Fault.NONE)
-    wait_until(lambda: get(address, "/readyz")[0] == 200, "ready", 30)
+    wait_until(lambda: get(address, "/readyz")[0] == 200, 30, "ready")
     run.stop()
     assert not address.exists()
     assert run_once(["healthcheck", "--liveness", "--status-file", status_file], {}).status == 1
@@ -107,7 +100,7 @@ def test_a_reload_moves_what_is_served_and_written(lab: Laboratory, tmp_path: Pa
     assert get(second, "/healthz")[0] == 200
     with pytest.raises(ConnectionRefusedError):
         get(first, "/healthz")
-    wait_until(file.exists, "written", 10)
+    wait_until(file.exists, 10, "written")
 
 
 def test_a_port_that_is_taken_keeps_no_token_from_anyone_and_is_had_once_it_is_free(lab: Laboratory, tmp_path: Path):
@@ -119,12 +112,12 @@ def test_a_port_that_is_taken_keeps_no_token_from_anyone_and_is_had_once_it_is_f
         run.wait_for_token(20)
         assert "Address already in use" in run.wait_for_log("Metrics and probes are not served", 5)
         status = tmp_path / "status.json"
-        wait_until(lambda: run_once(["healthcheck", "--status-file", status], {}).status == 0, "healthy", 10)
+        wait_until(lambda: run_once(["healthcheck", "--status-file", status], {}).status == 0, 10, "healthy")
         shown = run_once(["status", "--status-file", status], {}).output
         assert f"Nobody can ask for metrics and probes at 127.0.0.1:{port} since" in shown
     run.wait_for_log("Metrics and probes are served now", 40)
     assert get(port, "/readyz")[0] == 200
-    wait_until(lambda: "Nobody can ask" not in run_once(["status", "--status-file", status], {}).output, "told", 10)
+    wait_until(lambda: "Nobody can ask" not in run_once(["status", "--status-file", status], {}).output, 10, "told")
 
 
 def test_probes_and_metrics_apart_and_a_token_by_its_name(lab: Laboratory, tmp_path: Path):
@@ -138,8 +131,8 @@ def test_probes_and_metrics_apart_and_a_token_by_its_name(lab: Laboratory, tmp_p
     configuration["tokens"].append(nobody)
     run = lab.agent(folder=tmp_path, configuration=configuration)
     run.wait_for_token(20)
-    wait_until(lambda: get(address, "/readyz/app")[0] == 200, "ready", 10)
-    wait_until(lambda: "(vault_login_refused)" in get(address, "/readyz/other")[1], "refused", 10)
+    wait_until(lambda: get(address, "/readyz/app")[0] == 200, 10, "ready")
+    wait_until(lambda: "(vault_login_refused)" in get(address, "/readyz/other")[1], 10, "refused")
     assert get(address, "/readyz/app")[1].startswith("app: fresh until ")
     assert get(address, "/readyz/other")[0] == get(address, "/readyz")[0] == 503
     assert get(address, "/readyz/third")[0] == get(address, "/metrics")[0] == 404
@@ -151,7 +144,7 @@ def test_prometheus_reads_what_it_gets_when_it_asks_for_openmetrics(lab: Laborat
     port = free_port()
     run = start(lab, tmp_path, {"listen": f"127.0.0.1:{port}"})
     run.wait_for_token(20)
-    wait_until(lambda: get(port, "/readyz")[0] == 200, "ready", 10)
+    wait_until(lambda: get(port, "/readyz")[0] == 200, 10, "ready")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
     reply = connection.getresponse()
@@ -178,7 +171,7 @@ def test_a_probe_is_answered_while_others_hold_every_connection(lab: Laboratory,
     port = free_port()
     run = start(lab, tmp_path, {"listen": f"127.0.0.1:{port}"})
     run.wait_for_token(20)
-    wait_until(lambda: get(port, "/readyz")[0] == 200, "ready", 10)
+    wait_until(lambda: get(port, "/readyz")[0] == 200, 10, "ready")
     holders = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(100)]
     try:
         began = time.monotonic()
@@ -195,12 +188,12 @@ def test_the_heartbeat_goes_on_and_its_end_is_noticed(lab: Laboratory, tmp_path:
     run.wait_for_token(20)
     status_file = tmp_path / "status.json"
     check = ["healthcheck", "--status-file", status_file]
-    wait_until(lambda: run_once(check, {}).status == 0, "healthy", 10)
+    wait_until(lambda: run_once(check, {}).status == 0, 10, "healthy")
     # It stands still, as if for two minutes. Its next beat is due within 30 s of going on.
     run.child.signal(signal.SIGSTOP)
     try:
         stat = Path(f"/proc/{run.child.pid}/stat")
-        wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", "standing still", 5)
+        wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", 5, "standing still")
         long_ago = time.time() - 120
         os.utime(status_file, (long_ago, long_ago))
         checked = run_once(check, {})
@@ -208,4 +201,4 @@ def test_the_heartbeat_goes_on_and_its_end_is_noticed(lab: Laboratory, tmp_path:
         run.child.signal(signal.SIGCONT)
     assert checked.status == 1
     assert "no heartbeat for 2m" in checked.output
-    wait_until(lambda: run_once(check, {}).status == 0, "alive again", 35)
+    wait_until(lambda: run_once(check, {}).status == 0, 35, "alive again")

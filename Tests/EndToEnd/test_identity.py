@@ -13,7 +13,7 @@ import pytest
 from laboratory.agent import agent_binary
 from laboratory.aws import OTHER_ROLE, ROLE, USER, sts_error
 from laboratory.aws_login import AwsRole
-from laboratory.processes import SLOWER
+from laboratory.processes import wait_until
 
 NO_IMDS = {"AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -286,17 +286,13 @@ def test_a_helper_dies_with_the_agent(lab, tmp_path):
     helper.write_text(f"#!/bin/sh\necho $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 50\n")
     helper.chmod(0o755)
     run = lab.agent(folder=tmp_path, environment=profile(tmp_path, str(helper)))
-    deadline = time.monotonic() + 20
-    while not pid_file.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(pid_file.exists, 20, lambda: run.log)
     pid = int(pid_file.read_text())
     # Longer than an idle thread of Dispatch's lives: the kernel goes by the thread that started the child.
     time.sleep(6)
     assert alive(pid)
     run.child.signal(signal.SIGKILL)
-    while alive(pid) and time.monotonic() < deadline + 10:
-        time.sleep(0.02)
-    assert not alive(pid)
+    wait_until(lambda: not alive(pid), 10, "the helper ends with the agent")
 
 
 def test_what_a_helpers_shell_has_started_ends_with_the_agents_stop(lab, tmp_path):
@@ -304,15 +300,11 @@ def test_what_a_helpers_shell_has_started_ends_with_the_agents_stop(lab, tmp_pat
     pids = tmp_path / "pids"
     line = f"sh -c 'echo $$ >> {pids}; exec sleep 400' | sh -c 'echo $$ >> {pids}; exec cat'"
     run = lab.agent(folder=tmp_path, environment=profile(tmp_path, line))
-    deadline = time.monotonic() + 20 * SLOWER
-    while not (pids.exists() and len(pids.read_text().split()) == 2) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, 20, lambda: run.log)
     started = [int(pid) for pid in pids.read_text().split()]
-    assert len(started) == 2 and all(alive(pid) for pid in started)
+    assert all(alive(pid) for pid in started)
     run.stop()
-    while any(alive(pid) for pid in started) and time.monotonic() < deadline + 10:
-        time.sleep(0.02)
-    assert not any(alive(pid) for pid in started)
+    wait_until(lambda: not any(alive(pid) for pid in started), 10, "what the helper started ends with the agent")
 
 
 def alive(pid: int) -> bool:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from laboratory.processes import SLOWER
+from laboratory.processes import SLOWER, wait_until
 from laboratory.web import Reply
 
 
@@ -90,10 +90,7 @@ def test_a_deleted_role_leads_to_a_new_login_and_its_refusal_is_told(lab):
     run.wait_for_log("entry for role passing not found", 10)
     assert run.child.running
     lab.role("passing", ttl="5s")
-    deadline = time.monotonic() + 40
-    while lab.bao.remaining(run.token() or "none") is None:
-        assert time.monotonic() < deadline, run.log
-        time.sleep(0.2)
+    wait_until(lambda: lab.bao.remaining(run.token() or "none") is not None, 40, lambda: run.log, interval=0.2)
     run.stop()
 
 
@@ -216,8 +213,5 @@ def test_a_deleted_or_truncated_sink_is_repaired(lab):
     run.sink.unlink()
     assert run.wait_for_token(6) == token
     run.sink.write_text("")
-    deadline = time.monotonic() + 6
-    while run.token() != token:
-        assert time.monotonic() < deadline, run.log
-        time.sleep(0.05)
+    wait_until(lambda: run.token() == token, 6, lambda: run.log)
     run.stop()

@@ -10,7 +10,7 @@ import pytest
 from laboratory.agent import AgentRun, Finished, run_once
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
-from laboratory.processes import SLOWER, wait_until
+from laboratory.processes import wait_until
 
 
 def configured(lab: Laboratory, folder: Path, address: str | None = None, **more: object) -> dict:
@@ -124,8 +124,5 @@ def test_an_agent_that_is_killed_while_logged_out_comes_back_with_its_next_start
     assert log_out(lab, run).status == 0
     run.kill()
     run = lab.agent(folder=tmp_path, configuration=configuration)
-    deadline = time.monotonic() + 20 * SLOWER
-    while run.token() in (None, token):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    run.wait_for_token(20, other_than=token)
     assert json.loads(run.configuration.read_text()) == configuration

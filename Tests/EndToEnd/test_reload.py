@@ -15,6 +15,7 @@ import pytest
 from laboratory.agent import run_once
 from laboratory.config_map import ConfigMap
 from laboratory.faults import Fault
+from laboratory.processes import wait_until
 from laboratory.web import Reply
 
 # So many random reloads in the soak, three or four a second.
@@ -26,16 +27,6 @@ def roles(lab):
     for name in ("long", "other"):
         lab.role(name, ttl="600s")
     lab.role("short", ttl="20s")
-
-
-def wait(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what()}"
-        time.sleep(0.02)
 
 
 def read_socket(path: Path) -> str:
@@ -79,6 +70,11 @@ def healthcheck(run) -> int:
     return run_once(["healthcheck", "--config", run.configuration], {}).status
 
 
+def wait_until_healthy(run) -> None:
+    """The status file follows sinks and log as soon as its disk allows."""
+    wait_until(lambda: healthcheck(run) == 0, 20, lambda: run.log)
+
+
 def with_socket(lab, folder: Path, address: str | None = None, role: str = "long") -> dict:
     configuration = lab.configuration(folder, address=address, role=role)
     configuration["tokens"][0]["sinks"].append({"type": "socket", "path": str(folder / "socket"), "mode": "0600"})
@@ -90,15 +86,15 @@ def test_a_sinks_mode_changes_while_vault_is_away_and_no_reader_notices(lab, tmp
     configuration = with_socket(lab, tmp_path, address=proxy.url)
     run = lab.agent(folder=tmp_path, configuration=configuration)
     token = run.wait_for_token(10)
-    wait(lambda: read_socket(tmp_path / "socket") == token, 5, lambda: run.log)
+    wait_until(lambda: read_socket(tmp_path / "socket") == token, 5, lambda: run.log)
     proxy.set(Fault.REFUSE)
     configuration["tokens"][0]["sinks"][0]["mode"] = "0600"
     configuration["tokens"][0]["sinks"][1]["mode"] = "0660"
     reload(run, configuration)
-    wait(lambda: stat.S_IMODE(run.sink.stat().st_mode) == 0o600, 5, lambda: run.log)
-    wait(lambda: stat.S_IMODE((tmp_path / "socket").stat().st_mode) == 0o660, 5, lambda: run.log)
+    wait_until(lambda: stat.S_IMODE(run.sink.stat().st_mode) == 0o600, 5, lambda: run.log)
+    wait_until(lambda: stat.S_IMODE((tmp_path / "socket").stat().st_mode) == 0o660, 5, lambda: run.log)
     assert run.token() == token and read_socket(tmp_path / "socket") == token
-    assert healthcheck(run) == 0
+    wait_until_healthy(run)
     run.stop()
 
 
@@ -106,7 +102,7 @@ def test_a_refused_reload_cuts_no_socket_off_and_leaves_the_log_level(lab, tmp_p
     configuration = with_socket(lab, tmp_path)
     run = lab.agent(folder=tmp_path, configuration=configuration)
     token = run.wait_for_token(10)
-    wait(lambda: read_socket(tmp_path / "socket") == token, 5, lambda: run.log)
+    wait_until(lambda: read_socket(tmp_path / "socket") == token, 5, lambda: run.log)
     bad = json.loads(json.dumps(configuration))
     bad["log"]["level"] = "error"
     bad["tokens"][0]["sinks"][1]["mode"] = "0660"
@@ -116,7 +112,7 @@ def test_a_refused_reload_cuts_no_socket_off_and_leaves_the_log_level(lab, tmp_p
     reader.start()
     for count in range(1, 21):
         reload(run, bad)
-        wait(lambda count=count: run.log.count("New configuration refused") >= count, 10, lambda: run.log)
+        wait_until(lambda count=count: run.log.count("New configuration refused") >= count, 10, lambda: run.log)
         time.sleep(0.05)
     found = reader.end()
     assert len(found) > 20 and set(found) == {token}
@@ -134,11 +130,11 @@ def test_a_token_whose_login_changed_stays_until_the_new_one_is_there(lab, tmp_p
     reload(run, configuration)
     run.wait_for_log("entry for role nobody not found", 10)
     assert run.token() == token and read_socket(tmp_path / "socket") == token
-    assert healthcheck(run) == 0
+    wait_until_healthy(run)
     configuration["tokens"][0]["auth"]["role"] = "other"
     reload(run, configuration)
     new = run.wait_for_token(10, other_than=token)
-    wait(lambda: read_socket(tmp_path / "socket") == new, 5, lambda: run.log)
+    wait_until(lambda: read_socket(tmp_path / "socket") == new, 5, lambda: run.log)
     run.stop()
 
 
@@ -162,16 +158,16 @@ def test_a_restart_in_an_outage_goes_on_where_it_was(lab, tmp_path, roles):
     configuration["state_directory"] = str(tmp_path)
     run = lab.agent(folder=tmp_path, configuration=configuration)
     token = run.wait_for_token(10)
-    wait(lambda: (tmp_path / "takeover-app").exists(), 5, lambda: run.log)
+    wait_until(lambda: (tmp_path / "takeover-app").exists(), 5, lambda: run.log)
     proxy.set(Fault.UNAVAILABLE)
     run.kill()
     run = lab.agent(folder=tmp_path, configuration=configuration)
     run.wait_for_log("Token of an earlier run found", 5)
     run.wait_for_log("Lookup failed", 10)
     assert lab.bao.remaining(token) is not None, "the test was too slow to say anything"
-    assert healthcheck(run) == 0
-    wait(lambda: lab.bao.remaining(token) is None, 30, lambda: run.log)
-    wait(lambda: healthcheck(run) == 1, 5, lambda: run.log)
+    wait_until_healthy(run)
+    wait_until(lambda: lab.bao.remaining(token) is None, 30, lambda: run.log)
+    wait_until(lambda: healthcheck(run) == 1, 20, lambda: run.log)
     proxy.set(Fault.NONE)
     back = time.monotonic()
     run.wait_for_token(10, other_than=token)
@@ -211,8 +207,8 @@ def test_a_reload_that_names_a_certificate_which_cannot_be_used_is_refused(lab, 
         new = with_socket(lab, tmp_path)
         new["vault"] = {"address": "https://127.0.0.1:1", "tls": {"ca_cert": str(tmp_path / name)}}
         reload(run, new)
-        wait(lambda name=name: f"the CA file {tmp_path / name} cannot be used" in run.log, 10, lambda: run.log)
-        wait(lambda: "New configuration refused" in run.log, 10, lambda: run.log)
+        wait_until(lambda name=name: f"the CA file {tmp_path / name} cannot be used" in run.log, 10, lambda: run.log)
+        wait_until(lambda: "New configuration refused" in run.log, 10, lambda: run.log)
     assert run.token() == token == read_socket(tmp_path / "socket")
     assert run.status_file["tokens"][0]["phase"] == "fresh"
 
@@ -222,7 +218,7 @@ def test_whatever_is_reloaded_readers_always_find_a_valid_token(lab, tmp_path, r
     proxy = lab.fault_proxy()
     run = lab.agent(folder=tmp_path, configuration=with_socket(lab, tmp_path, address=proxy.url))
     first = run.wait_for_token(10)
-    wait(lambda: read_socket(tmp_path / "socket") == first, 5, lambda: run.log)
+    wait_until(lambda: read_socket(tmp_path / "socket") == first, 5, lambda: run.log)
     readers = [Reader(lambda: run.sink.read_text()), Reader(lambda: read_socket(tmp_path / "socket"))]
     for reader in readers:
         reader.start()
@@ -233,7 +229,7 @@ def test_whatever_is_reloaded_readers_always_find_a_valid_token(lab, tmp_path, r
         time.sleep(chance.uniform(0.05, 0.5))
     proxy.set(Fault.NONE)
     reload(run, with_socket(lab, tmp_path, address=proxy.url))
-    wait(lambda: run.status_file.get("ready"), 40, lambda: run.log)
+    wait_until(lambda: run.status_file.get("ready"), 40, lambda: run.log)
     for reader in readers:
         found = reader.end()
         # Every token of the run outlives it: what is no token, or not one of these, was a reader let down.
@@ -253,7 +249,7 @@ def test_the_reload_command_tells_what_changed_and_fails_where_it_was_refused(la
     configuration = with_socket(lab, tmp_path)
     run = lab.agent(folder=tmp_path, configuration=configuration)
     token = run.wait_for_token(10)
-    wait(lambda: run.status_file.get("ready"), 5, lambda: run.log)
+    wait_until(lambda: run.status_file.get("ready"), 5, lambda: run.log)
 
     def command(*more: str):
         return run_once(["reload", "--config", run.configuration, *more], {}, seconds=60)
@@ -267,7 +263,7 @@ def test_the_reload_command_tells_what_changed_and_fails_where_it_was_refused(la
     assert (command("--dry-run").output, "Reading the configuration" in run.log) == (told, False)
     done = command()
     assert (done.status, done.output) == (0, told), done.log
-    wait(lambda: stat.S_IMODE(run.sink.stat().st_mode) == 0o600, 5, lambda: run.log)
+    wait_until(lambda: stat.S_IMODE(run.sink.stat().st_mode) == 0o600, 5, lambda: run.log)
     configuration["tokens"].pop()
     run.configuration.write_text(json.dumps(configuration))
     assert command().output == "app: kept\nnew: dropped\n"
@@ -283,7 +279,7 @@ def test_the_reload_command_tells_what_changed_and_fails_where_it_was_refused(la
 def test_a_killed_agent_is_seen_at_once(lab, tmp_path, roles):
     run = lab.agent(folder=tmp_path, configuration=lab.configuration(tmp_path, role="long"))
     run.wait_for_token(10)
-    wait(lambda: healthcheck(run) == 0, 5, lambda: run.log)
+    wait_until(lambda: healthcheck(run) == 0, 5, lambda: run.log)
     run.kill()
     for arguments in (["healthcheck"], ["healthcheck", "--liveness"]):
         done = run_once([*arguments, "--config", run.configuration], {})
@@ -299,14 +295,15 @@ def test_a_second_agent_on_the_same_state_is_refused_and_leaves_the_first_alone(
         other = lab.configuration(tmp_path / shared, role="long") | {shared: configuration[shared]}
         second = lab.agent(folder=tmp_path / shared, configuration=other).finish(20)
         assert second.status == 73 and "another agent runs here" in second.log
-    assert run.token() == token and healthcheck(run) == 0
+    wait_until_healthy(run)
+    assert run.token() == token
     run.stop()
 
 
 def started_from(lab, folder: Path, text: str):
     run = lab.agent(folder=folder, configuration=text)
     run.wait_for_token(20)
-    wait(lambda: run.status_file.get("ready"), 40, lambda: run.log)
+    wait_until(lambda: run.status_file.get("ready"), 40, lambda: run.log)
     return run
 
 
@@ -328,7 +325,7 @@ def test_a_changed_config_map_is_loaded_and_a_bad_one_refused(lab, tmp_path, rol
     token, logins = run.token(), lab.logins()
     second, third = tmp_path / "second", tmp_path / "third"
     mounted.put(watched(lab, tmp_path, second))
-    wait(lambda: second.exists() and second.read_text() == token, 40, lambda: run.log)
+    wait_until(lambda: second.exists() and second.read_text() == token, 40, lambda: run.log)
     # The next one is noticed too, though every directory and file of before is gone.
     bad = watched(lab, tmp_path, third).replace('"role"', '"rôle"')
     mounted.put(bad)
@@ -341,7 +338,7 @@ def test_a_changed_config_map_is_loaded_and_a_bad_one_refused(lab, tmp_path, rol
     time.sleep(3)
     assert reloads(run) == number
     mounted.put(watched(lab, tmp_path, third))
-    wait(lambda: third.exists() and not second.exists(), 40, lambda: run.log)
+    wait_until(lambda: third.exists() and not second.exists(), 40, lambda: run.log)
     assert run.token() == third.read_text() == token and lab.logins() == logins
     run.stop()
 
@@ -352,22 +349,22 @@ def test_what_the_machine_lacked_for_a_watched_file_is_looked_at_again(lab, tmp_
     token, logins = run.token(), lab.logins()
     file.write_text(watched(lab, tmp_path, folder / "token"))
     run.wait_for_log("tried again in 2s", 40)
-    wait(lambda: "configuration_trouble" in run.status_file, 20, lambda: run.log)
+    wait_until(lambda: "configuration_trouble" in run.status_file, 20, lambda: run.log)
     trouble = run.status_file["configuration_trouble"]
     assert trouble["code"] == "sink_unwritable" and str(folder) in trouble["observed"]
     # Told once, however often it was looked at.
     assert reloads(run) == 1
     folder.mkdir()
-    wait((folder / "token").exists, 60, lambda: run.log)
+    wait_until((folder / "token").exists, 60, lambda: run.log)
     assert (folder / "token").read_text() == run.token() == token and lab.logins() == logins
-    wait(lambda: reloads(run) == 2, 20, lambda: run.log)
+    wait_until(lambda: reloads(run) == 2, 20, lambda: run.log)
     assert "configuration_trouble" not in run.status_file
     # What is in the file by now is what is looked at: one that asks for nothing more ends it.
     other = tmp_path / "other"
     file.write_text(watched(lab, tmp_path, folder / "token", other / "token"))
     run.wait_for_log("refused.*other", 40)
     file.write_text(watched(lab, tmp_path, folder / "token"))
-    wait(lambda: "configuration_trouble" not in run.status_file, 40, lambda: run.log)
+    wait_until(lambda: "configuration_trouble" not in run.status_file, 40, lambda: run.log)
     other.mkdir()
     time.sleep(3)
     assert not (other / "token").exists()
@@ -385,7 +382,7 @@ def test_without_a_watch_what_the_machine_lacks_is_refused_once(lab, tmp_path, r
     time.sleep(3)
     assert not (folder / "token").exists() and reloads(run) == 1
     assert run_once(["reload", "--config", file], {}).status == 0
-    wait((folder / "token").exists, 40, lambda: run.log)
+    wait_until((folder / "token").exists, 40, lambda: run.log)
     run.stop()
 
 
@@ -398,19 +395,19 @@ def test_a_file_that_is_written_in_several_steps_is_read_when_it_is_whole(lab, t
             writing.write(text[start : start + 100])
             writing.flush()
             time.sleep(0.2)
-    wait(second.exists, 40, lambda: run.log)
+    wait_until(second.exists, 40, lambda: run.log)
     assert "refused" not in run.log and reloads(run) == 1
     # An editor's way: another file, renamed over it.
     other = tmp_path / "new.json"
     other.write_text(watched(lab, tmp_path))
     other.rename(file)
-    wait(lambda: not second.exists(), 40, lambda: run.log)
+    wait_until(lambda: not second.exists(), 40, lambda: run.log)
     # And gone for a while, which is no configuration to load.
     file.unlink()
     time.sleep(3)
     assert "refused" not in run.log
     file.write_text(watched(lab, tmp_path, second))
-    wait(second.exists, 40, lambda: run.log)
+    wait_until(second.exists, 40, lambda: run.log)
     run.stop()
 
 
@@ -421,10 +418,10 @@ def test_a_changed_file_is_left_alone_unless_it_says_otherwise(lab, tmp_path, ro
     time.sleep(3)
     assert not second.exists() and reloads(run) == 0
     run.child.signal(signal.SIGHUP)
-    wait(second.exists, 40, lambda: run.log)
+    wait_until(second.exists, 40, lambda: run.log)
     # That one says so, until one says it no more.
     file.write_text(watched(lab, tmp_path, on=False))
-    wait(lambda: not second.exists(), 40, lambda: run.log)
+    wait_until(lambda: not second.exists(), 40, lambda: run.log)
     file.write_text(watched(lab, tmp_path, second))
     time.sleep(3)
     assert not second.exists()
@@ -439,5 +436,5 @@ def test_a_logged_out_agent_is_not_woken_by_a_changed_file(lab, tmp_path, roles)
     run.wait_for_log("logged out, so it is read when told to reload", 20)
     assert not second.exists()
     assert run_once(["reload", "--config", file], {}).status == 0
-    wait(second.exists, 40, lambda: run.log)
+    wait_until(second.exists, 40, lambda: run.log)
     run.stop()

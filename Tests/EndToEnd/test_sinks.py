@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from laboratory.processes import SLOWER
+from laboratory.processes import wait_until
 
 CREATE_CHILDREN = 'path "auth/token/create" { capabilities = ["create", "update"] }'
 
@@ -23,16 +23,6 @@ def policies(lab):
     lab.role("parent", ttl="6s", max_ttl="12s", policies=["children", "reader", "writer"])
     lab.role("long-parent", ttl="60s", policies=["children", "reader", "writer"])
     lab.role("steady", ttl="60s")
-
-
-def wait(condition, seconds, what):
-    deadline = time.monotonic() + seconds * SLOWER
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds * SLOWER:g} s: {what()}"
-        time.sleep(0.05)
 
 
 def lookup(lab, token):
@@ -63,7 +53,7 @@ def test_a_wrapped_sink_unwraps_once_and_is_replaced_before_it_expires(lab, tmp_
     assert lookup(lab, token)["path"] == "auth/aws/login"
     assert lab.bao.call("POST", "sys/wrapping/unwrap", {}, token=first["token"]).status == 400
 
-    wait(lambda: json.loads(run.token())["token"] != first["token"], 7.5, lambda: run.log)
+    wait_until(lambda: json.loads(run.token())["token"] != first["token"], 7.5, lambda: run.log)
     second = json.loads(run.token())
     lab.keep_secret(second["token"])
     assert lab.bao.expect("POST", "sys/wrapping/unwrap", {}, token=second["token"])["data"]["token"] == token
@@ -88,7 +78,7 @@ def test_what_cannot_be_wrapped_is_never_written_bare_and_is_put_right_by_itself
     plain = tmp_path / "plain"
     configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(plain)})
     run = lab.agent(folder=tmp_path, configuration=configuration)
-    wait(lambda: text(plain), 10, lambda: run.log)
+    wait_until(lambda: text(plain), 10, lambda: run.log)
     wrapping = run.wait_for_token(10)
     lab.keep_secret(wrapping)
     assert wrapping != text(plain)
@@ -107,11 +97,12 @@ def test_a_child_token_has_only_its_policies_and_is_replaced_with_its_parent(lab
     configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(child), "policies": ["reader"]})
     run = lab.agent(folder=tmp_path, configuration=configuration)
     parent = run.wait_for_token(10)
-    first = wait(lambda: text(child), 5, lambda: run.log)
+    wait_until(lambda: text(child), 5, lambda: run.log)
+    first = text(child)
     found = lookup(lab, first)
     assert found["policies"] == ["reader"] and found["path"] == "auth/token/create" and not found["orphan"]
     assert found["creation_ttl"] == 6
-    wait(lambda: run.status_file.get("tokens"), 5, lambda: run.log)
+    wait_until(lambda: run.status_file.get("tokens"), 5, lambda: run.log)
     assert [token["name"] for token in run.status_file["tokens"]] == ["app", "app/1"]
 
     # Always a valid child, through two of the parent's lives.
@@ -137,9 +128,10 @@ def test_a_child_that_is_revoked_alone_is_replaced_alone(lab, tmp_path, policies
     configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(child), "policies": ["reader"]})
     run = lab.agent(folder=tmp_path, configuration=configuration)
     parent = run.wait_for_token(10)
-    first = wait(lambda: text(child), 5, lambda: run.log)
+    wait_until(lambda: text(child), 5, lambda: run.log)
+    first = text(child)
     lab.bao.revoke(first)
-    wait(lambda: text(child) not in ("", first), 12, lambda: run.log)
+    wait_until(lambda: text(child) not in ("", first), 12, lambda: run.log)
     assert run.token() == parent and lab.logins(since=run.started) == 1
     run.stop()
 
@@ -156,7 +148,7 @@ def test_a_child_that_may_not_be_made_does_not_touch_its_parent(lab, tmp_path, p
     def phases():
         return {each["name"]: each["phase"] for each in run.status_file["tokens"]}
 
-    wait(lambda: phases() == {"app": "fresh", "app/1": "starting"}, 3, phases)
+    wait_until(lambda: phases() == {"app": "fresh", "app/1": "starting"}, 3, phases)
     assert lookup(lab, token) is not None
     run.stop()
 
@@ -167,7 +159,8 @@ def test_the_end_revokes_parent_and_child_where_told_so(lab, tmp_path, policies)
     configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(child), "policies": ["reader"]})
     configuration["tokens"][0]["revoke_on_stop"] = True
     run = lab.agent(folder=tmp_path, configuration=configuration)
-    tokens = [run.wait_for_token(10), wait(lambda: text(child), 5, lambda: run.log)]
+    wait_until(lambda: text(child), 5, lambda: run.log)
+    tokens = [run.wait_for_token(10), text(child)]
     assert run.stop().status == 0
     assert [lookup(lab, token) for token in tokens] == [None, None]
     assert run.token() is None and not child.exists()
@@ -189,10 +182,10 @@ def test_on_change_runs_once_for_each_rotation_and_never_sees_the_token(lab, tmp
     def done():
         return [text(path).count(" done\n") + text(path).endswith(" done") for path in kinds]
 
-    wait(lambda: done() == [1, 1], 5, lambda: (done(), run.log))
+    wait_until(lambda: done() == [1, 1], 5, lambda: (done(), run.log))
     run.child.signal(signal.SIGUSR1)
     tokens.append(run.wait_for_token(5, other_than=tokens[0]))
-    wait(lambda: done() == [2, 2], 5, lambda: (done(), run.log))
+    wait_until(lambda: done() == [2, 2], 5, lambda: (done(), run.log))
     # A repair is no rotation.
     run.sink.unlink()
     run.wait_for_token(5)
@@ -214,14 +207,14 @@ def test_on_change_of_a_token_runs_once_for_it_though_one_sink_gets_it_later(lab
     configuration["tokens"][0]["on_change"] = {"command": ["/bin/sh", "-c", 'echo >>"$0"', str(journal)]}
     run = lab.agent(folder=tmp_path, configuration=configuration)
     first = run.wait_for_token(10)
-    wait(lambda: text(late / "token") == first and journal.exists(), 10, lambda: run.log)
+    wait_until(lambda: text(late / "token") == first and journal.exists(), 10, lambda: run.log)
     run.may_hold(tmp_path / "gone")
     late.rename(tmp_path / "gone")
     run.child.signal(signal.SIGUSR1)
     second = run.wait_for_token(10, other_than=first)
     run.wait_for_log("Sink could not be written", 5)
     late.mkdir()
-    wait(lambda: text(late / "token") == second, 15, lambda: run.log)
+    wait_until(lambda: text(late / "token") == second, 15, lambda: run.log)
     time.sleep(0.5)
     assert journal.read_text() == "\n\n"
     run.stop()
@@ -239,7 +232,7 @@ def test_a_json_sink_tells_the_new_expiry_after_a_renewal_and_keeps_its_time(lab
     def found():
         return json.loads(run.token())
 
-    wait(lambda: found()["expire_time"] > first["expire_time"], 2, lambda: (found(), run.log))
+    wait_until(lambda: found()["expire_time"] > first["expire_time"], 2, lambda: (found(), run.log))
     assert found()["token"] == first["token"] and found()["metadata"] == first["metadata"]
     assert run.sink.stat().st_mtime_ns == modified
     run.stop()
@@ -253,7 +246,7 @@ def test_on_change_of_a_wrapped_sink_follows_its_content_and_that_of_the_token_t
     run = lab.agent(folder=tmp_path, configuration=configuration)
     first = run.wait_for_token(10)
     run.wait_for_token(8, other_than=first)
-    wait(lambda: (tmp_path / "journal-sink").read_text() == "\n\n", 3, lambda: run.log)
+    wait_until(lambda: (tmp_path / "journal-sink").read_text() == "\n\n", 3, lambda: run.log)
     assert (tmp_path / "journal-token").read_text() == "\n"
     run.stop()
 
@@ -280,7 +273,7 @@ def test_a_socket_hands_the_token_to_whoever_connects(lab, tmp_path, policies):
     run.configuration.write_text(json.dumps(configuration))
     run.child.signal(signal.SIGHUP)
     run.wait_for_log("New configuration in force", 10)
-    wait(lambda: len(read()) > 10, 5, lambda: run.log)
+    wait_until(lambda: len(read()) > 10, 5, lambda: run.log)
     assert lookup(lab, read()) is not None
     run.stop()
     assert not path.exists()
@@ -305,7 +298,7 @@ def reload(run, configuration):
     before = run.log.count("New configuration in force")
     run.configuration.write_text(json.dumps(configuration))
     run.child.signal(signal.SIGHUP)
-    wait(lambda: run.log.count("New configuration in force") > before, 10, lambda: run.log)
+    wait_until(lambda: run.log.count("New configuration in force") > before, 10, lambda: run.log)
 
 
 def test_a_reload_lets_tokens_go_as_their_policy_says_and_leaves_the_others_alone(lab, tmp_path, policies):
@@ -319,21 +312,21 @@ def test_a_reload_lets_tokens_go_as_their_policy_says_and_leaves_the_others_alon
     )
     run = lab.agent(folder=tmp_path, configuration=configuration)
     names = ["stays", "kept", "removed", "revoked"]
-    tokens = wait(lambda: all(text(tmp_path / name) for name in names), 10, lambda: run.log)
+    wait_until(lambda: all(text(tmp_path / name) for name in names), 10, lambda: run.log)
     tokens = {name: text(tmp_path / name) for name in names}
     asked = lab.logins()
     configuration["tokens"] = configuration["tokens"][:1]
     reload(run, configuration)
-    wait(lambda: lookup(lab, tokens["revoked"]) is None, 5, lambda: run.log)
-    wait(lambda: not (tmp_path / "removed").exists() and not (tmp_path / "revoked").exists(), 5, lambda: run.log)
+    wait_until(lambda: lookup(lab, tokens["revoked"]) is None, 5, lambda: run.log)
+    wait_until(lambda: not (tmp_path / "removed").exists() and not (tmp_path / "revoked").exists(), 5, lambda: run.log)
     assert text(tmp_path / "kept") == tokens["kept"] and lookup(lab, tokens["kept"]) is not None
     assert lookup(lab, tokens["removed"]) is not None
     assert text(tmp_path / "stays") == tokens["stays"] and lab.logins() == asked
-    wait(lambda: [each["name"] for each in run.status_file["tokens"]] == ["stays"], 5, lambda: run.status_file)
+    wait_until(lambda: [each["name"] for each in run.status_file["tokens"]] == ["stays"], 5, lambda: run.status_file)
     # Nobody looks after them any more.
     (tmp_path / "kept").unlink()
     (tmp_path / "stays").unlink()
-    wait(lambda: text(tmp_path / "stays") == tokens["stays"], 5, lambda: run.log)
+    wait_until(lambda: text(tmp_path / "stays") == tokens["stays"], 5, lambda: run.log)
     assert not (tmp_path / "kept").exists()
     run.stop()
 
@@ -346,13 +339,13 @@ def test_a_reload_empties_the_sinks_that_a_token_does_not_list_any_more_unless_a
     more = [{"type": "file", "path": str(dropped)}, {"type": "file", "path": str(moved)}]
     configuration["tokens"][0]["sinks"] += [*more, {"type": "socket", "path": str(socket_path)}]
     run = lab.agent(folder=tmp_path, configuration=configuration)
-    wait(lambda: text(tmp_path / "two") and text(moved) and text(dropped), 10, lambda: run.log)
-    wait(socket_path.exists, 5, lambda: run.log)
+    wait_until(lambda: text(tmp_path / "two") and text(moved) and text(dropped), 10, lambda: run.log)
+    wait_until(socket_path.exists, 5, lambda: run.log)
     configuration["tokens"][0]["sinks"] = configuration["tokens"][0]["sinks"][:1]
     configuration["tokens"][1]["sinks"].append(more[1])
     reload(run, configuration)
-    wait(lambda: not dropped.exists() and not socket_path.exists(), 5, lambda: run.log)
-    wait(lambda: text(moved) and text(moved) == text(tmp_path / "two"), 5, lambda: run.log)
+    wait_until(lambda: not dropped.exists() and not socket_path.exists(), 5, lambda: run.log)
+    wait_until(lambda: text(moved) and text(moved) == text(tmp_path / "two"), 5, lambda: run.log)
     assert lookup(lab, text(tmp_path / "one")) is not None and lookup(lab, text(moved)) is not None
     # Nobody of former times looks after it.
     dropped.write_text("mine")
@@ -376,7 +369,8 @@ def test_a_new_state_directory_is_said_to_need_a_restart(lab, tmp_path, policies
 def test_a_refused_reload_leaves_nothing_behind(lab, tmp_path, policies):
     configuration = several(lab, tmp_path, stays={})
     run = lab.agent(folder=tmp_path, configuration=configuration)
-    token = wait(lambda: text(tmp_path / "stays"), 10, lambda: run.log)
+    wait_until(lambda: text(tmp_path / "stays"), 10, lambda: run.log)
+    token = text(tmp_path / "stays")
     wider = several(lab, tmp_path, stays={}, listens={}, bad={})
     wider["tokens"][1]["sinks"] = [{"type": "socket", "path": str(tmp_path / "listens")}]
     wider["tokens"][2]["sinks"][0]["path"] = str(tmp_path / "nowhere" / "token")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from laboratory.aws import sts_error
-from laboratory.processes import unshared
+from laboratory.processes import unshared, wait_until
 
 
 def test_a_login_in_a_namespace(lab, tmp_path):
@@ -151,10 +151,7 @@ def test_a_reload_adds_a_token_and_leaves_the_other_alone(lab, tmp_path):
     run.may_hold(tmp_path / "second")
     run.configuration.write_text(json.dumps(configuration))
     run.child.signal(signal.SIGHUP)
-    deadline = time.monotonic() + 5
-    while not (tmp_path / "second").exists():
-        assert time.monotonic() < deadline, run.log
-        time.sleep(0.05)
+    wait_until((tmp_path / "second").exists, 5, lambda: run.log)
     assert run.token() == token
     run.configuration.write_text("{")
     run.child.signal(signal.SIGHUP)

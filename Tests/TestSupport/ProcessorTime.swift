@@ -9,7 +9,8 @@ package func processorTime(of body: () throws -> Void) rethrows -> Duration {
     return processorTime() - began
 }
 
-private func processorTime() -> Duration {
+/// How long this thread has computed.
+package func processorTime() -> Duration {
     var time = timespec()
     // SAFETY: the kernel writes one structure.
     guard unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0 else { fatalError("no clock of this thread") }

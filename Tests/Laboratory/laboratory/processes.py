@@ -49,12 +49,16 @@ def unshared(*namespaces: str) -> tuple[str, ...]:
     return ("unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), *namespaces)
 
 
-def wait_until(ready: Callable[[], bool], seconds: float, what: str, interval: float = 0.02) -> float:
-    """Waits until `ready()` and returns how long that took, in seconds. Gives up after `seconds`, times `SLOWER`."""
+def wait_until(
+    ready: Callable[[], object], seconds: float, what: str | Callable[[], str], interval: float = 0.02
+) -> float:
+    """Waits until `ready()` and returns how long that took, in seconds. Gives up after `seconds`, times `SLOWER`, and
+    says `what` was waited for, or what there is instead, such as a log.
+    """
     started = time.monotonic()
     while not ready():
         if time.monotonic() - started > seconds * SLOWER:
-            raise LaboratoryError(f"{what}: not within {seconds * SLOWER:g} s")
+            raise LaboratoryError(f"not within {seconds * SLOWER:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(interval)
     return time.monotonic() - started
 
