@@ -7,6 +7,7 @@ package import Diagnosis
 import Logging
 import ServiceHealth
 import Timekeeping
+import TokenSinks
 
 /// The agent: every token of one configuration.
 package actor Agent {

@@ -127,13 +127,3 @@ final class KeptSink {
         former = nil
     }
 }
-
-extension SinkSettings {
-    /// Where applications find it.
-    var path: String {
-        switch place {
-        case .file(let file): file.path
-        case .socket(let socket): socket.path
-        }
-    }
-}

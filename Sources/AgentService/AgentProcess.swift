@@ -32,10 +32,12 @@ package enum AgentProcess {
         try CryptoLibrary.check()
         // For good: the end is near when it has been heard, and is not to be hurried into another.
         ProcessSignals.hold(ProcessSignals.ending)
+        let confinement = try confine(loaded.configuration.confineTo, log)
         let firstProcess = FirstProcess()
         let loop = try EventLoop.ofMainThread()
         let end = Outcome<Void>(on: loop)
-        let session = ServiceSession(loop: loop, log: log, end: end, reload: reload, adopt: adopt)
+        let session = ServiceSession(
+            loop: loop, confinement: confinement, log: log, end: end, reload: reload, adopt: adopt)
         loop.queue.async {
             do throws(SystemFault) {
                 try firstProcess?.reapOrphans(on: loop)
@@ -48,6 +50,23 @@ package enum AgentProcess {
         }
         defer { RunningChildren.endAll() }
         try end.wait()
+    }
+
+    /// Before the first thread is started. Nil: nothing is asked for, or this kernel cannot.
+    private static func confine(_ directories: [String], _ log: Logger) throws(AgentError) -> Confinement? {
+        guard !directories.isEmpty else { return nil }
+        let names = directories.joined(separator: ", ")
+        guard let confinement = try Confinement.apply(to: directories) else {
+            log.warning(
+                "Not confined: this kernel has no Landlock, or a filter of system calls keeps it from the agent",
+                metadata: [
+                    "reason": "landlock_create_ruleset: \(errorText(errno))", "confine_to": "\(names)",
+                    "remedy": "Linux 5.13 or newer, landlock among lsm= at boot",
+                ])
+            return nil
+        }
+        log.notice("Confined", metadata: ["confine_to": "\(names)", "landlock": "\(confinement.version)"])
+        return confinement
     }
 
     /// Puts every token into its sinks once and returns what it is. An earlier run's token that is still good is taken over.

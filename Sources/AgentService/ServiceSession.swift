@@ -25,11 +25,14 @@ actor ServiceSession {
     private let disk = BlockingQueue(label: "vault-token-agent.service")
     private let log: Logger
     private let end: Outcome<Void>
+    /// Nil: the process may write wherever its user may.
+    private let confinement: Confinement?
     private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
     /// Puts what concerns the log in force, once all else is.
     private let adopt: @Sendable (HealthSettings) -> Void
     private var agent: Agent?
     private var stateDirectory: String?
+    private var confineTo: [String] = []
     private var listeners: HealthListeners?
     private var configurationWatch: ConfigurationWatch?
     private var signals: SignalListener?
@@ -45,11 +48,12 @@ actor ServiceSession {
     private var nextTry: Alarm?
 
     init(
-        loop: EventLoop, log: Logger, end: Outcome<Void>,
+        loop: EventLoop, confinement: Confinement?, log: Logger, end: Outcome<Void>,
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
         adopt: @escaping @Sendable (HealthSettings) -> Void
     ) {
         self.loop = loop
+        self.confinement = confinement
         self.log = log
         self.end = end
         self.reload = reload
@@ -81,6 +85,7 @@ actor ServiceSession {
         }
         warn(of: loaded)
         stateDirectory = configuration.stateDirectory
+        confineTo = configuration.confineTo
         let manager = ServiceManager()
         let interval = manager.beatInterval
         let agent = Agent(
@@ -235,6 +240,7 @@ actor ServiceSession {
         let loaded: LoadedConfiguration
         do throws(AgentError) {
             loaded = try reload()
+            if let refusal = confinement?.refusal(of: loaded.configuration) { throw refusal }
         } catch {
             await agent.refuseReload(error, isRepeated: isRepeated)
             await agent.settle()
@@ -249,6 +255,9 @@ actor ServiceSession {
             watch(loaded)
             if loaded.configuration.stateDirectory != stateDirectory {
                 log.warning("The new state_directory counts from the next restart on; until then the old one is used")
+            }
+            if loaded.configuration.confineTo != confineTo {
+                log.warning("The new confine_to counts from the next restart on; until then the old one does")
             }
             warn(of: loaded)
             for entry in plan.entries where entry.change != .keep {

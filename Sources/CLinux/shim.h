@@ -14,5 +14,6 @@
 #include <errno.h>
 #include "clock.h"
 #include "files.h"
+#include "landlock.h"
 #include "process.h"
 #include "sockets.h"

@@ -15,11 +15,38 @@ package struct AgentConfiguration: Hashable, Sendable {
     package var stateDirectory: String?
     /// Read the file anew when it holds something else.
     package var reloadOnChange = false
+    /// Directories, absolute, below which alone the process may write; empty: anywhere.
+    package var confineTo: [String] = []
 
     package init(tokens: [TokenSettings], health: HealthSettings = HealthSettings(), stateDirectory: String? = nil) {
         self.tokens = tokens
         self.health = health
         self.stateDirectory = stateDirectory
+    }
+}
+
+extension AgentConfiguration {
+    /// The first path that the agent writes to and that is not below one of the directories.
+    package func firstWrite(outside directories: [String]) -> String? {
+        if let stateDirectory, !Self.mayWrite(in: stateDirectory, directories) { return stateDirectory }
+        let listeners = [health.metricsListen, health.probesListen].compactMap { $0.flatMap(Self.socketPath) }
+        let files = [health.statusFile, health.metricsTextfile].compactMap(\.self) + listeners
+        return (files + tokens.flatMap(\.sinks).map(\.path)).first { !Self.mayWrite($0, directories) }
+    }
+
+    /// Whether a file is below one of the directories, by their names alone: links are the kernel's to follow.
+    static func mayWrite(_ file: String, _ directories: [String]) -> Bool {
+        directories.contains { file.hasPrefix($0 + "/") }
+    }
+
+    /// The same for whatever is in a directory.
+    static func mayWrite(in directory: String, _ directories: [String]) -> Bool {
+        mayWrite(directory + "/", directories)
+    }
+
+    /// Of a listening address in the file system.
+    static func socketPath(_ address: String) -> String? {
+        address.hasPrefix("unix://") ? String(address.dropFirst("unix://".count)) : nil
     }
 }
 

@@ -17,6 +17,8 @@ struct Assembler {
     private(set) var warnings: [String] = []
     /// Who writes to a path: no two may.
     private var writers: [String: String] = [:]
+    /// Where the agent may write; empty: anywhere.
+    private var confineTo: [String] = []
 
     init(environment: [String: String], problems: Problems) {
         self.environment = environment
@@ -24,10 +26,14 @@ struct Assembler {
     }
 
     mutating func assemble(_ root: CheckedSection) -> AgentConfiguration {
+        confineTo = root.texts("confine_to")
         let health = health(root)
         let state =
             root.isSet("state_directory")
             ? root.text("state_directory") : Self.firstDirectory("STATE_DIRECTORY", environment)
+        if let state, !confineTo.isEmpty, !AgentConfiguration.mayWrite(in: state, confineTo) {
+            complainOfConfinement(state, root, "state_directory")
+        }
         var names: [String: String] = [:]
         var tokens: [TokenSettings] = []
         for section in root.subsections("tokens") {
@@ -42,6 +48,7 @@ struct Assembler {
         }
         var configuration = AgentConfiguration(tokens: tokens, health: health, stateDirectory: state)
         configuration.reloadOnChange = root.flag("reload_on_change")
+        configuration.confineTo = confineTo
         return configuration
     }
 
@@ -86,8 +93,8 @@ struct Assembler {
 
     private mutating func listen(at address: String?, _ section: CheckedSection) {
         guard let address else { return }
-        if address.hasPrefix("unix://") {
-            claim(String(address.dropFirst("unix://".count)), section, "listen")
+        if let path = AgentConfiguration.socketPath(address) {
+            claim(path, section, "listen")
         } else if (try? ListenAddress(address))?.isOpen == true {
             let key = section.path(of: "listen")
             warn("\(key): whoever reaches \(address) may read which tokens and sinks there are")
@@ -104,6 +111,16 @@ struct Assembler {
                 "Give each its own path")
         }
         writers[path] = here
+        if !confineTo.isEmpty, !AgentConfiguration.mayWrite(path, confineTo) {
+            complainOfConfinement(path, section, key)
+        }
+    }
+
+    private mutating func complainOfConfinement(_ path: String, _ section: CheckedSection, _ key: String) {
+        problems.add(
+            section.offset(of: key), section.path(of: key),
+            "\(quoted(path)) is not below \(confineTo.joined(separator: " or ")), where confine_to lets the agent write",
+            "List its directory, or one above it, in confine_to")
     }
 
     // MARK: A token

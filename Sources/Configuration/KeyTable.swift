@@ -41,6 +41,14 @@ enum KeyTable {
                     machine has it.
                     """),
             ConfigurationKey(
+                name: "confine_to", shape: .list(of: .writePath), fallback: .described("not confined"),
+                summary: """
+                    Directories below which alone the service may write, from its start to its end, and what it starts too: \
+                    commands of `on_change` and `credential_process` may write nowhere else, and gain no rights by sudo. By \
+                    the kernel's Landlock, where it has that; else a warning says so. They must be there at the start. Another \
+                    list counts from the next restart on.
+                    """),
+            ConfigurationKey(
                 name: "log", shape: .section(log), fallback: .keys,
                 summary: "What is logged and how. The log goes to standard error."),
             ConfigurationKey(

@@ -22,6 +22,14 @@ package struct SinkSettings: Hashable, Sendable {
     package init(place: Place) {
         self.place = place
     }
+
+    /// Where applications find it.
+    package var path: String {
+        switch place {
+        case .file(let file): file.path
+        case .socket(let socket): socket.path
+        }
+    }
 }
 
 package struct FilePlace: Hashable, Sendable {

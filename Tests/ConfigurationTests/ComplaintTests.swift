@@ -83,7 +83,7 @@ private let mistakes: [Mistake] = [
     ),
     Mistake(
         "key that is no word", minimal(root: #", ‸"a \u0007b": {}"#),
-        "[\"a \\x07b\"]: unknown key. The file has the keys vault, tokens, state_directory, reload_on_change, log, status_file, metrics, probes"
+        "[\"a \\x07b\"]: unknown key. The file has the keys vault, tokens, state_directory, reload_on_change, confine_to, log, status_file, metrics, probes"
     ),
     Mistake(
         "nonce in the file", minimal(auth: #", ‸"nonce": "s3cr3t""#, type: "ec2"),

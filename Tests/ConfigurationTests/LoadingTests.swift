@@ -94,7 +94,7 @@ struct LoadingTests {
                     "allow_users": ["app"], "allow_groups": ["1000"], "dh_type": "curve25519", "dh_path": "/dh.json",
                     "aad_env_var": "AAD" } ] }
               ],
-              "state_directory": "/state", "status_file": null, "log": { "level": "debug", "format": "json" },
+              "state_directory": "/state", "confine_to": ["/run/", "/state", "/metrics"], "status_file": null, "log": { "level": "debug", "format": "json" },
               "metrics": { "textfile": "/metrics/agent.prom", "listen": "localhost:9112" }
             }
             """
@@ -168,6 +168,7 @@ struct LoadingTests {
         #expect(configuration.tokens[1] == two)
 
         #expect(configuration.stateDirectory == "/state")
+        #expect(configuration.confineTo == ["/run", "/state", "/metrics"])
         #expect(configuration.health.statusFile == nil)
         #expect(configuration.health.logLevel == .debug)
         #expect(configuration.health.logFormat == .json)
@@ -319,6 +320,22 @@ struct LoadingTests {
         #expect(
             try ConfigurationLoader.statusFile(of: nil, environment: ["RUNTIME_DIRECTORY": "/run/a"])
                 == "/run/a/status.json")
+    }
+
+    @Test("What is written outside of confine_to is found, by whole names of directories")
+    func confinement() throws {
+        let own = #", "confine_to": ["/run/app"], "state_directory": "/run/app", "status_file": "/run/app/s""#
+        let configuration = try examine(minimal(root: own)).usable.configuration
+        #expect(configuration.firstWrite(outside: ["/run/app"]) == nil)
+        #expect(configuration.firstWrite(outside: ["/run/ap", "/run/app/token"]) == "/run/app")
+        #expect(configuration.firstWrite(outside: ["/run"]) == nil)
+        #expect(configuration.firstWrite(outside: []) == "/run/app")
+        var listening = configuration
+        listening.health.metricsListen = "unix:///srv/metrics"
+        #expect(listening.firstWrite(outside: ["/run/app"]) == "/srv/metrics")
+        listening.health.metricsListen = "127.0.0.1:9112"
+        listening.stateDirectory = "/run"
+        #expect(listening.firstWrite(outside: ["/run/app"]) == "/run")
     }
 
     @Test("What is allowed and unwise is said")

@@ -51,7 +51,7 @@ ON_CHANGE = "; ".join(
 # Not left out of any trace that shows what it is to show.
 CERTAIN = {
     "execve", "clone3", "epoll_wait", "timerfd_settime", "renameat", "fchownat", "fsync", "bind", "listen", "connect",
-    "sendto", "wait4", "prctl", "inotify_add_watch", "getdents64", "exit_group",
+    "sendto", "wait4", "prctl", "inotify_add_watch", "landlock_restrict_self", "getdents64", "exit_group",
 }  # fmt: skip
 # Dispatch would raise the priority of a thread, which the kernel itself refuses to this user; nothing is lost by it.
 REFUSED = {"setpriority"}
@@ -99,7 +99,9 @@ def service(services: Services, lab: Laboratory, tmp_path: Path) -> Service:
         {"type": "socket", "path": f"{PLACE}/socket", "mode": "0600"},
     ]
     made.configure(
-        reload_on_change=True, metrics={"listen": f"127.0.0.1:{free_port()}", "textfile": f"{PLACE}/agent.prom"}
+        confine_to=[PLACE, "/var/lib/vault-token-agent"],
+        reload_on_change=True,
+        metrics={"listen": f"127.0.0.1:{free_port()}", "textfile": f"{PLACE}/agent.prom"},
     )
     return made
 

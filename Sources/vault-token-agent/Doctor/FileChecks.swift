@@ -52,7 +52,23 @@ enum FileChecks {
             guard let file, let slash = file.lastIndex(of: "/") else { continue }
             findings.append(writable(String(file[..<slash]), what: key))
         }
-        return findings
+        return findings + confinement(configuration.confineTo)
+    }
+
+    /// None where it is not asked for.
+    private static func confinement(_ directories: [String]) -> [Finding] {
+        guard !directories.isEmpty else { return [] }
+        let version = vta_landlock_version()
+        guard version >= 1 else {
+            return [.warning("confine_to", "without effect, this kernel has no Landlock: \(errorText(errno))")]
+        }
+        let absent = directories.filter { directory in
+            // SAFETY: the path is lent for the call only.
+            unsafe access(directory, F_OK) != 0
+        }
+        return absent.isEmpty
+            ? [.ok("confine_to", "Landlock \(version): \(directories.joined(separator: ", "))")]
+            : absent.map { .failed("confine_to", unusable($0, ENOENT, to: "be confined to", code: .stateUnwritable)) }
     }
 
     private static func filesToRead(_ token: TokenSettings) -> [Named] {
