@@ -51,7 +51,7 @@ ON_CHANGE = "; ".join(
 # Not left out of any trace that shows what it is to show.
 CERTAIN = {
     "execve", "clone3", "epoll_wait", "timerfd_settime", "renameat", "fchownat", "fsync", "bind", "listen", "connect",
-    "sendto", "wait4", "prctl", "inotify_add_watch", "landlock_restrict_self", "getdents64", "exit_group",
+    "sendto", "wait4", "prctl", "inotify_add_watch", "landlock_create_ruleset", "getdents64", "exit_group",
 }  # fmt: skip
 # Dispatch would raise the priority of a thread, which the kernel itself refuses to this user; nothing is lost by it.
 REFUSED = {"setpriority"}
@@ -124,6 +124,7 @@ def a_whole_life(service: Service, command: Callable[..., None]) -> None:
         return file("token").read_text() if file("token").exists() else ""
 
     service.start()
+    assert "landlock_create_ruleset: Operation not permitted" not in machine.journal()
     machine.wait_until(lambda: "Token renewed" in machine.journal(), "renewed", 30)
     machine.wait_until(lambda: token() == ask_through_the_socket(service) and service.is_valid(token()), "good", 30)
     machine.wait_until(file("changed").exists, "done by the on_change command", 30)
