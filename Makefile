@@ -89,7 +89,7 @@ sanitize: setup ## all Swift tests, and SECONDS=60 of the agent at work, under t
 fuzz: setup ## every reader of foreign bytes under libFuzzer and the address sanitizer: SECONDS=60 for each, or for TARGET=name
 	@tools/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)
 
-chaos: build binary ## the release build while the kernel refuses its calls, strangers change its files, signals flood it: every case
+chaos: build binary ## the release build while the kernel refuses its calls, servers turn hostile, strangers change its files, signals flood it: every case
 	@CHAOS=all VTA_BINARY=$(CURDIR)/$(RELEASED) $(MAKE) --no-print-directory python-run TESTS='--dist load Tests/Chaos'
 
 fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 10 minutes; SCENARIO=... one alone

@@ -66,7 +66,8 @@ struct InstanceProvider {
         if let named = options.roleName { return named }
         let list = try await memory.metadata.read(Self.rolePath, options).text
         let role = list.prefix { !$0.isNewline }
-        guard !role.isEmpty, role.count <= 128 else {
+        // The two names that a path has a meaning of its own for. All else stands in it percent-encoded.
+        guard !role.isEmpty, role.count <= 128, role != ".", role != ".." else {
             throw .failed(AgentError(.awsMetadataUnavailable, "IMDS answered no role's name to GET \(Self.rolePath)"))
         }
         return String(role)

@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from laboratory.aws import USER
+from laboratory.aws_login import AwsRole
 from laboratory.figures import figures
 from laboratory.laboratory import Laboratory
 from laboratory.processes import SLOWER, wait_until
@@ -29,17 +31,34 @@ def token_of(document: str) -> str:
 
 
 class AtWork:
-    """A token in a file, a document and a socket; a state directory, a status file and a file of metrics."""
+    """A token in a file, a document and a socket; a state directory, a status file and a file of metrics.
 
-    def __init__(self, lab: Laboratory, folder: Path, *, address: str | None = None):
-        lab.role("chaos", ttl=f"{LEASE}s", max_ttl=f"{MAXIMUM}s")
+    `others`: what further tokens have otherwise, each by its name and with a file of that name.
+    """
+
+    def __init__(
+        self,
+        lab: Laboratory,
+        folder: Path,
+        *,
+        address: str | None = None,
+        environment: dict[str, str] | None = None,
+        others: dict[str, dict] | None = None,
+    ):
+        bound = [f"arn:aws:iam::{lab.aws.account}:user/{USER}", *lab.aws.role_arns.values()]
+        lab.role("chaos", AwsRole(bound_principals=bound), ttl=f"{LEASE}s", max_ttl=f"{MAXIMUM}s")
         self._lab = lab
+        self._others = list(others or {})
         self.places = folder / "places"
         self.places.mkdir()
         self.state = folder / "state"
         self.state.mkdir(mode=0o700)
         configuration = lab.configuration(folder, role="chaos", address=address or lab.front_door.url)
         token = configuration["tokens"][0]
+        for name, other in (others or {}).items():
+            file = {"type": "file", "path": str(self.places / name)}
+            made = token | other | {"name": name, "auth": token["auth"] | other.get("auth", {}), "sinks": [file]}
+            configuration["tokens"].append(made)
         token["sinks"] = [
             {"type": "file", "path": str(self.places / "token")},
             {"type": "file", "path": str(self.places / "document"), "format": "json"},
@@ -50,7 +69,7 @@ class AtWork:
             "state_directory": str(self.state),
             "metrics": {"textfile": str(folder / "metrics.prom")},
         }
-        self.run = lab.agent(folder=folder, configuration=configuration)
+        self.run = lab.agent(folder=folder, configuration=configuration, environment=environment)
         self.run.sink = self.places / "token"
         self.run.wait_for_token(20)
         wait_until(self._is_well, 20, "ready")
@@ -72,7 +91,7 @@ class AtWork:
 
     def look(self) -> None:
         assert self.run.child.running, f"ended with {self.run.child.wait(1)}:\n{self.run.log}"
-        for text in (self._read("token"), token_of(self._read("document"))):
+        for text in (token_of(self.read("document")), *map(self.read, ("token", *self._others))):
             assert not text or WHOLE.fullmatch(text), f"{len(text)} bytes that are no token"
 
     def is_well(self) -> None:
@@ -98,13 +117,16 @@ class AtWork:
 
     def _is_well(self) -> bool:
         assert self.run.child.running, f"ended with {self.run.child.wait(1)}:\n{self.run.log}"
-        token, document = self._read("token"), self._read("document")
+        token, document = self.read("token"), self.read("document")
         if not token or not document or not self.run.status_file.get("ready"):
             return False
         found = {token.strip(), token_of(document), self._served()}
-        return len(found) == 1 and self._lab.bao.remaining(found.pop()) is not None
+        return len(found) == 1 and all(map(self._is_valid, (*found, *map(self.read, self._others))))
 
-    def _read(self, name: str) -> str:
+    def _is_valid(self, token: str) -> bool:
+        return bool(token) and self._lab.bao.remaining(token) is not None
+
+    def read(self, name: str) -> str:
         """What stands there first; nothing where it is no file: a pipe would be waited for."""
         try:
             place = os.open(self.places / name, os.O_RDONLY | os.O_NONBLOCK)

@@ -207,9 +207,10 @@ class AgentRun:
             for pid in places.running(agent_binary(), self.child.pid):
                 os.kill(pid, signal.SIGSTOP)
                 try:
-                    found += secrets_in(places.memory(pid), tokens)
+                    held = places.memory(pid)
                 finally:
                     os.kill(pid, signal.SIGCONT)
+                found += secrets_in(held, tokens)
             return found
 
         try:

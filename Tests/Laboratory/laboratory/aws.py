@@ -67,6 +67,7 @@ class AWS:
         )
         self.secrets: set[str] = set()
         self._expired: set[str] = set()
+        self._issued: list[str] = []
         self._sts_answers: list[Reply | None] = []
         self._lock = threading.Lock()
         self.sts_requests = 0
@@ -174,6 +175,11 @@ class AWS:
         with self._lock:
             self._expired.add(credentials.access_key)
 
+    def expire_issued(self) -> None:
+        """The same of all that STS has given to agents so far."""
+        with self._lock:
+            self._expired.update(self._issued)
+
     def has_expired(self, credentials: Credentials) -> bool:
         return credentials.access_key in self._expired
 
@@ -243,6 +249,7 @@ class AWS:
 
     def _note_issued(self, body: bytes) -> None:
         text = body.decode()
+        self._issued += [part.partition("</")[0] for part in text.split("<AccessKeyId>")[1:]]
         for tag in ("SecretAccessKey", "SessionToken"):
             self.secrets.update(part.partition("</")[0] for part in text.split(f"<{tag}>")[1:])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 PASSPHRASE = "a passphrase of the laboratory"
 
@@ -42,12 +42,12 @@ class Certificates:
         self._authority = self._sign("Laboratory CA", self._authority_key, authority=True)
         self.authority = directory / "ca.pem"
         self.authority.write_bytes(self._authority.public_bytes(serialization.Encoding.PEM))
-        loopback: list[x509.GeneralName] = [
+        self.loopback: list[x509.GeneralName] = [
             x509.DNSName("localhost"),
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             x509.IPAddress(ipaddress.ip_address("::1")),
         ]
-        self.server = self.issue("server", loopback)
+        self.server = self.issue("server", self.loopback)
         self.wrong_name = self.issue("wrong-name", [x509.DNSName("elsewhere.example.com")])
         self.client = self.issue("client", [x509.DNSName("agent.example.com")])
         encrypted = serialization.load_pem_private_key(self.client.key.read_bytes(), None)
@@ -59,10 +59,18 @@ class Certificates:
         other = self._build("Another CA", "Another CA", other_key, other_key, [], authority=True)
         self.other_authority.write_bytes(other.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, names: list[x509.GeneralName], *, days: int = 2) -> KeyPair:
-        """A leaf certificate of this CA; negative days: expired already."""
+    def issue(
+        self, name: str, names: list[x509.GeneralName], *, days: int = 2, says_status_at: str | None = None
+    ) -> KeyPair:
+        """A leaf certificate of this CA; negative days: expired already. It may say by which URL to ask about it."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(name, key, names, days=days)
+        return self._written(name, self._sign(name, key, names, days=days, status=says_status_at), key)
+
+    def self_signed(self, name: str, names: list[x509.GeneralName]) -> KeyPair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._written(name, self._build(name, name, key, key, names, authority=False), key)
+
+    def _written(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
         path = self.directory / f"{name}.pem"
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return KeyPair(path, _write_key(self.directory / f"{name}.key", key))
@@ -75,9 +83,17 @@ class Certificates:
         *,
         authority: bool = False,
         days: int = 2,
+        status: str | None = None,
     ) -> x509.Certificate:
         return self._build(
-            common, "Laboratory CA", key, self._authority_key, names or [], authority=authority, days=days
+            common,
+            "Laboratory CA",
+            key,
+            self._authority_key,
+            names or [],
+            authority=authority,
+            days=days,
+            status=status,
         )
 
     @staticmethod
@@ -90,6 +106,7 @@ class Certificates:
         *,
         authority: bool,
         days: int = 2,
+        status: str | None = None,
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
@@ -104,6 +121,12 @@ class Certificates:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         )
+        if status:
+            place = x509.UniformResourceIdentifier(status)
+            described = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)
+            lists = x509.DistributionPoint([place], None, None, None)
+            builder = builder.add_extension(x509.AuthorityInformationAccess([described]), critical=False)
+            builder = builder.add_extension(x509.CRLDistributionPoints([lists]), critical=False)
         if authority:
             usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
             builder = builder.add_extension(usage, critical=True)

@@ -5,6 +5,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 
 
@@ -23,13 +24,18 @@ class Fault(Enum):
 _SEALED = b'{"errors":["Vault is sealed"]}'
 
 
+# What a server does in place of its answer: given the client's connection, which ends then, the request, and what gets
+# the true answer where that is wanted.
+Misbehaviour = Callable[[socket.socket, bytes, Callable[[], bytes]], None]
+
+
 class FaultProxy:
     """TCP and HTTP between an agent and one upstream; `set` changes what it does, at once."""
 
     def __init__(self, upstream_port: int):
         self._upstream = ("127.0.0.1", upstream_port)
         self._lock = threading.Condition()
-        self._fault = Fault.NONE
+        self._fault: Fault | Misbehaviour = Fault.NONE
         self._stopped = False
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
@@ -39,10 +45,10 @@ class FaultProxy:
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property
-    def fault(self) -> Fault:
+    def fault(self) -> Fault | Misbehaviour:
         return self._fault
 
-    def set(self, fault: Fault) -> None:
+    def set(self, fault: Fault | Misbehaviour) -> None:
         with self._lock:
             before, self._fault = self._fault, fault
             self._lock.notify_all()
@@ -131,8 +137,15 @@ class FaultProxy:
         if fault is Fault.GARBAGE:
             client.sendall(bytes(range(256)) * 4)
             return False
-        server.sendall(request)
-        answer = _message(server)
+
+        def true_answer() -> bytes:
+            server.sendall(request)
+            return _message(server)
+
+        if not isinstance(fault, Fault):
+            fault(client, request, true_answer)
+            return False
+        answer = true_answer()
         if not answer:
             return False
         match fault:

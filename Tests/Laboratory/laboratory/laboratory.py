@@ -3,6 +3,7 @@
 import contextlib
 import ssl
 import tempfile
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,15 +15,15 @@ from .aws_login import AwsRole
 from .certificates import Certificates, InstanceIdentityKey, KeyPair
 from .faults import FaultProxy
 from .front_door import FrontDoor, Mount
-from .metadata import InstanceMetadata
+from .metadata import ContainerCredentials, InstanceMetadata
 from .openbao import OpenBao
 from .processes import SLOWER
-from .web import Reply, WebServer
+from .web import Answer, Reply, WebServer
 
 SERVER_ID = "vault.example.com"
 
 
-Guest = TypeVar("Guest", InstanceMetadata, FaultProxy, WebServer)
+Guest = TypeVar("Guest", InstanceMetadata, ContainerCredentials, FaultProxy, WebServer)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Laboratory:
         self._folder = tempfile.TemporaryDirectory(prefix="laboratory-")
         self.folder = Path(self._folder.name)
         self._ends = contextlib.ExitStack()
-        self._guests: list[InstanceMetadata | FaultProxy | WebServer] = []
+        self._guests: list[InstanceMetadata | ContainerCredentials | FaultProxy | WebServer] = []
         self._ends.callback(self._dismiss, 0)
         self._ends.callback(self._folder.cleanup)
         self.runs: list[AgentRun] = []
@@ -109,13 +110,20 @@ class Laboratory:
         self._metadata.append(made)
         return self._guest(made)
 
-    def fault_proxy(self) -> FaultProxy:
-        """A controllable fault between one agent and the front door."""
-        return self._guest(FaultProxy(int(self.front_door.url.rpartition(":")[2])))
+    def fault_proxy(self, server: str | None = None) -> FaultProxy:
+        """A controllable fault between one agent and the front door, or a server with another URL."""
+        return self._guest(FaultProxy(urllib.parse.urlsplit(server or self.front_door.url).port or 0))
+
+    def container_credentials(self) -> ContainerCredentials:
+        """The endpoint of ECS and EKS, for whoever asks."""
+        return self._guest(ContainerCredentials(self.aws))
+
+    def web_server(self, answer: Answer) -> WebServer:
+        return self._guest(WebServer(answer))
 
     def follower(self, leader: str) -> WebServer:
         """A member of a cluster that is not its leader: it answers everything with 307 to the leader."""
-        return self._guest(WebServer(lambda request: Reply(307, b"", [("Location", leader + request.target)])))
+        return self.web_server(lambda request: Reply(307, b"", [("Location", leader + request.target)]))
 
     def _guest(self, made: Guest) -> Guest:
         """Made for one test or file, and stopped after it."""

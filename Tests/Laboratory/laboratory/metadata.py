@@ -239,6 +239,10 @@ class ContainerCredentials:
     def secrets(self) -> set[str]:
         return {self.authorization} if self.authorization else set()
 
+    @property
+    def credentials(self) -> Credentials:
+        return self._credentials.current
+
     def rotate(self) -> Credentials:
         return self._credentials.rotate()
 
