@@ -106,6 +106,9 @@ def test_a_directory_that_becomes_a_link_out_of_the_bounds_leads_nowhere(
     run.child.signal(signal.SIGCONT)
     run.wait_for_log("Permission denied", 30)
     assert list(outside.iterdir()) == []
+    # Doctor, who is not confined himself, sees why.
+    checked = run_once(["doctor", "--no-login", "--config", run.configuration], lab.environment())
+    assert f"{place}/token is written in {outside}, by a link out of what is listed. List {outside}" in checked.output
     # Put back as it was, or made anew: what is below the bounds may be written again.
     place.unlink()
     place.mkdir()

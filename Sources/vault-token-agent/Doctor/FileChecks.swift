@@ -52,23 +52,45 @@ enum FileChecks {
             guard let file, let slash = file.lastIndex(of: "/") else { continue }
             findings.append(writable(String(file[..<slash]), what: key))
         }
-        return findings + confinement(configuration.confineTo)
+        return findings + confinement(configuration)
     }
 
     /// None where it is not asked for.
-    private static func confinement(_ directories: [String]) -> [Finding] {
+    private static func confinement(_ configuration: AgentConfiguration) -> [Finding] {
+        let directories = configuration.confineTo
         guard !directories.isEmpty else { return [] }
         let version = vta_landlock_version()
         guard version >= 1 else {
             return [.warning("confine_to", "without effect, this kernel has no Landlock: \(errorText(errno))")]
         }
-        let absent = directories.filter { directory in
-            // SAFETY: the path is lent for the call only.
-            unsafe access(directory, F_OK) != 0
+        var places: [String] = []
+        for directory in directories {
+            guard let place = realPath(directory) else {
+                return [.failed("confine_to", unusable(directory, errno, to: "be confined to", code: .stateUnwritable))]
+            }
+            places.append(place)
         }
-        return absent.isEmpty
-            ? [.ok("confine_to", "Landlock \(version): \(directories.joined(separator: ", "))")]
-            : absent.map { .failed("confine_to", unusable($0, ENOENT, to: "be confined to", code: .stateUnwritable)) }
+        let files = [configuration.health.statusFile, configuration.health.metricsTextfile].compactMap(\.self)
+        let leadingOut = (files + configuration.tokens.flatMap(\.sinks).map(\.path)).compactMap { file -> Finding? in
+            guard let slash = file.lastIndex(of: "/"), let place = realPath(String(file[..<slash])),
+                !places.contains(where: { (place + "/").hasPrefix($0 + "/") })
+            else { return nil }
+            return .failed(
+                "confine_to",
+                AgentError(
+                    .sinkUnwritable, "\(file) is written in \(place), by a link out of what is listed",
+                    remedy: "List \(place), or a directory above it"))
+        }
+        return leadingOut.isEmpty
+            ? [.ok("confine_to", "Landlock \(version): \(directories.joined(separator: ", "))")] : leadingOut
+    }
+
+    /// Where all links lead; nil: nowhere, `errno` says why.
+    private static func realPath(_ path: String) -> String? {
+        // SAFETY: the path is lent for the call only; the answer is copied before it is freed.
+        guard let found = unsafe realpath(path, nil) else { return nil }
+        defer { unsafe free(found) }
+        return unsafe String(cString: found)
     }
 
     private static func filesToRead(_ token: TokenSettings) -> [Named] {
