@@ -32,7 +32,7 @@ REPORT         ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build mutations-build sim-run explore \
-	sanitize fuzz chaos fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
+	sanitize fuzz fuzz-run chaos fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ $(RELEASED): $(RELEASE_INPUTS)
 	@install "$$(swift build $(RELEASE_FLAGS) $(LINK_MAP) --show-bin-path)/vault-token-agent" $(RELEASED)
 
 # Built before anything runs, then run side by side: much of a test is waiting.
-test: lint build binary sim-build mutations-build ## set-up, build, lint, every test, and 300 seeds of the simulation
+test: lint build binary sim-build mutations-build fuzz-run ## set-up, build, lint, every test, 300 seeds of the simulation, 40,000 inputs for each reader
 	@echo "Swift tests, end-to-end tests and simulation run side by side; each tells when it is done"
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target swift-run python-run sim-run
 
@@ -88,6 +88,8 @@ sanitize: setup ## all Swift tests, and SECONDS=60 of the agent at work, under t
 
 fuzz: setup ## every reader of foreign bytes under libFuzzer and the address sanitizer: SECONDS=60 for each, or for TARGET=name
 	@tools/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)
+fuzz-run: setup
+	@tools/fuzz.py --inputs 40000
 
 chaos: build binary ## the release build while the kernel refuses its calls, servers turn hostile, strangers change its files, signals flood it: every case
 	@CHAOS=all VTA_BINARY=$(CURDIR)/$(RELEASED) $(MAKE) --no-print-directory python-run TESTS='--dist load Tests/Chaos'
