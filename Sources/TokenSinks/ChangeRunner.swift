@@ -21,7 +21,10 @@ package actor ChangeRunner {
     private let launcher: ChildLauncher
     private let queue: BlockingQueue
     private let log: Logger
+    /// What its command may know: what it was told of since the run began, and the time before. Between runs the last.
     private var secrets: [Secret] = []
+    /// How many of them it was told of last.
+    private var newest = 0
     private var run: Task<Void, Never>?
     private var mustRunAgain = false
     private var isClosed = false
@@ -58,6 +61,7 @@ package actor ChangeRunner {
     private func begin(_ current: [Secret]) {
         guard !isClosed else { return }
         secrets = Array((current + secrets).prefix(4))
+        newest = current.count
         guard run == nil else {
             mustRunAgain = true
             return
@@ -77,6 +81,7 @@ package actor ChangeRunner {
             }
         } while mustRunAgain && !isClosed
         run = nil
+        secrets = isClosed ? [] : Array(secrets.prefix(newest))
     }
 
     private func perform() async throws(AgentError) {

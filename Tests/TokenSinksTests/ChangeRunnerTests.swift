@@ -66,6 +66,23 @@ struct ChangeRunnerTests {
         #expect(log.lines[1].contains("/bin/sh exited with status 4 and said: read [secret] and [secret]"))
     }
 
+    @Test("holds no token but the last it was told of, once its command has ended")
+    func lettingGo() async throws {
+        let log = log
+        try await onLoop { loop in
+            let runner = runner(shell("true"), on: loop)
+            var tokens: [Token] = []
+            for number in 1...3 {
+                let token = Secret(text: "hvs.token-\(number)")
+                tokens.append(Token(secret: token))
+                runner.tokenChanged(secrets: [token])
+                #expect(await eventually(loop) { log.lines.count == number })
+            }
+            #expect(await eventually(loop) { tokens.map { $0.secret == nil } == [true, true, false] })
+            runner.close()
+        }
+    }
+
     @Test("that hangs is stopped and reported, and stopped when the agent stops", arguments: [true, false])
     func bounded(byTimeout: Bool) async throws {
         let (directory, log) = (directory, log)
@@ -129,4 +146,9 @@ struct ChangeRunnerTests {
         _ = unsafe chown(path, 65_534, 65_534)
         #expect(throws: (any Error).self) { try PidFile(path: path).signal(0) }
     }
+}
+
+/// A token that others hold, or nobody any more.
+private struct Token {
+    weak var secret: Secret?
 }
