@@ -6,7 +6,6 @@ import copy
 import json
 import re
 import socket
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from release import release_binary
 
 from laboratory.aws_login import AwsRole
 from laboratory.laboratory import REGION, SERVER_ID, Laboratory
-from laboratory.processes import SLOWER, free_port
+from laboratory.processes import SLOWER
 
 PLACE = "/run/vault-token-agent"
 TRACES = "/run/traces"
@@ -101,15 +100,17 @@ def service(services: Services, lab: Laboratory, tmp_path: Path) -> Service:
     made.configure(
         confine_to=[PLACE, "/var/lib/vault-token-agent"],
         reload_on_change=True,
-        metrics={"listen": f"127.0.0.1:{free_port()}", "textfile": f"{PLACE}/agent.prom"},
+        metrics={"listen": f"unix://{PLACE}/metrics", "textfile": f"{PLACE}/agent.prom"},
     )
     return made
 
 
-def ask_through_the_socket(service: Service) -> str:
+def ask(service: Service, name: str, question: bytes = b"") -> str:
+    """What comes out of a socket of the agent's."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10 * SLOWER)
-        client.connect(str(service.machine.root / f"{PLACE}/socket".lstrip("/")))
+        client.connect(str(service.machine.root / f"{PLACE}/{name}".lstrip("/")))
+        client.sendall(question)
         return client.makefile().read()
 
 
@@ -126,10 +127,9 @@ def a_whole_life(service: Service, command: Callable[..., None]) -> None:
     service.start()
     assert "landlock_create_ruleset: Operation not permitted" not in machine.journal()
     machine.wait_until(lambda: "Token renewed" in machine.journal(), "renewed", 30)
-    machine.wait_until(lambda: token() == ask_through_the_socket(service) and service.is_valid(token()), "good", 30)
+    machine.wait_until(lambda: token() == ask(service, "socket") and service.is_valid(token()), "good", 30)
     machine.wait_until(file("changed").exists, "done by the on_change command", 30)
-    page = f"http://{service.configuration['metrics']['listen']}/metrics"
-    assert b"vault_token_agent" in urllib.request.urlopen(page, timeout=30 * SLOWER).read()
+    assert "vault_token_agent_" in ask(service, "metrics", b"GET /metrics HTTP/1.1\r\nHost: agent\r\n\r\n")
     machine.wait_until(file("agent.prom").exists, "written for a collector", 30)
     # Another role and another sink, by a reload that is asked for; another sink again, when the file is another one.
     settled = copy.deepcopy(before)
