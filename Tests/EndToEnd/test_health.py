@@ -49,6 +49,7 @@ def test_page_and_file_tell_prometheus_the_same(lab: Laboratory, tmp_path: Path)
     run = start(lab, tmp_path, {"listen": f"127.0.0.1:{port}", "textfile": str(file)})
     run.wait_for_token(20)
     wait_until(lambda: get(port, "/readyz")[0] == 200, 10, "ready")
+    wait_until(file.exists, 10, "written")
     wait_until(lambda: 'sink_writes_total{token="app"} 1' in file.read_text(), 10, "written to the file")
     status, page = get(port, "/metrics")
     assert status == 200
@@ -78,6 +79,7 @@ def test_probes_tell_a_lost_vault_from_a_lost_agent(lab: Laboratory, tmp_path: P
     assert get(address, "/readyz")[0] == 503
     assert get(address, "/healthz")[0] == 200
     status_file = tmp_path / "status.json"
+    wait_until(status_file.exists, 10, "told")
     assert run_once(["healthcheck", "--liveness", "--status-file", status_file], {}).status == 0
     assert run_once(["healthcheck", "--status-file", status_file], {}).status == 1
     proxy.set(Fault.NONE)

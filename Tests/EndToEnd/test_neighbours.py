@@ -36,6 +36,8 @@ def test_a_directory_full_of_others_files_is_looked_through_at_the_start_only(la
         watched = ("strace", "-D", "-f", "-e", "trace=getdents64,renameat", "-o", str(trace))
         run = lab.agent(folder=tmp_path, configuration=configuration, prefix=watched)
         run.wait_for_log("Token written", 30)
+        # By then every directory has been looked through, that of the status file too.
+        wait_until(lambda: run.status_file.get("ready"), 30, lambda: run.log)
         start = trace.read_text().count("\n")
         wait_until(lambda: run.log.count("Token written") >= 3, 30, "two more tokens")
         lines = trace.read_text().splitlines()

@@ -1,5 +1,6 @@
 """Vault is taken away: readers lose their token when `status` said that they would, and not before."""
 
+import json
 import math
 import time
 from datetime import datetime
@@ -20,6 +21,7 @@ def test_readers_survive_an_outage_of_vault_until_the_second_that_was_said(lab):
     proxy.set(Fault.REFUSE)
     # A renewal that was under way is over, and what came of it is in the status file.
     run.wait_for_log("Connection refused", 30)
+    wait_until(lambda: run.status_file["tokens"][0].get("trouble"), 10, lambda: json.dumps(run.status_file))
     budget = run.status_file["tokens"][0]["outage_budget"]
     said = seconds(budget["without_vault_until"])
     held = run.token()
@@ -39,5 +41,5 @@ def test_readers_survive_an_outage_of_vault_until_the_second_that_was_said(lab):
     assert first_invalid >= said, "lost before it was said"
     # Told in whole seconds, and counted from when the request was sent.
     assert math.floor(last_valid) - said <= 1 * SLOWER, f"{last_valid - said:.1f} s later than it was said"
-    wait_until(lambda: "outage_budget" not in run.status_file["tokens"][0], "the budget is used up", 10)
+    wait_until(lambda: "outage_budget" not in run.status_file["tokens"][0], 10, "the budget is used up")
     run.stop()

@@ -36,11 +36,15 @@ def read_socket(path: Path) -> str:
         return client.makefile().read()
 
 
-def reload(run, configuration: dict | str) -> None:
+def put(run, configuration: dict | str) -> None:
     text = configuration if isinstance(configuration, str) else json.dumps(configuration)
     new = run.configuration.with_name("agent.json.new")
     new.write_text(text)
     new.rename(run.configuration)
+
+
+def reload(run, configuration: dict | str) -> None:
+    put(run, configuration)
     run.child.signal(signal.SIGHUP)
 
 
@@ -228,7 +232,9 @@ def test_whatever_is_reloaded_readers_always_find_a_valid_token(lab, tmp_path, r
         reload(run, variation(chance, lab, tmp_path, proxy.url))
         time.sleep(chance.uniform(0.05, 0.5))
     proxy.set(Fault.NONE)
-    reload(run, with_socket(lab, tmp_path, address=proxy.url))
+    put(run, with_socket(lab, tmp_path, address=proxy.url))
+    done = run_once(["reload", "--config", run.configuration], {})
+    assert done.status == 0, done.log
     wait_until(lambda: run.status_file.get("ready"), 40, lambda: run.log)
     for reader in readers:
         found = reader.end()
@@ -331,7 +337,7 @@ def test_a_changed_config_map_is_loaded_and_a_bad_one_refused(lab, tmp_path, rol
     mounted.put(bad)
     run.wait_for_log("New configuration refused", 10)
     assert run.token() == second.read_text() == token and not third.exists()
-    assert "configuration_trouble" in run.status_file
+    wait_until(lambda: "configuration_trouble" in run.status_file, 20, lambda: run.log)
     number = reloads(run)
     # The same content by another map is no change.
     mounted.put(bad)
@@ -396,7 +402,8 @@ def test_a_file_that_is_written_in_several_steps_is_read_when_it_is_whole(lab, t
             writing.flush()
             time.sleep(0.2)
     wait_until(second.exists, 40, lambda: run.log)
-    assert "refused" not in run.log and reloads(run) == 1
+    wait_until(lambda: reloads(run) == 1, 20, lambda: run.log)
+    assert "refused" not in run.log
     # An editor's way: another file, renamed over it.
     other = tmp_path / "new.json"
     other.write_text(watched(lab, tmp_path))

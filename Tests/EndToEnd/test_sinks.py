@@ -146,9 +146,9 @@ def test_a_child_that_may_not_be_made_does_not_touch_its_parent(lab, tmp_path, p
     run.wait_for_log("Child token could not be made.*auth/token/create", 10)
 
     def phases():
-        return {each["name"]: each["phase"] for each in run.status_file["tokens"]}
+        return {each["name"]: each["phase"] for each in run.status_file.get("tokens", [])}
 
-    wait_until(lambda: phases() == {"app": "fresh", "app/1": "starting"}, 3, phases)
+    wait_until(lambda: phases() == {"app": "fresh", "app/1": "starting"}, 3, lambda: f"{phases()}")
     assert lookup(lab, token) is not None
     run.stop()
 

@@ -131,6 +131,7 @@ def test_a_watched_status_is_drawn_anew_in_its_place(lab: Laboratory, tmp_path: 
     run = lab.agent(folder=tmp_path, configuration=lab.configuration(tmp_path, role="calm"))
     run.wait_for_token(20)
     status = tmp_path / "status.json"
+    wait_until(lambda: run.status_file.get("ready") is True, 10, "ready")
     terminal = Terminal("status", "--watch", "--status-file", status, environment={"TERM": "xterm"})
     try:
         terminal.expect("last heartbeat")
