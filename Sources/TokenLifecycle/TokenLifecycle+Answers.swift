@@ -53,9 +53,8 @@ extension TokenLifecycle {
             return
         }
         let before = lines[index].latest
-        if case .examining(let candidate, _, _) = lines[index].state { retireUnknown(candidate) }
         let proves = before?.replacement == .dead || lines[index].lookupsForbidden
-        if let before, lines[index].current != nil { retire(before, of: lines[index].id) }
+        retireToken(of: lines[index])
         hold(Lease(grant, using: &generator), parent: parent, line: index)
         let lookup = nextLookup(line: index, first: true, at: now)
         if proves, lookup != .never {

@@ -121,7 +121,7 @@ extension TokenLifecycle {
 
     private mutating func reconfigureLines(_ children: [LineID], at now: Instant) {
         for line in lines.dropFirst() where !children.contains(line.id) {
-            if let holding = line.current { retire(holding, of: line.id) }
+            retireToken(of: line)
             settleDoubts(of: line.id, isDead: false)
         }
         let former = lines

@@ -111,7 +111,16 @@ extension TokenLifecycle {
 
     // MARK: Tokens that were replaced
 
-    mutating func retire(_ holding: Holding, of line: LineID) {
+    /// The line's token, whose place another takes, or none.
+    mutating func retireToken(of line: TokenLine) {
+        switch line.state {
+        case .examining(let candidate, _, _): retireUnknown(candidate)
+        case .holding(let holding), .lacking(last: let holding?): retire(holding, of: line.id)
+        case .lacking(last: nil): break
+        }
+    }
+
+    private mutating func retire(_ holding: Holding, of line: LineID) {
         let isDoubted = holding.replacement == .dead
         retired.append(
             Retired(
@@ -158,6 +167,21 @@ extension TokenLifecycle {
                 retired[index].revocation = Retired.Revocation(at: now + grace)
             }
         }
+    }
+
+    /// Those that something can still come of: of all others ``LifecycleEffect/forget(_:)`` has been said.
+    package var needed: Set<TokenID> {
+        var needed = Set(retired.map(\.id))
+        for line in lines {
+            if case .examining(let id, _, _) = line.state { needed.insert(id) }
+            if let id = line.latest?.id { needed.insert(id) }
+        }
+        for sink in sinks {
+            var wrappings = [sink.wrapping?.newest?.id, sink.found?.content.wrapping]
+            if case .writing(let content, _, _, _) = sink.state { wrappings.append(content.wrapping) }
+            needed.formUnion(wrappings.compactMap(\.self))
+        }
+        return needed
     }
 
     private mutating func forget(_ id: TokenID) {

@@ -270,4 +270,22 @@ import TokenLifecycle
         stage.tell { $0.answered(RequestID(number: 999), .failed(AgentError(.tokenDead, "late")), at: $1) }
         #expect(stage.health == before)
     }
+
+    /// Its secret is nobody's business any more; one for each outage would pile up.
+    @Test func aTokenThatEndedInAnOutageIsLetGoOnceAnotherIsHeld() {
+        let (vault, child) = (HealthyVault(ttl: .seconds(20)), LineID(number: 7))
+        var stage = Stage(sinks: [.plain(1), .plain(2, line: child)], children: [child], vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(5))
+        let held = stage.lifecycle.needed
+        #expect(held.count == 2)
+        vault.failure = AgentError(.vaultUnreachable, "refused")
+        stage.run(until: .seconds(60))
+        vault.failure = nil
+        stage.run(until: .seconds(120))
+        #expect(stage.health.phase == .fresh)
+        let forgotten = stage.effects.compactMap { if case .forget(let id) = $0 { id } else { nil } }
+        #expect(held.isSubset(of: forgotten))
+        #expect(stage.lifecycle.needed.isDisjoint(with: held))
+    }
 }
