@@ -7,32 +7,35 @@ package import SystemCalls
 
 extension Directory {
     /// Puts a file with this content in the place of what is there. Readers open the old or the new, each whole; after
-    /// any failure there is the old one and nothing else. The new file and its name are on disk when this returns.
+    /// any failure there is the old one and nothing else. The new file and its name are on disk when this returns. Returns
+    /// when it was modified: nothing else of what is at that name by then need be this file's.
     @discardableResult
     package func replace(
         _ name: String, with content: Secret, rights: FileRights, modified: FileStamp.Moment? = nil
-    ) throws(SystemFault) -> FileStamp {
+    ) throws(SystemFault) -> FileStamp.Moment {
         let temporary = TemporaryName.make(for: name)
         let file = try createLocked(temporary, for: name)
+        let written: FileStamp.Moment
         do throws(SystemFault) {
             try rights.apply(to: file, path: full(name))
             try write(content, to: file, path: full(name))
             if let modified { try setModified(modified, of: file, path: full(name)) }
             try synchronise(file, path: full(name))
+            written = try FileStamp(descriptor: file.number, path: full(name)).modified
             try rename(temporary, to: name)
         } catch {
             remove(temporary)
             throw error
         }
         try synchronise()
-        return try FileStamp(descriptor: file.number, path: full(name))
+        return written
     }
 
     /// Writes into the file that is there, for one that cannot be replaced. Not atomic: a reader may for a moment see
     /// the beginning of the new content and the end of the old. Space is reserved first, so that a full disk leaves the old.
     package func overwrite(
         _ name: String, with content: Secret, rights: FileRights, modified: FileStamp.Moment? = nil
-    ) throws(SystemFault) -> FileStamp {
+    ) throws(SystemFault) -> FileStamp.Moment {
         let file = try open(name, O_WRONLY)
         try rights.apply(to: file, path: full(name))
         if vta_reserve(file.number, Int64(content.count)) != 0, errno == ENOSPC || errno == EDQUOT {
@@ -42,7 +45,7 @@ extension Directory {
         guard ftruncate(file.number, content.count) == 0 else { throw SystemFault("truncate", full(name)) }
         if let modified { try setModified(modified, of: file, path: full(name)) }
         try synchronise(file, path: full(name))
-        return try FileStamp(descriptor: file.number, path: full(name))
+        return try FileStamp(descriptor: file.number, path: full(name)).modified
     }
 
     /// Goes through the steps of ``replace(_:with:rights:modified:)`` under names that nobody reads.

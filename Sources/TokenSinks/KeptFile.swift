@@ -15,7 +15,10 @@ final class KeptFile: Sendable {
         let plain: Secret
         /// What the file holds: `plain`, or that encrypted.
         let stored: Secret
-        var stamp: FileStamp
+        let modified: FileStamp.Moment
+        /// Of the file when it was last found to hold that. Nil: it has not been looked at since the write, and a stranger
+        /// may have been there at once.
+        var seen: FileStamp?
     }
 
     private struct State {
@@ -115,11 +118,11 @@ final class KeptFile: Sendable {
             report.delivery = isSame ? .restored : isSameToken ? .refreshed : .rotated
             let stored = if let seal { try seal(rendering.bytes) } else { rendering.bytes }
             // Pollers go by the modification time: it tells when the token changed, not when it was renewed.
-            let modified = report.delivery == .refreshed ? last?.stamp.modified : nil
+            let modified = report.delivery == .refreshed ? last?.modified : nil
             do throws(SystemFault) {
-                let stamp = try write(stored, rights, modified, &state, &report)
+                let written = try write(stored, rights, modified, &state, &report)
                 state.delivered = Delivered(
-                    token: rendering.token, plain: rendering.bytes, stored: stored, stamp: stamp)
+                    token: rendering.token, plain: rendering.bytes, stored: stored, modified: written)
             } catch {
                 throw error.whenDelivering(directory: directory)
             }
@@ -130,7 +133,7 @@ final class KeptFile: Sendable {
     private func write(
         _ content: Secret, _ rights: FileRights, _ modified: FileStamp.Moment?, _ state: inout State,
         _ report: inout Report
-    ) throws(SystemFault) -> FileStamp {
+    ) throws(SystemFault) -> FileStamp.Moment {
         let directory = try Directory(directory)
         if !state.inPlace {
             do throws(SystemFault) {
@@ -152,7 +155,7 @@ final class KeptFile: Sendable {
             // It may have been written a moment before the machine lost its power.
             (try? directory.synchronise(name)) != nil
         else { return }
-        state.delivered = Delivered(token: rendering.token, plain: found, stored: found, stamp: stamp)
+        state.delivered = Delivered(token: rendering.token, plain: found, stored: found, modified: stamp.modified, seen: stamp)
     }
 
     // MARK: Looking after
@@ -179,7 +182,7 @@ final class KeptFile: Sendable {
             guard found.isRegular else {
                 return SinkDisturbance(kind: .altered, observed: "\(path) is no regular file any more")
             }
-            if found != delivered.stamp, let change = try contentChange(found, delivered, directory) {
+            if found != delivered.seen, let change = try contentChange(found, delivered, directory) {
                 return SinkDisturbance(kind: .altered, observed: "\(path) \(change)")
             }
             if found.mode != place.mode {
@@ -193,7 +196,7 @@ final class KeptFile: Sendable {
                     observed: "\(path) belongs to \(found.owner):\(found.group), not \(owner):\(group)")
             }
             // Touched and as it was: nothing to put right.
-            state.delivered?.stamp = found
+            state.delivered?.seen = found
             return nil
         } catch {
             let isGone = error.number == ENOENT || error.number == ENOTDIR

@@ -1,5 +1,6 @@
 // What others do to a sink, and how soon it is put right.
 
+import Dispatch
 import EventLoop
 import FileSystem
 import Glibc
@@ -58,6 +59,26 @@ struct SinkWatchTests {
                 move(directory, to: directory + ".old")
                 move(directory + ".new", to: directory)
             }
+        }
+    }
+
+    /// Whoever strikes while the agent is not yet done with its own write is not taken for the agent.
+    @Test("what is done to a new file the moment it appears is seen")
+    func struckAtOnce() throws {
+        let path = directory.file("token")
+        let file = try KeptFile(FilePlace(path: path))
+        let done = DispatchSemaphore(value: 0)
+        for number in 0..<200 {
+            let rendering = try Rendering(content("hvs.\(number)"), format: .token, newline: true, wraps: false)
+            let former = stamp(path)?.inode
+            DispatchQueue(label: "stranger").async {
+                while stamp(path)?.inode == former {}
+                _ = unsafe truncate(path, 0)
+                done.signal()
+            }
+            _ = try file.put(rendering, seal: nil)
+            done.wait()
+            #expect(file.inspect()?.observed.hasSuffix("is empty") == true)
         }
     }
 
