@@ -48,6 +48,7 @@ package actor Agent {
     /// Is told what only a new process has, of what was awaited.
     package var whenOutdated: @Sendable (AgentError) -> Void = { _ in }
     var lastReload: ReloadReport?
+    private var reloadBegan: WallTime
     var lastLogout: LogoutReport?
     private var stopping = false
     var listeners: [ListenerHealth] = []
@@ -60,6 +61,7 @@ package actor Agent {
     package init(surroundings: sending AgentSurroundings) {
         loop = surroundings.loop
         startedAt = surroundings.loop.wallTime
+        reloadBegan = startedAt
         self.surroundings = surroundings
     }
 
@@ -99,20 +101,21 @@ package actor Agent {
         }
         configurationTrouble = nil
         surroundings.reporter.adopt(configuration.health)
-        endReload(plan.report(number: nextReload, at: loop.wallTime))
+        endReload(plan.report(number: nextReload, at: reloadBegan))
         return plan
     }
 
-    /// A new configuration is about to be read. ``reload(_:)`` or ``refuseReload(_:)`` follows.
-    package func expectReload() {
-        surroundings.reporter.reloading()
+    /// A new configuration is about to be read. ``reload(_:isRepeated:)`` or ``refuseReload(_:isRepeated:)`` follows.
+    package func expectReload(isRepeated: Bool = false) {
+        reloadBegan = loop.wallTime
+        if !isRepeated { surroundings.reporter.reloading() }
     }
 
     /// Notes that a new configuration cannot even be read; the one in force stays.
     package func refuseReload(_ error: AgentError, isRepeated: Bool = false) {
         guard !isRepeated || error != configurationTrouble else { return }
         configurationTrouble = error
-        endReload(ReloadReport(number: nextReload, at: loop.wallTime, refused: error))
+        endReload(ReloadReport(number: nextReload, at: reloadBegan, refused: error))
     }
 
     private var nextReload: Int { (lastReload?.number ?? 0) + 1 }

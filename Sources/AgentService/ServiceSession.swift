@@ -236,7 +236,7 @@ actor ServiceSession {
 
     private func reload(_ agent: Agent) async {
         let isRepeated = refusals > 0
-        if !isRepeated { await agent.expectReload() }
+        await agent.expectReload(isRepeated: isRepeated)
         let loaded: LoadedConfiguration
         do throws(AgentError) {
             loaded = try reload()

@@ -88,9 +88,9 @@ package struct ReloadPlan: Hashable, Sendable {
         return other.isEmpty ? .keep : .change(other)
     }
 
-    /// The plan as it was carried out.
-    package func report(number: Int, at now: WallTime) -> ReloadReport {
-        ReloadReport(number: number, at: now, tokens: entries.map { .init(token: $0.token, change: $0.change.words) })
+    /// The plan as it was carried out by the reload that began `at`.
+    package func report(number: Int, at moment: WallTime) -> ReloadReport {
+        ReloadReport(number: number, at: moment, tokens: entries.map { .init(token: $0.token, change: $0.change.words) })
     }
 }
 

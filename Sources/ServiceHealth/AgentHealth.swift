@@ -124,6 +124,7 @@ package struct ReloadReport: Hashable, Sendable {
 
     /// Counts the reloads of this process, refused ones too.
     package var number: Int
+    /// When it began: the configuration was read after that.
     package var at: WallTime
     package var tokens: [Token]
     /// Why nothing was changed; nil: the new configuration is in force.

@@ -44,12 +44,12 @@ package struct LogRecord {
     package var text: String {
         let word = level.rawValue
         let padding = String(repeating: " ", count: max(1, 8 - word.count))
-        return bounded("\(timestamp) \(word)\(padding)\(sentence)")
+        return bounded("\(time.rfc3339Milliseconds) \(word)\(padding)\(sentence)")
     }
 
     /// `{"time":"…","level":"info","message":"Token renewed","token":"app","lease":"30m"}`
     package var json: String {
-        var line = "{\"time\":\"\(timestamp)\",\"level\":\"\(level.rawValue)\",\"message\":\"\(jsonText(message))\""
+        var line = "{\"time\":\"\(time.rfc3339Milliseconds)\",\"level\":\"\(level.rawValue)\",\"message\":\"\(jsonText(message))\""
         for field in fields {
             let part = ",\"\(jsonText(field.name))\":\"\(jsonText(field.value))\""
             guard line.utf8.count + part.utf8.count < Self.largest - 1 else { break }
@@ -76,12 +76,6 @@ package struct LogRecord {
         fields.reduce(into: printable(message, limit: Self.largestMessage)) { line, field in
             line += " \(printable(field.name, limit: 64))=\(Self.quotedIfNeeded(field.value))"
         }
-    }
-
-    /// RFC 3339, UTC, to the millisecond.
-    private var timestamp: String {
-        let milliseconds = String(1_000 + (time.nanosecondsSince1970 / 1_000_000 % 1_000 + 1_000) % 1_000)
-        return "\(time.rfc3339.dropLast()).\(milliseconds.dropFirst())Z"
     }
 
     private func bounded(_ line: String) -> String {

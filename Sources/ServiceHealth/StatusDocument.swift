@@ -51,6 +51,7 @@ package struct StatusDocument: Hashable, Sendable {
 
         /// Counts those of this process, refused ones too.
         package var number: Int
+        /// When it began, to the millisecond.
         package var at: String
         package var tokens: [Token]
         package var refused: Failure?
@@ -172,7 +173,7 @@ extension StatusDocument.Failure {
 extension StatusDocument.Reload {
     fileprivate init(_ report: ReloadReport) {
         number = report.number
-        at = report.at.rfc3339
+        at = report.at.rfc3339Milliseconds
         tokens = report.tokens.map { .init(token: $0.token, change: $0.change) }
         refused = report.refused.map { StatusDocument.Failure($0) }
     }

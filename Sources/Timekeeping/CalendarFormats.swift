@@ -71,6 +71,12 @@ extension WallTime {
             + "T\(padded(civil.hour)):\(padded(civil.minute)):\(padded(civil.second))Z"
     }
 
+    /// `2026-11-21T09:10:00.123Z`: of two such texts the later one is the greater.
+    package var rfc3339Milliseconds: String {
+        let milliseconds = String(1_000 + (nanosecondsSince1970 / 1_000_000 % 1_000 + 1_000) % 1_000)
+        return "\(rfc3339.dropLast()).\(milliseconds.dropFirst())Z"
+    }
+
     /// `09:10:00Z`, for a status line.
     package var timeOfDay: String {
         String(rfc3339.dropFirst(11))

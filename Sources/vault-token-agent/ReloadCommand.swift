@@ -47,12 +47,16 @@ struct ReloadCommand: ParsableCommand {
             try tellPlan(before.document)
             return
         }
+        let sent = wallTime
         try RunningAgent.signal(pid ?? Int32(clamping: before.document.pid), SIGHUP)
-        try tell(try outcome(after: before.document, at: path))
+        try tell(try outcome(after: before.document, from: sent, at: path))
     }
 
-    /// The first reload that ends after this state of the agent.
-    private func outcome(after before: StatusDocument, at path: String) throws(AgentError) -> StatusDocument.Reload {
+    /// The first reload that began since. One that was under way had read what the file held before.
+    private func outcome(
+        after before: StatusDocument, from sent: WallTime, at path: String
+    ) throws(AgentError) -> StatusDocument.Reload {
+        let lastBefore = before.lastReload?.number ?? 0
         let deadline = wallTime + timeout
         while wallTime < deadline {
             usleep(50_000)
@@ -60,7 +64,8 @@ struct ReloadCommand: ParsableCommand {
             if now.document.pid != before.pid || now.document.startedAt != before.startedAt || now.isHeld == false {
                 throw AgentError(.commandFailed, "the agent ended meanwhile", remedy: "See its log")
             }
-            if let reload = now.document.lastReload, reload.number > before.lastReload?.number ?? 0 { return reload }
+            guard let reload = now.document.lastReload, reload.number > lastBefore else { continue }
+            if reload.at >= sent.rfc3339Milliseconds { return reload }
         }
         throw AgentError(.commandFailed, "no outcome within \(timeout.text)", remedy: "See the agent's log")
     }

@@ -282,6 +282,27 @@ def test_the_reload_command_tells_what_changed_and_fails_where_it_was_refused(la
     assert command().status == 66
 
 
+def test_the_reload_command_does_not_tell_of_a_reload_that_was_under_way(lab, tmp_path, roles):
+    """Its outcome comes late: it is on a disk that takes its time."""
+    status = tmp_path / "reports" / "status.json"
+    status.parent.mkdir()
+    late = ("trace=renameat", "-P", str(status.parent), "-e", "inject=renameat:delay_enter=2000000")
+    good = lab.configuration(tmp_path, role="long") | {"status_file": str(status)}
+    prefix = ("strace", "-D", "-f", "-o", "/dev/null", "-e", *late)
+    run = lab.agent(folder=tmp_path, configuration=good, prefix=prefix)
+    wait_until(lambda: status.exists() and json.loads(status.read_text())["ready"], 20, lambda: run.log)
+    bad = json.loads(json.dumps(good))
+    bad["tokens"][0]["sinks"].append({"type": "file", "path": str(tmp_path / "nowhere" / "token")})
+    reload(run, bad)
+    run.wait_for_log("Reading the configuration anew", 10)
+    run.wait_for_log("New configuration refused", 10)
+    # Where this took longer than the disk does, there is nothing to be mistaken about any more.
+    put(run, good)
+    done = run_once(["reload", "--config", run.configuration], {}, seconds=60)
+    assert (done.status, done.output) == (0, "app: kept\n"), done.log
+    run.stop()
+
+
 def test_a_killed_agent_is_seen_at_once(lab, tmp_path, roles):
     run = lab.agent(folder=tmp_path, configuration=lab.configuration(tmp_path, role="long"))
     run.wait_for_token(10)
