@@ -90,7 +90,8 @@ package struct ReloadPlan: Hashable, Sendable {
 
     /// The plan as it was carried out by the reload that began `at`.
     package func report(number: Int, at moment: WallTime) -> ReloadReport {
-        ReloadReport(number: number, at: moment, tokens: entries.map { .init(token: $0.token, change: $0.change.words) })
+        ReloadReport(
+            number: number, at: moment, tokens: entries.map { .init(token: $0.token, change: $0.change.words) })
     }
 }
 

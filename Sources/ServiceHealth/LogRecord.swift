@@ -49,7 +49,8 @@ package struct LogRecord {
 
     /// `{"time":"…","level":"info","message":"Token renewed","token":"app","lease":"30m"}`
     package var json: String {
-        var line = "{\"time\":\"\(time.rfc3339Milliseconds)\",\"level\":\"\(level.rawValue)\",\"message\":\"\(jsonText(message))\""
+        var line =
+            "{\"time\":\"\(time.rfc3339Milliseconds)\",\"level\":\"\(level.rawValue)\",\"message\":\"\(jsonText(message))\""
         for field in fields {
             let part = ",\"\(jsonText(field.name))\":\"\(jsonText(field.value))\""
             guard line.utf8.count + part.utf8.count < Self.largest - 1 else { break }

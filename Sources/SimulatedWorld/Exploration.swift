@@ -216,7 +216,8 @@ extension Situation {
         }
         if let wake = core.wake, wake <= now { return "wants to be woken in the past" }
         if isFinished, core.wake != nil { return "goes on after the end" }
-        if !isFinished, lastToken > 0 {
+        // An agent that ends lets go of all of them.
+        if !isEnding, lastToken > 0 {
             let needed = core.needed
             for id in (1...lastToken).map({ TokenID(number: $0) }) where !forgotten.contains(id) {
                 if !needed.contains(id) { return "\(id) is of no use any more and is not let go" }

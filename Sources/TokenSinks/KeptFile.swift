@@ -155,7 +155,8 @@ final class KeptFile: Sendable {
             // It may have been written a moment before the machine lost its power.
             (try? directory.synchronise(name)) != nil
         else { return }
-        state.delivered = Delivered(token: rendering.token, plain: found, stored: found, modified: stamp.modified, seen: stamp)
+        state.delivered = Delivered(
+            token: rendering.token, plain: found, stored: found, modified: stamp.modified, seen: stamp)
     }
 
     // MARK: Looking after
