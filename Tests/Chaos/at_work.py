@@ -44,6 +44,7 @@ class AtWork:
         address: str | None = None,
         environment: dict[str, str] | None = None,
         others: dict[str, dict] | None = None,
+        prefix: tuple[str, ...] = (),
     ):
         bound = [f"arn:aws:iam::{lab.aws.account}:user/{USER}", *lab.aws.role_arns.values()]
         lab.role("chaos", AwsRole(bound_principals=bound), ttl=f"{LEASE}s", max_ttl=f"{MAXIMUM}s")
@@ -69,7 +70,7 @@ class AtWork:
             "state_directory": str(self.state),
             "metrics": {"textfile": str(folder / "metrics.prom")},
         }
-        self.run = lab.agent(folder=folder, configuration=configuration, environment=environment)
+        self.run = lab.agent(folder=folder, configuration=configuration, environment=environment, prefix=prefix)
         self.run.sink = self.places / "token"
         self.run.wait_for_token(20)
         wait_until(self._is_well, 20, "ready")
