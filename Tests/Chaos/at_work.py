@@ -22,6 +22,8 @@ LEASE, MAXIMUM = 6, 10
 WHOLE = re.compile(r"s\.\w{24}\n?")
 # Connections that are kept for the next request, beside those of the start.
 KEPT_CONNECTIONS = 4
+# So many of the tokens before the present one are looked for in its memory, the last: each takes a while.
+FORGOTTEN = 6
 # Bytes of anonymous memory that an agent may keep of what happened to it.
 KEPT_MEMORY = 6 << 20
 
@@ -50,6 +52,7 @@ class AtWork:
         lab.role("chaos", AwsRole(bound_principals=bound), ttl=f"{LEASE}s", max_ttl=f"{MAXIMUM}s")
         self._lab = lab
         self._others = list(others or {})
+        self._earlier = len(lab.front_door.tokens)
         self.places = folder / "places"
         self.places.mkdir()
         self.state = folder / "state"
@@ -105,6 +108,7 @@ class AtWork:
         grown = figures(self.pid).anonymous - self._anonymous
         assert grown < KEPT_MEMORY, f"{grown} bytes more than before"
         self._is_calm()
+        self._has_forgotten()
         assert self.run.stop().status == 0
         unfinished = [each for folder in (self.places, self.state) for each in folder.glob(".*.vta-*")]
         assert not unfinished, unfinished
@@ -116,12 +120,23 @@ class AtWork:
         share = (figures(self.pid).cpu_seconds - before) / (time.monotonic() - began)
         assert share < 0.2, f"{share:.0%} of a CPU at rest"
 
+    def _has_forgotten(self) -> None:
+        """What its memory holds of tokens are the present ones."""
+        if os.geteuid() != 0:  # the kernel shows it to nobody else
+            return
+        held = set(map(self.read, ("token", *self._others)))
+        former = [token for token in self._lab.front_door.tokens[self._earlier :] if token not in held]
+        self.run.wait_until_forgotten(set(former[-FORGOTTEN:]), 20)
+
     def _is_well(self) -> bool:
         assert self.run.child.running, f"ended with {self.run.child.wait(1)}:\n{self.run.log}"
         token, document = self.read("token"), self.read("document")
         if not token or not document or not self.run.status_file.get("ready"):
             return False
-        found = {token.strip(), token_of(document), self._served()}
+        try:
+            found = {token.strip(), token_of(document), self._served()}
+        except ValueError:  # another's file still, that was put there
+            return False
         return len(found) == 1 and all(map(self._is_valid, (*found, *map(self.read, self._others))))
 
     def _is_valid(self, token: str) -> bool:
