@@ -32,7 +32,7 @@ REPORT         ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build mutations-build sim-run explore \
-	sanitize fuzz fuzz-run chaos fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
+	sanitize fuzz fuzz-run chaos coverage fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ fuzz-run: setup
 
 chaos: build binary ## the release build while the kernel refuses its calls, servers turn hostile, strangers change its files, signals flood it: every case
 	@CHAOS=all VTA_BINARY=$(CURDIR)/$(RELEASED) $(MAKE) --no-print-directory python-run TESTS='--dist load Tests/Chaos'
+
+coverage: setup ## which lines the Swift tests and the end-to-end tests execute, by room; ROOM=name lists what nobody has been in
+	@tools/coverage.py $(if $(ROOM),--files $(ROOM))
 
 fleet: setup ## 10,000 agents and one Vault, beside Vault Agent's algorithm: a table, and docs/design/fleet.svg; 10 minutes; SCENARIO=... one alone
 	swift build $(RELEASE_FLAGS) --product simulation

@@ -1,3 +1,4 @@
+import CLinux
 import Diagnosis
 import Glibc
 import ServiceHealth

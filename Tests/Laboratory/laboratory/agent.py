@@ -26,6 +26,8 @@ def agent_binary() -> Path:
 # For every agent. A debug build's Swift libraries bind their symbols when first called, by way of the stack, where
 # copies of what was in the registers stay; the release has them linked in and is bound at start.
 SURROUNDINGS = {"SWIFT_BACKTRACE": "enable=no", "LD_BIND_NOW": "1"}
+# A build that counts what is executed is told where.
+SURROUNDINGS |= {name: os.environ[name] for name in ("LLVM_PROFILE_FILE",) if name in os.environ}
 # How a sanitizer's report begins; the agent may be built with one.
 REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer: .*")
 
