@@ -113,7 +113,7 @@ package actor Agent {
 
     /// Notes that a new configuration cannot even be read; the one in force stays.
     package func refuseReload(_ error: AgentError, isRepeated: Bool = false) {
-        guard !isRepeated || error != configurationTrouble else { return }
+        guard !stopping, !isRepeated || error != configurationTrouble else { return }
         configurationTrouble = error
         endReload(ReloadReport(number: nextReload, at: reloadBegan, refused: error))
     }

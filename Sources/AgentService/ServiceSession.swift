@@ -23,11 +23,13 @@ actor ServiceSession {
 
     /// For what may wait for a disk.
     private let disk = BlockingQueue(label: "vault-token-agent.service")
+    /// For the configuration alone: it may be a pipe, or on a share that does not answer, and nothing is to wait for it.
+    private let reading = BlockingQueue(label: "vault-token-agent.configuration")
     private let log: Logger
     private let end: Outcome<Void>
     /// Nil: the process may write wherever its user may.
     private let confinement: Confinement?
-    private let reload: @Sendable () throws(AgentError) -> LoadedConfiguration
+    private let load: @Sendable () throws(AgentError) -> LoadedConfiguration
     /// Puts what concerns the log in force, once all else is.
     private let adopt: @Sendable (HealthSettings) -> Void
     private var agent: Agent?
@@ -49,14 +51,14 @@ actor ServiceSession {
 
     init(
         loop: EventLoop, confinement: Confinement?, log: Logger, end: Outcome<Void>,
-        reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
+        load: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
         adopt: @escaping @Sendable (HealthSettings) -> Void
     ) {
         self.loop = loop
         self.confinement = confinement
         self.log = log
         self.end = end
-        self.reload = reload
+        self.load = load
         self.adopt = adopt
     }
 
@@ -239,7 +241,8 @@ actor ServiceSession {
         await agent.expectReload(isRepeated: isRepeated)
         let loaded: LoadedConfiguration
         do throws(AgentError) {
-            loaded = try reload()
+            loaded = try await reading.run(load)
+            guard !isStopping else { return }
             if let refusal = confinement?.refusal(of: loaded.configuration) { throw refusal }
         } catch {
             await agent.refuseReload(error, isRepeated: isRepeated)

@@ -123,6 +123,9 @@ def test_the_loop_waits_for_no_disk_and_for_nobody_who_does_not_read(lab, tmp_pa
     assert [call for call in seen if call.name == "recvfrom" and "<TCP" in call.text and call.is_on_the_loop]
     for kind, place in (("fsync", "/state/"), ("fsync", "/status/"), ("fsync", "/metrics/"), ("utimensat", "/status")):
         assert [call for call in seen if call.name == kind and place in call.text and call.frames], (kind, place)
+    # The configuration may be on a share that does not answer.
+    configured = [call for call in seen if call.name == "openat" and "/agent.json" in call.text and call.frames]
+    assert len(configured) >= 2 and not [call for call in configured if call.is_on_the_loop]
     on_the_loop = [call for call in seen if call.is_on_the_loop and call.may_wait]
     remaining = [call for call in on_the_loop if not REMAINING.search(call.text)]
     assert not remaining, "\n".join("\n".join((f"{call.name}({call.text}", *call.frames)) for call in remaining[:3])

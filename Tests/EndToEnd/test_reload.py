@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import stat
@@ -124,6 +125,34 @@ def test_a_refused_reload_cuts_no_socket_off_and_leaves_the_log_level(lab, tmp_p
     reload(run, configuration)
     run.wait_for_log("notice.*New configuration in force", 5)
     run.stop()
+
+
+def test_a_configuration_on_a_disk_that_does_not_answer_holds_up_nothing_else(lab, tmp_path, roles):
+    slow = tmp_path / "slow.json"
+    hangs = ("-e", "trace=read", "-P", str(slow), "-e", "inject=read:delay_enter=100000000")
+    configuration = with_socket(lab, tmp_path)
+    prefix = ("strace", "-D", "-f", "-o", "/dev/null", *hangs)
+    run = lab.agent(folder=tmp_path, configuration=configuration, prefix=prefix)
+    token = run.wait_for_token(10)
+    slow.write_text(run.configuration.read_text())
+    link = tmp_path / "link"
+    link.symlink_to(slow)
+    link.rename(run.configuration)
+    run.child.signal(signal.SIGHUP)
+    run.wait_for_log("Reading the configuration anew", 10)
+    run.child.signal(signal.SIGUSR1)
+    new = run.wait_for_token(10, other_than=token)
+    wait_until(lambda: read_socket(tmp_path / "socket") == new, 5, lambda: run.log)
+    assert "New configuration" not in run.log
+    # It ends at once; strace has its parent wait for what it delays.
+    run.child.signal(signal.SIGTERM)
+    process = Path(f"/proc/{run.child.pid}/status")
+    try:
+        wait_until(lambda: "State:\tZ" in process.read_text(), 10, lambda: run.log)
+    finally:
+        tracer = int(re.search(r"^TracerPid:\t(\d+)$", process.read_text(), re.MULTILINE).group(1))
+        os.kill(tracer, signal.SIGKILL)
+    assert run.finish().status == 0
 
 
 def test_a_token_whose_login_changed_stays_until_the_new_one_is_there(lab, tmp_path, roles):
