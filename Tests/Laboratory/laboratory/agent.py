@@ -23,11 +23,11 @@ def agent_binary() -> Path:
     return Path(os.environ.get("VTA_BINARY") or PROJECT / ".build" / "debug" / "vault-token-agent").absolute()
 
 
+# Where a build that counts what is executed puts its counters.
+COUNTING = {name: os.environ[name] for name in ("LLVM_PROFILE_FILE",) if name in os.environ}
 # For every agent. A debug build's Swift libraries bind their symbols when first called, by way of the stack, where
 # copies of what was in the registers stay; the release has them linked in and is bound at start.
-SURROUNDINGS = {"SWIFT_BACKTRACE": "enable=no", "LD_BIND_NOW": "1"}
-# A build that counts what is executed is told where.
-SURROUNDINGS |= {name: os.environ[name] for name in ("LLVM_PROFILE_FILE",) if name in os.environ}
+SURROUNDINGS = {"SWIFT_BACKTRACE": "enable=no", "LD_BIND_NOW": "1", **COUNTING}
 # How a sanitizer's report begins; the agent may be built with one.
 REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer: .*")
 
@@ -295,7 +295,7 @@ def run_once(
     """A command of the agent that needs no folder: `version`, `--help`. `prints_secrets`: those are what it is for."""
     done = subprocess.run(
         [agent_binary(), *arguments],
-        env={"PATH": os.environ.get("PATH", ""), "SWIFT_BACKTRACE": "enable=no", **environment},
+        env={"PATH": os.environ.get("PATH", ""), "SWIFT_BACKTRACE": "enable=no", **COUNTING, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
