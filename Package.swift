@@ -153,7 +153,8 @@ let package = Package(
             swiftSettings: lean, linkerSettings: boundAtStart),
 
         // Tests
-        .target(name: "TestSupport", dependencies: [logging], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["CLinux", logging], path: "Tests/TestSupport", swiftSettings: strict),
         tests(of: "Timekeeping"),
         tests(of: "Diagnosis"),
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
@@ -206,7 +207,12 @@ let package = Package(
                 "StateDirectory", "ChildProcess", "EventLoop", "HTTPClient", "Crypto", "Timekeeping", "Diagnosis",
                 logging,
             ]),
-        tests(of: "AgentService", ["ServiceHealth", "TokenLifecycle", "Timekeeping", "Diagnosis", logging]),
+        tests(
+            of: "AgentService",
+            [
+                "Configuration", "ServiceHealth", "TokenLifecycle", "FileSystem", "EventLoop", "Timekeeping",
+                "Diagnosis", logging,
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -37,7 +37,7 @@ package enum AgentProcess {
         let loop = try EventLoop.ofMainThread()
         let end = Outcome<Void>(on: loop)
         let session = ServiceSession(
-            loop: loop, confinement: confinement, log: log, end: end, load: reload, adopt: adopt)
+            loop: loop, confinement: confinement, log: log, end: { end.set($0) }, load: reload, adopt: adopt)
         loop.queue.async {
             do throws(SystemFault) {
                 try firstProcess?.reapOrphans(on: loop)

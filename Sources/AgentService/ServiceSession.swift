@@ -4,6 +4,7 @@ import AWSIdentity
 import AgentRuntime
 import Configuration
 import Diagnosis
+import Dispatch
 import EventLoop
 import FileSystem
 import Glibc
@@ -22,11 +23,12 @@ actor ServiceSession {
     }
 
     /// For what may wait for a disk.
-    private let disk = BlockingQueue(label: "vault-token-agent.service")
-    /// For the configuration alone: it may be a pipe, or on a share that does not answer, and nothing is to wait for it.
-    private let reading = BlockingQueue(label: "vault-token-agent.configuration")
+    let disk = BlockingQueue(label: "vault-token-agent.service")
+    /// For reloads alone: a configuration may be a pipe, or on a share that does not answer, and nothing else is to wait for it.
+    let reading = BlockingQueue(label: "vault-token-agent.configuration")
     private let log: Logger
-    private let end: Outcome<Void>
+    /// Is told how it ends; what counts is what it is told first.
+    private let end: @Sendable (Result<Void, AgentError>) -> Void
     /// Nil: the process may write wherever its user may.
     private let confinement: Confinement?
     private let load: @Sendable () throws(AgentError) -> LoadedConfiguration
@@ -35,12 +37,12 @@ actor ServiceSession {
     private var agent: Agent?
     private var stateDirectory: String?
     private var confineTo: [String] = []
+    /// Of the configuration in force.
+    private var statusFile: String?
+    private let locks = AgentLocks()
     private var listeners: HealthListeners?
     private var configurationWatch: ConfigurationWatch?
     private var signals: SignalListener?
-    private var locks: [FileLock] = []
-    /// Those that are held or being taken.
-    private var lockedPaths: Set<String> = []
     private var isReloading = false
     private var reloadAgain = false
     private var isStopping = false
@@ -50,7 +52,8 @@ actor ServiceSession {
     private var nextTry: Alarm?
 
     init(
-        loop: EventLoop, confinement: Confinement?, log: Logger, end: Outcome<Void>,
+        loop: EventLoop, confinement: Confinement?, log: Logger,
+        end: @escaping @Sendable (Result<Void, AgentError>) -> Void,
         load: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
         adopt: @escaping @Sendable (HealthSettings) -> Void
     ) {
@@ -72,7 +75,7 @@ actor ServiceSession {
                 self?.assumeIsolated { $0.hear(number) }
             }
         } catch {
-            end.set(
+            end(
                 .failure(
                     AgentError(.internalFault, "signals cannot be heard: \(error.observed)", remedy: error.limitRemedy))
             )
@@ -80,15 +83,16 @@ actor ServiceSession {
         }
         let configuration = loaded.configuration
         do throws(AgentError) {
-            try lock(configuration)
+            try locks.hold(AgentLock.paths(configuration.stateDirectory, configuration.health.statusFile))
         } catch {
-            end.set(.failure(error))
+            end(.failure(error))
             return
         }
         warn(of: loaded)
         stateDirectory = configuration.stateDirectory
         confineTo = configuration.confineTo
-        let manager = ServiceManager()
+        statusFile = configuration.health.statusFile
+        let manager = ServiceManager(environment: environment)
         let interval = manager.beatInterval
         let agent = Agent(
             surroundings: .machine(
@@ -105,45 +109,43 @@ actor ServiceSession {
             agent.countLostRecords(by: lostRecords)
             agent.whenOutdated = { error in
                 self.log.error("A new process is needed", error: error)
-                self.end.set(.failure(error))
+                self.assumeIsolated { $0.finish(.failure(error)) }
             }
         }
         Task(executorPreference: loop) {
             do throws(AgentError) {
                 try await agent.start(configuration)
-                await self.watch(loaded)
-                self.log.notice(
-                    "Started", metadata: ["version": "\(version)", "tokens": "\(configuration.tokens.count)"])
+                await self.started(loaded, version: version)
             } catch {
+                await agent.settle()
                 await self.startFailed(error)
             }
         }
     }
 
+    private func started(_ loaded: LoadedConfiguration, version: String) {
+        guard !isStopping else { return }
+        watch(loaded)
+        log.notice(
+            "Started", metadata: ["version": "\(version)", "tokens": "\(loaded.configuration.tokens.count)"])
+    }
+
     /// A start that was told to stop ends with the stop.
     private func startFailed(_ error: AgentError) {
-        if !isStopping { end.set(.failure(error)) }
+        if !isStopping { finish(.failure(error)) }
     }
 
-    /// Refuses to be the second agent at the same state or status file.
-    private func lock(_ configuration: AgentConfiguration) throws(AgentError) {
-        for path in AgentLock.paths(configuration.stateDirectory, configuration.health.statusFile) {
-            if let lock = try AgentLock.take(path) { locks.append(lock) }
-            lockedPaths.insert(path)
-        }
+    /// Holds the locks of the configuration in force and that beside a new status file, which may not be another agent's.
+    /// A reload waits for nothing but its own disks.
+    private func lock(besides newStatusFile: String?) async throws(AgentError) {
+        let paths = Set([statusFile, newStatusFile].flatMap { AgentLock.paths(stateDirectory, $0) })
+        try await reading.run { [locks] () throws(AgentError) in try locks.hold(paths.sorted()) }
     }
 
-    /// The status file is another one by a reload.
-    private func moveLock(to statusFile: String?) async {
-        guard let path = statusFile.map(AgentLock.path), lockedPaths.insert(path).inserted else { return }
-        do throws(AgentError) {
-            if let lock = try await disk.run({ () throws(AgentError) in try AgentLock.take(path) }) {
-                locks.append(lock)
-            }
-        } catch {
-            lockedPaths.remove(path)
-            log.error("The new status file is another agent's too", error: error)
-        }
+    private func letGoOfOtherLocks() {
+        let paths = AgentLock.paths(stateDirectory, statusFile)
+        // One that cannot be had now could not be had before.
+        reading.submit { [locks] in try? locks.hold(paths) }
     }
 
     /// Has the configuration read anew when its file is another one, where it says so.
@@ -195,7 +197,9 @@ actor ServiceSession {
 
     // MARK: Signals
 
-    private func hear(_ number: Int32) {
+    /// One of those that the service listens to. Once it stops it begins nothing more.
+    func hear(_ number: Int32) {
+        guard !isStopping else { return }
         switch number {
         case SIGHUP: reloadNow()
         case SIGUSR1: logInNow()
@@ -229,7 +233,7 @@ actor ServiceSession {
     private func beginReload() {
         if let nextTry { loop.cancel(nextTry) }
         nextTry = nil
-        guard let agent else { return }
+        guard let agent, !isStopping else { return }
         isReloading = true
         Task(executorPreference: loop) {
             await self.reload(agent)
@@ -242,41 +246,50 @@ actor ServiceSession {
         let loaded: LoadedConfiguration
         do throws(AgentError) {
             loaded = try await reading.run(load)
-            guard !isStopping else { return }
             if let refusal = confinement?.refusal(of: loaded.configuration) { throw refusal }
+            try await lock(besides: loaded.configuration.health.statusFile)
+            guard !isStopping else { return }
         } catch {
             await agent.refuseReload(error, isRepeated: isRepeated)
             await agent.settle()
             reloadEnded(error)
             return
         }
+        var refusal: AgentError?
         do throws(AgentError) {
             let plan = try await agent.reload(loaded.configuration, isRepeated: isRepeated)
+            statusFile = loaded.configuration.health.statusFile
             await agent.settle()
-            adopt(loaded.configuration.health)
-            listeners?.adopt(loaded.configuration.health.listeners)
-            watch(loaded)
-            if loaded.configuration.stateDirectory != stateDirectory {
-                log.warning("The new state_directory counts from the next restart on; until then the old one is used")
-            }
-            if loaded.configuration.confineTo != confineTo {
-                log.warning("The new confine_to counts from the next restart on; until then the old one does")
-            }
-            warn(of: loaded)
-            for entry in plan.entries where entry.change != .keep {
-                log.notice("Token \(entry.change.words)", metadata: ["token": "\(entry.token)"])
-            }
-            log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
-            reloadEnded(nil)
-            await moveLock(to: loaded.configuration.health.statusFile)
+            if !isStopping { reloaded(loaded, by: plan) }
         } catch {
+            refusal = error
             await agent.settle()
-            reloadEnded(error)
         }
+        letGoOfOtherLocks()
+        reloadEnded(refusal)
+    }
+
+    /// All that is to follow once a new configuration is in force.
+    private func reloaded(_ loaded: LoadedConfiguration, by plan: ReloadPlan) {
+        adopt(loaded.configuration.health)
+        listeners?.adopt(loaded.configuration.health.listeners)
+        watch(loaded)
+        if loaded.configuration.stateDirectory != stateDirectory {
+            log.warning("The new state_directory counts from the next restart on; until then the old one is used")
+        }
+        if loaded.configuration.confineTo != confineTo {
+            log.warning("The new confine_to counts from the next restart on; until then the old one does")
+        }
+        warn(of: loaded)
+        for entry in plan.entries where entry.change != .keep {
+            log.notice("Token \(entry.change.words)", metadata: ["token": "\(entry.token)"])
+        }
+        log.notice("New configuration in force", metadata: ["tokens": "\(loaded.configuration.tokens.count)"])
     }
 
     private func reloadEnded(_ error: AgentError?) {
         isReloading = false
+        guard !isStopping else { return }
         if let error { refused(error) }
         if reloadAgain {
             reloadAgain = false
@@ -308,24 +321,29 @@ actor ServiceSession {
     private func stop() {
         isStopping = true
         guard let agent else {
-            stopped()
+            finish(.success(()))
             return
         }
         log.notice("Stopping")
         Task(executorPreference: loop) {
-            await agent.stop { self.assumeIsolated { $0.stopped() } }
+            await agent.stop { self.assumeIsolated { $0.finish(.success(())) } }
         }
-        _ = loop.schedule(at: loop.now + AgentProcess.longestStop) { self.assumeIsolated { $0.stopped() } }
+        _ = loop.schedule(at: loop.now + AgentProcess.longestStop) { self.assumeIsolated { $0.finish(.success(())) } }
     }
 
-    private func stopped() {
+    /// The end, once names of sockets are gone: also of those that the disk still makes. One that hangs is not waited for.
+    private func finish(_ result: Result<Void, AgentError>) {
         if let nextTry { loop.cancel(nextTry) }
         nextTry = nil
         configurationWatch?.assumeIsolated { $0.stop() }
         configurationWatch = nil
         listeners?.stop()
         listeners = nil
-        // The names of sockets are gone then.
-        disk.submit { [end] in end.set(.success(())) }
+        let (disk, queue, end) = (disk, loop.queue, end)
+        disk.submit { queue.async { disk.submit { end(result) } } }
+        _ = loop.schedule(at: loop.now + Self.longestTidying) { end(result) }
     }
+
+    /// With ``AgentProcess/longestStop`` within the 5 s that a stop may take.
+    private static let longestTidying: Duration = .milliseconds(500)
 }

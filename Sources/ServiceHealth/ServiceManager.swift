@@ -32,17 +32,13 @@ package final class ServiceManager: Sendable {
     /// Nil outside systemd.
     private let socket: DatagramSender?
 
-    package init() {
-        socket = Self.variable("NOTIFY_SOCKET").flatMap { DatagramSender(to: $0) }
+    /// `environment`: the process's, in which systemd names its socket and its watchdog.
+    package init(environment: [String: String]) {
+        socket = environment["NOTIFY_SOCKET"].flatMap { DatagramSender(to: $0) }
         // WATCHDOG_PID: that of the process that is meant.
-        let isMeant = Self.variable("WATCHDOG_PID").map { $0 == "\(getpid())" } ?? true
-        let microseconds = Self.variable("WATCHDOG_USEC").flatMap { UInt64($0) } ?? 0
+        let isMeant = environment["WATCHDOG_PID"].map { $0 == "\(getpid())" } ?? true
+        let microseconds = environment["WATCHDOG_USEC"].flatMap { UInt64($0) } ?? 0
         watchdogTimeout = isMeant && microseconds > 0 ? .microseconds(Int64(min(microseconds, 1 << 53))) : nil
-    }
-
-    private static func variable(_ name: String) -> String? {
-        // SAFETY: the environment is not changed while the agent runs; the text is copied at once.
-        unsafe getenv(name).map { unsafe String(cString: $0) }
     }
 
     /// How often to beat: a third of the watchdog's time-out, so that one late beat kills nobody, and at most ``longestBeat``.

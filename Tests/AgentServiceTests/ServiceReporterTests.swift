@@ -54,7 +54,8 @@ struct ServiceReporterTests {
     private func reporter(status: String? = nil, metrics: String? = nil) -> SettlingReporter {
         SettlingReporter(
             reporter: ServiceReporter(
-                manager: ServiceManager(), settings: settings(status: status, metrics: metrics), log: log.logger))
+                manager: ServiceManager(environment: [:]), settings: settings(status: status, metrics: metrics),
+                log: log.logger))
     }
 
     private func health(_ phase: TokenHealth.Phase) -> AgentHealth {

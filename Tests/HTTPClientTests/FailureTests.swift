@@ -1,6 +1,7 @@
 import Crypto
 import EventLoop
 import HTTPClient
+import TestSupport
 import Testing
 import Timekeeping
 

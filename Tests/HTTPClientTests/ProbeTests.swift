@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Looks at the client from outside, in a process in which nothing else goes on.

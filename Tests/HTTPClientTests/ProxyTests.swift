@@ -1,5 +1,6 @@
 import Crypto
 import HTTPClient
+import TestSupport
 import Testing
 
 @Suite("Proxies")

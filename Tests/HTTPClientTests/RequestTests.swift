@@ -2,6 +2,7 @@ import Crypto
 import Diagnosis
 import EventLoop
 import HTTPClient
+import TestSupport
 import Testing
 
 @Suite("Requests and replies")

@@ -2,6 +2,7 @@
 
 import Dispatch
 import EventLoop
+import Glibc
 import HTTPClient
 import Logging
 
@@ -52,4 +53,8 @@ actor Stage {
         case .failure(let failure): failure
         }
     }
+}
+
+func pause(milliseconds: UInt32) {
+    usleep(milliseconds * 1_000)
 }

@@ -1,12 +1,12 @@
-// Test support: a server on loopback whose answers the test writes byte by byte, to misbehave as real ones do.
+// TestSupport: a server on loopback whose answers the test writes byte by byte, to misbehave as real ones do.
 
-import CLinux
-import Dispatch
-import Glibc
-import Synchronization
+private import CLinux
+private import Dispatch
+private import Glibc
+private import Synchronization
 
 /// One accepted connection, with blocking calls.
-final class Peer: Sendable {
+package final class Peer: Sendable {
     private let descriptor: Int32
 
     init(_ descriptor: Int32) {
@@ -18,7 +18,7 @@ final class Peer: Sendable {
     }
 
     /// Reads a request: its head, and as much body as `Content-Length` says. Nil at the connection's end.
-    func request() -> String? {
+    package func request() -> String? {
         var text = ""
         while true {
             if let end = text.firstRange(of: "\r\n\r\n") {
@@ -37,7 +37,7 @@ final class Peer: Sendable {
 
     /// False once the other side has gone.
     @discardableResult
-    func write(_ text: String) -> Bool {
+    package func write(_ text: String) -> Bool {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { part in
@@ -49,23 +49,23 @@ final class Peer: Sendable {
         return true
     }
 
-    func reply(_ body: String, status: String = "200 OK", headers: String = "") {
+    package func reply(_ body: String, status: String = "200 OK", headers: String = "") {
         write("HTTP/1.1 \(status)\r\nContent-Length: \(body.utf8.count)\r\n\(headers)\r\n\(body)")
     }
 
     /// Ends the connection; nothing more can be read or written.
-    func end() {
+    package func end() {
         shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
     /// Blocks until the other side ends the connection.
-    func waitForEnd() {
+    package func waitForEnd() {
         var byte: UInt8 = 0
         while unsafe read(descriptor, &byte, 1) > 0 {}
     }
 
     /// Passes bytes on in both directions between this connection and a loopback port, as a proxy's tunnel does.
-    func relay(toPort port: Int) {
+    package func relay(toPort port: Int) {
         guard let other = Peer(connectedTo: port) else { return }
         let back = DispatchGroup()
         DispatchQueue(label: "test tunnel").async(group: back) { other.pump(to: self) }
@@ -89,31 +89,31 @@ final class Peer: Sendable {
     }
 
     /// Has the close that follows send a reset instead of an orderly end.
-    func resetOnClose() {
+    package func resetOnClose() {
         var setting = linger(l_onoff: 1, l_linger: 0)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &setting, socklen_t(MemoryLayout<linger>.size))
     }
 }
 
 /// Listens on a free loopback port, or on a Unix socket, and runs `serve` for each connection on a queue of its own.
-final class SocketServer: Sendable {
-    let port: Int
+package final class SocketServer: Sendable {
+    package let port: Int
     private let descriptor: Int32
     private let accepted: Counter
     private let ended: Counter
     private let seen: Requests
 
-    enum Place {
+    package enum Place {
         case ipv4
         case ipv6
         case unix(String)
     }
 
-    struct Unavailable: Error {
-        let errno: Int32
+    package struct Unavailable: Error {
+        package let errno: Int32
     }
 
-    convenience init(_ place: Place = .ipv4, _ serve: @escaping @Sendable (Peer) -> Void) throws {
+    package convenience init(_ place: Place = .ipv4, _ serve: @escaping @Sendable (Peer) -> Void) throws {
         try self.init(place, Requests(), serve)
     }
 
@@ -151,7 +151,7 @@ final class SocketServer: Sendable {
     }
 
     /// Answers every request by `answer`, on connections that stay open.
-    convenience init(
+    package convenience init(
         _ place: Place = .ipv4, answering answer: @escaping @Sendable (Peer, String) -> Void
     ) throws {
         let requests = Requests()
@@ -163,15 +163,15 @@ final class SocketServer: Sendable {
         }
     }
 
-    var connections: Int { accepted.value.withLock { $0 } }
+    package var connections: Int { accepted.value.withLock { $0 } }
 
     /// Connections that are still served.
-    var open: Int { connections - ended.value.withLock { $0 } }
+    package var open: Int { connections - ended.value.withLock { $0 } }
 
     /// What `answering` has answered.
-    var requests: [String] { seen.value.withLock { $0 } }
+    package var requests: [String] { seen.value.withLock { $0 } }
 
-    var url: String { "http://127.0.0.1:\(port)" }
+    package var url: String { "http://127.0.0.1:\(port)" }
 }
 
 private final class Counter: Sendable {
@@ -234,8 +234,4 @@ private struct SocketAddress {
             return unsafe Int(bytes[2]) << 8 | Int(bytes[3])
         }
     }
-}
-
-func pause(milliseconds: UInt32) {
-    usleep(milliseconds * 1_000)
 }
