@@ -63,7 +63,7 @@ test-again: build binary sim-build mutations-build ## all tests N=10 times, half
 
 swift-test: build swift-run ## the Swift tests
 swift-run:
-	tools/leaving-nothing.sh swift test --skip-build --enable-swift-testing --disable-xctest $(if $(REPORT),--xunit-output $(REPORT))
+	tools/leaving-nothing.sh tools/swift-tests.py $(REPORT)
 
 python-test: build binary sim-build mutations-build python-run ## the end-to-end tests; TESTS='FILE -k NAME' for some
 python-run:
