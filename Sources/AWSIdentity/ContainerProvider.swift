@@ -111,9 +111,7 @@ struct ContainerProvider {
                 if error.kind == .cancelled {
                     throw AgentError(.cancelled, "the request to \(sender) was called off")
                 }
-                fault = AgentError(
-                    .awsMetadataUnavailable, "\(sender) gave no answer: \(error.observed)",
-                    remedy: "Check that the ECS or EKS Pod Identity agent runs and that its address is routed")
+                fault = unanswered(error, sender)
             }
             if let pause = fault.retryAfter {
                 memory.containerPause = (surroundings.timekeeper.now + pause, fault)
@@ -123,6 +121,19 @@ struct ContainerProvider {
             await surroundings.timekeeper.sleep(for: memory.jitter.spread(.seconds(1)))
             if Task.isCancelled { throw fault }
             attempt += 1
+        }
+    }
+
+    private func unanswered(_ failure: HTTPFailure, _ sender: String) -> AgentError {
+        switch failure.kind {
+        case .replyMalformed, .replyTooLong:
+            AgentError(
+                .awsMetadataUnavailable, "\(sender) gave an answer that cannot be read: \(failure.observed)",
+                remedy: "Check that it is the ECS or EKS Pod Identity agent that answers there")
+        default:
+            AgentError(
+                .awsMetadataUnavailable, "\(sender) gave no answer: \(failure.observed)",
+                remedy: "Check that the ECS or EKS Pod Identity agent runs and that its address is routed")
         }
     }
 

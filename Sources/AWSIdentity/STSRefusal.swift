@@ -32,6 +32,12 @@ struct STSRefusal: Error {
         let observed = "\(context.action) got no answer from STS: \(failure.observed)"
         words = nil
         switch failure.kind {
+        case .replyMalformed, .replyTooLong:
+            error = AgentError(
+                .awsSTSUnavailable,
+                "the answer to \(context.action) from \(context.host) cannot be read: \(failure.observed)",
+                remedy: "Check that it is STS that answers there, and no proxy")
+            passes = true
         case .cancelled:
             error = AgentError(.cancelled, "\(context.action) was called off")
             passes = false

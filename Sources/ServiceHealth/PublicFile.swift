@@ -45,7 +45,7 @@ final class PublicFile: Sendable {
         } catch {
             throw AgentError(
                 .stateUnwritable, "cannot \(error.call) \(error.subject): \(error.words)",
-                remedy: "Make its directory exist and writable for the agent's user")
+                remedy: error.remedy(directory: splitPath(path)?.directory ?? path))
         }
     }
 }

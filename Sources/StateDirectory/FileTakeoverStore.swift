@@ -1,6 +1,7 @@
 // StateDirectory: take-over records in the state directory, one small file for each token.
 
 private import Crypto
+private import FileSystem
 package import Logging
 private import SystemCalls
 private import Timekeeping
@@ -41,7 +42,7 @@ package final class FileTakeoverStore: TakeoverStore {
         log.warning(
             "Token cannot be taken over by the next start",
             metadata: [
-                "reason": "\(fault.observed)", "remedy": "Make the state directory writable for the agent",
+                "reason": "\(fault.observed)", "remedy": "\(fault.remedy(directory: files.directory))",
             ])
     }
 

@@ -11,7 +11,7 @@ package final class StateFiles: Sendable {
     /// How long a start waits for a disk before it goes on as if nothing were there.
     package static let patience: Duration = .seconds(5)
 
-    private let directory: String
+    let directory: String
     private let queue = BlockingQueue(label: "vault-token-agent.state")
     private let timekeeper: any Timekeeper
     private let reads = Mutex(Reads())

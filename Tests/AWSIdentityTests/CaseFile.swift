@@ -109,7 +109,7 @@ struct CaseFile {
             let kinds: [String: HTTPFailure.Kind] = [
                 "refused": .connectionRefused, "no_route": .noRoute, "connect_timeout": .connectTimedOut,
                 "reply_timeout": .replyTimedOut, "lost": .connectionLost, "certificate": .certificateRefused,
-                "name": .nameNotResolved, "proxy": .proxyFailed,
+                "name": .nameNotResolved, "proxy": .proxyFailed, "too_long": .replyTooLong,
             ]
             return .failure(HTTPFailure(try #require(kinds[failure]), "scripted: \(failure)", maybeSent: true))
         }

@@ -243,6 +243,8 @@ class Wire:
         "reply_timeout": botocore.exceptions.ReadTimeoutError,
         "lost": botocore.exceptions.ConnectionClosedError,
         "certificate": botocore.exceptions.SSLError,
+        # botocore reads whatever comes; this is how it would end.
+        "too_long": botocore.exceptions.ReadTimeoutError,
     }
 
     def __init__(self, exchanges):

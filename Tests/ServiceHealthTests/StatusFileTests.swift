@@ -108,6 +108,24 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         }
         #expect(error?.code == .stateUnwritable)
         #expect(error?.observed == "cannot open /nonexistent: No such file or directory")
+        #expect(error?.remedy.hasPrefix("Create /nonexistent") == true)
+    }
+
+    @Test(.enabled(if: Mounted.isPossible, "needs root and the right to mount (CAP_SYS_ADMIN)"))
+    func `a file system that is full keeps the old content, and room is what it asks for`() throws {
+        let directory = TemporaryDirectory()
+        let mounted = try Mounted(["-t", "tmpfs", "-o", "size=16k", "tmpfs"], at: directory.path)
+        let path = directory.file("status.json")
+        let file = StatusFile(path: path)
+        try file.write(agent([fresh("app")]), at: noon)
+        fillUp(directory)
+        let error = try #require(throws: AgentError.self) {
+            try file.write(agent([fresh("app"), fresh("other")]), at: noon)
+        }
+        #expect(error.observed.contains("No space left on device"))
+        #expect(error.remedy == "Free space or inodes on the file system of \(directory.path)")
+        #expect(try StatusReading(path: path).document.tokens.map(\.name) == ["app"])
+        withExtendedLifetime(mounted) {}
     }
 
     @Test func `a beat tries a write again that failed`() throws {

@@ -100,7 +100,8 @@ private let records: [TakeoverRecord] = [
             await store.keep(records[1], for: "app")
             await store.keep(records[1], for: "app")
             #expect(log.warnings.count == 1)
-            #expect(log.warnings.first?.contains(place) == true && log.warnings.first?.contains("remedy") == true)
+            #expect(
+                log.warnings.first?.contains(place) == true && log.warnings.first?.contains("Create \(place)") == true)
             #expect(unsafe mkdir(place, 0o700) == 0)
             await store.keep(records[1], for: "app")
             let atLast = await self.store(on: loop, at: place).record(for: "app")

@@ -10,41 +10,6 @@ import Timekeeping
 
 @testable import TokenSinks
 
-/// Something mounted for one test.
-private final class Mounted: Sendable {
-    let path: String
-
-    struct Refused: Error {}
-
-    init(_ arguments: [String], at path: String) throws {
-        self.path = path
-        guard Mounted.run(["mount"] + arguments + [path]) else { throw Refused() }
-    }
-
-    deinit {
-        _ = Mounted.run(["umount", "--lazy", path])
-    }
-
-    func remount(_ options: String) -> Bool {
-        Mounted.run(["mount", "-o", "remount,\(options)", path])
-    }
-
-    private static func run(_ arguments: [String]) -> Bool {
-        var words: [UnsafeMutablePointer<CChar>?] = unsafe arguments.map { unsafe strdup($0) } + [nil]
-        defer { unsafe words.forEach { unsafe free($0) } }
-        var child: pid_t = 0
-        guard unsafe posix_spawnp(&child, arguments[0], nil, nil, &words, environ) == 0 else { return false }
-        var status: Int32 = -1
-        return unsafe waitpid(child, &status, 0) == child && status == 0
-    }
-
-    /// Whether this user and container may mount at all.
-    static let isPossible: Bool = {
-        let directory = TemporaryDirectory()
-        return geteuid() == 0 && (try? Mounted(["-t", "tmpfs", "tmpfs"], at: directory.path)) != nil
-    }()
-}
-
 @Suite(
     "A file sink on a file system of its own",
     .enabled(if: Mounted.isPossible, "needs root and the right to mount (CAP_SYS_ADMIN)"))
@@ -69,10 +34,7 @@ struct FileSystemTests {
             // A child that some other test has just forked has every descriptor of this process until it executes its
             // program: what the sink has unlinked meanwhile takes up room a little longer.
             #expect(await eventually(loop) { hasOnlyWhatIsNamed(directory) })
-            let filler = unsafe open(directory.file("filler"), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
-            let page = [UInt8](repeating: 0, count: 4_096)
-            for _ in 0..<16 { _ = unsafe write(filler, page, page.count) }
-            close(filler)
+            fillUp(directory)
             let before = contents(path)
             for _ in 0..<3 {
                 let error = try await #require(throws: AgentError.self) {
