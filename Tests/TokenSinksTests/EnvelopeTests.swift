@@ -5,6 +5,7 @@ import Crypto
 import Diagnosis
 import EventLoop
 import Glibc
+import SecretJSON
 import TestSupport
 import Testing
 
@@ -54,6 +55,37 @@ struct EnvelopeTests {
             write(try await python(["--public-key", other], loop), to: directory.file("key"))
             try await sink.deliver(content("hvs.second"))
             #expect(try await python([path, other] + arguments.dropFirst(2), loop) == "hvs.second")
+        }
+    }
+
+    @Test("opens for the reader whatever is in it, for every reader's key and whatever additional data")
+    func opensWhateverItHolds() async throws {
+        let directory = directory
+        try await onLoop { loop in
+            var lines = ""
+            var contents: [Secret] = []
+            for count in [0, 1, 11, 12, 15, 16, 17, 31, 32, 33, 255, 256, 4_095, 4_096, 65_536] + Array(100..<200) {
+                let privateKey = Secret.random(count: X25519.length)
+                let publicKey = try #require(X25519.publicKey(of: privateKey))
+                var key = JSONObjectWriter(capacity: 128)
+                key.add("curve25519_public_key", base64: Secret(publicKey))
+                write(key.finish().text, to: directory.file("key"))
+                var encryption = EncryptionSettings(publicKeyPath: directory.file("key"))
+                encryption.deriveKey = count % 2 == 0
+                encryption.additionalData = String(
+                    repeating: ["a", "\u{FFFD}", "\u{1F511}"][count % 3], count: count % 50)
+                contents.append(Secret.random(count: count))
+                let sealed = try Envelope(settings: encryption).seal(contents[contents.count - 1])
+                let kind = encryption.deriveKey ? "derived" : "plain"
+                let text = sealed.text.replacing("\"", with: "\\\"")
+                lines +=
+                    #"["\#(text)", "\#(privateKey.hexadecimal)", "\#(encryption.additionalData)", "\#(kind)"]"# + "\n"
+            }
+            write(lines, to: directory.file("envelopes"))
+            let opened = try await python(["--each", directory.file("envelopes")], loop).split(
+                separator: "\n", omittingEmptySubsequences: false)
+            #expect(opened.dropLast().elementsEqual(contents) { $0 == SHA256.digest(of: $1).hexadecimal })
+            #expect(opened.count == contents.count + 1)
         }
     }
 

@@ -1,10 +1,14 @@
 """Opens what an encrypted sink holds, as a reader of Vault Agent's would: by an implementation that is not the agent's.
 
 usage: open_envelope.py ENVELOPE PRIVATE_KEY_HEX AAD plain|derived
+       open_envelope.py --each FILE
        open_envelope.py --public-key PRIVATE_KEY_HEX
+
+FILE holds a line each, JSON: [ENVELOPE's text, PRIVATE_KEY_HEX, AAD, plain or derived]; each content's SHA-256 is told.
 """
 
 import base64
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -25,8 +29,16 @@ def main() -> None:
         key = raw(X25519PrivateKey.from_private_bytes(bytes.fromhex(sys.argv[2])).public_key())
         print(json.dumps({"curve25519_public_key": base64.b64encode(key).decode()}))
         return
-    path, private_hex, aad, kind = sys.argv[1:]
-    envelope = json.loads(Path(path).read_text(encoding="ascii"))
+    if sys.argv[1] == "--each":
+        for line in Path(sys.argv[2]).read_text(encoding="utf-8").splitlines():
+            print(hashlib.sha256(opened(*json.loads(line))).hexdigest())
+        return
+    path, *rest = sys.argv[1:]
+    sys.stdout.buffer.write(opened(Path(path).read_text(encoding="ascii"), *rest))
+
+
+def opened(text: str, private_hex: str, aad: str, kind: str) -> bytes:
+    envelope = json.loads(text)
     assert list(envelope) == ["curve25519_public_key", "nonce", "encrypted_payload"], list(envelope)
     theirs, nonce, payload = (base64.b64decode(text, validate=True) for text in envelope.values())
     assert len(nonce) == 12
@@ -35,7 +47,7 @@ def main() -> None:
     if kind == "derived":
         low, high = sorted([theirs, raw(private.public_key())])
         key = HKDF(SHA256(), 32, salt=low, info=high).derive(key)
-    sys.stdout.buffer.write(AESGCM(key).decrypt(nonce, payload, aad.encode()))
+    return AESGCM(key).decrypt(nonce, payload, aad.encode())
 
 
 main()
