@@ -18,6 +18,7 @@ extension Agent {
         health.clockCorrection = surroundings.chains.signingTime?.correction
         health.stopping = isStopping
         health.listeners = listeners
+        health.confinedTo = confinedTo
         return health
     }
 

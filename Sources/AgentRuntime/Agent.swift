@@ -52,6 +52,8 @@ package actor Agent {
     var lastLogout: LogoutReport?
     private var stopping = false
     var listeners: [ListenerHealth] = []
+    /// ``AgentHealth/confinedTo``. To be set before ``start``.
+    package var confinedTo: [String]?
     private var onFinish: (@Sendable () -> Void)?
     var reportAlarm: Alarm?
     var nextReport: Instant = .distantPast

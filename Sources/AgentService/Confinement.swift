@@ -4,7 +4,6 @@
 // above it is listed. Reading, running programs and connecting stay as they were, and so do modes, owners and times of files.
 
 import CLinux
-import Configuration
 import Diagnosis
 import Glibc
 import SystemCalls
@@ -104,14 +103,5 @@ struct Confinement: Sendable {
         guard vta_landlock_grant(rules.number, place.number, accesses) == 0 else {
             throw SystemFault("landlock_add_rule", path)
         }
-    }
-
-    /// Why a configuration cannot be put in force by this process; nil: it can.
-    func refusal(of configuration: AgentConfiguration) -> AgentError? {
-        guard let path = configuration.firstWrite(outside: directories) else { return nil }
-        return AgentError(
-            .configurationInvalid,
-            "\(path) is outside of what this process has confined itself to (\(directories.joined(separator: ", ")))",
-            remedy: "Restart the agent: what it gave up at its start only another process has")
     }
 }

@@ -107,6 +107,7 @@ actor ServiceSession {
         listeners?.adopt(configuration.health.listeners)
         agent.assumeIsolated { agent in
             agent.countLostRecords(by: lostRecords)
+            agent.confinedTo = confinement?.directories
             agent.whenOutdated = { error in
                 self.log.error("A new process is needed", error: error)
                 self.assumeIsolated { $0.finish(.failure(error)) }
@@ -246,7 +247,7 @@ actor ServiceSession {
         let loaded: LoadedConfiguration
         do throws(AgentError) {
             loaded = try await reading.run(load)
-            if let refusal = confinement?.refusal(of: loaded.configuration) { throw refusal }
+            if let confinement { try loaded.configuration.requireWrites(only: confinement.directories) }
             try await lock(besides: loaded.configuration.health.statusFile)
             guard !isStopping else { return }
         } catch {

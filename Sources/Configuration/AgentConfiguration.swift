@@ -1,6 +1,7 @@
 // Configuration: the configuration file, the environment and the flags become checked values; nothing else reads them.
 
 package import AWSIdentity
+package import Diagnosis
 package import ServiceHealth
 package import TokenLifecycle
 package import TokenSinks
@@ -32,6 +33,15 @@ extension AgentConfiguration {
         let listeners = [health.metricsListen, health.probesListen].compactMap { $0.flatMap(Self.socketPath) }
         let files = [health.statusFile, health.metricsTextfile].compactMap(\.self) + listeners
         return (files + tokens.flatMap(\.sinks).map(\.path)).first { !Self.mayWrite($0, directories) }
+    }
+
+    /// Throws `configurationInvalid` where a process that can write nowhere but below the directories cannot put it in force.
+    package func requireWrites(only directories: [String]) throws(AgentError) {
+        guard let path = firstWrite(outside: directories) else { return }
+        throw AgentError(
+            .configurationInvalid,
+            "\(path) is outside of what this process has confined itself to (\(directories.joined(separator: ", ")))",
+            remedy: "Restart the agent: what it gave up at its start only another process has")
     }
 
     /// Whether a file is below one of the directories, by their names alone: links are the kernel's to follow.

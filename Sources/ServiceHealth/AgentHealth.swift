@@ -177,6 +177,8 @@ package struct AgentHealth: Hashable, Sendable {
     package var lastLogout: LogoutReport?
     package var stopping = false
     package var listeners: [ListenerHealth] = []
+    /// Below which directories alone the process can write; nil: wherever its user may.
+    package var confinedTo: [String]?
     /// How far STS's time is ahead of this machine's, where STS refused a signature for it; nil where they agree.
     package var clockCorrection: Duration?
 

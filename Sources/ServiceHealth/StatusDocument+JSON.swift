@@ -26,6 +26,7 @@ extension StatusDocument {
                         "trouble": listener.trouble?.json,
                     ])
                 }),
+            "confined_to": confinedTo.map { .list($0.map { .text($0) }) },
             "clock_behind_seconds": clockBehindSeconds.map { .number(Int($0)) },
             "tokens": .list(tokens.map(\.json)),
         ]).laidOut
@@ -71,6 +72,7 @@ extension StatusDocument {
                 address: try value.text("address"), serves: try value.text("serves"),
                 trouble: try value.object("trouble").map { trouble throws(Damage) in try Failure(trouble) })
         }
+        confinedTo = try members.textListIfPresent("confined_to")
         clockBehindSeconds = try members.numberIfPresent("clock_behind_seconds").map { Int64($0) }
         tokens = try members.list("tokens").map { value throws(Damage) in try Token(value) }
     }
@@ -274,6 +276,14 @@ private struct Members {
 
     func list(_ name: String) throws(Damage) -> [Members] {
         try present(name, read(name, "a list") { $0.array }).map { value throws(Damage) in try Members(value) }
+    }
+
+    func textListIfPresent(_ name: String) throws(Damage) -> [String]? {
+        try read(name, "a list of strings") { value in
+            guard let elements = value.array else { return nil }
+            let texts = elements.compactMap { $0.string?.text }
+            return texts.count == elements.count ? texts : nil
+        }
     }
 
     /// All members, which are whole numbers.

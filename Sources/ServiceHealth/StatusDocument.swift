@@ -126,6 +126,8 @@ package struct StatusDocument: Hashable, Sendable {
     package var lastReload: Reload?
     package var lastLogout: Logout?
     package var listeners: [Listener]
+    /// Below which directories alone the process can write. Absent: wherever its user may, or an older version wrote the file.
+    package var confinedTo: [String]?
     /// How many seconds STS's time is ahead of this machine's, where that is more than signatures bear.
     package var clockBehindSeconds: Int64?
     package var tokens: [Token]
@@ -147,6 +149,7 @@ package struct StatusDocument: Hashable, Sendable {
                 address: listener.address, serves: listener.pages.words,
                 trouble: listener.trouble.map { Failure($0) })
         }
+        confinedTo = health.confinedTo
         clockBehindSeconds = health.clockCorrection?.components.seconds
         tokens = health.tokens.map { Token($0) }
     }

@@ -60,6 +60,9 @@ extension StatusReading {
                 "\nThis machine's clock is \(Duration.seconds(Int64(clamping: seconds.magnitude)).text) "
                 + "\(seconds < 0 ? "ahead of" : "behind") that of AWS STS, by which logins are signed: set it right"
         }
+        if let directories = document.confinedTo {
+            text += "\nCan write nowhere but below \(printable(directories.joined(separator: ", "), limit: 1_000))"
+        }
         for listener in document.listeners {
             guard let trouble = listener.trouble else { continue }
             let place = "\(printable(listener.serves, limit: 64)) at \(printable(listener.address, limit: 200))"

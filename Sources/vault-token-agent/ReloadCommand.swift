@@ -82,6 +82,7 @@ struct ReloadCommand: ParsableCommand {
     private func tellPlan(_ document: StatusDocument) throws(AgentError) {
         let source = ConfigurationSource(option: options.config, environment: processEnvironment)
         let loaded = try ConfigurationLoader.load(source, environment: processEnvironment)
+        if let directories = document.confinedTo { try loaded.configuration.requireWrites(only: directories) }
         let inForce = document.tokens.compactMap { token in
             token.configuration.map { TokenFingerprint(name: token.name, parts: $0) }
         }

@@ -153,6 +153,11 @@ def test_a_reload_that_leads_out_of_the_bounds_is_refused_and_loses_nothing(
     wider["confine_to"].append(str(tmp_path))
     line = reload(run, wider, "The new confine_to counts from the next restart on")
     wider["tokens"][0]["sinks"].append({"type": "file", "path": str(tmp_path / "second")})
+    run.configuration.write_text(json.dumps(wider))
+    foreseen = run_once(["reload", "--dry-run", "--config", run.configuration], {})
+    assert foreseen.status == 78 and f"{tmp_path}/second is outside of what" in foreseen.log
+    shown = run_once(["status", "--config", run.configuration], {})
+    assert f"Can write nowhere but below {tmp_path}/own\n" in shown.output
     line = reload(run, wider, "New configuration refused")
     assert f"{tmp_path}/second is outside of what this process has confined itself to ({tmp_path}/own)" in line
     assert "Restart the agent" in line

