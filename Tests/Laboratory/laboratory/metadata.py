@@ -63,9 +63,10 @@ class InstanceMetadata:
         self._credentials = _Credentials(aws, role, credentials_last)
         self._sessions: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._changed = threading.Condition()
+        self._is_stopped = False
+        self._fault = Fault.NONE
         self.version_1 = False
-        self.fault = Fault.NONE
         self.requests: list[str] = []
         self._server = WebServer(self._answer, host=host, port=port)
         self.url = self._server.url
@@ -77,6 +78,16 @@ class InstanceMetadata:
     @property
     def credentials(self) -> Credentials:
         return self._credentials.current
+
+    @property
+    def fault(self) -> Fault:
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault) -> None:
+        with self._changed:
+            self._fault = fault
+            self._changed.notify_all()
 
     def hand_out(self, credentials: Credentials) -> None:
         """From now on these, until they are rotated."""
@@ -113,19 +124,25 @@ class InstanceMetadata:
     def _answer(self, request: Request) -> Reply | None:
         with self._lock:
             self.requests.append(f"{request.method} {request.path}")
-        match self.fault:
+        fault = self.fault
+        match fault:
             case Fault.DOWN:
                 return Reply.text(500, "Internal Server Error")
             case Fault.SLOW:
-                self._stopped.wait(3)
+                self._hold(fault, 3)
             case Fault.PUT_HANGS if request.method == "PUT":
-                self._stopped.wait(30)
+                self._hold(fault, 30)
                 return None
         if request.method == "PUT":
             return self._open_session(request)
         if not self._authorised(request):
             return Reply.text(401, "Unauthorized")
         return self._read(request.path)
+
+    def _hold(self, fault: Fault, seconds: float) -> None:
+        """So long, or until the fault is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._fault is not fault or self._is_stopped, seconds)
 
     def _open_session(self, request: Request) -> Reply:
         if request.path != "/latest/api/token":
@@ -215,8 +232,14 @@ class InstanceMetadata:
             ["openssl", *map(str, arguments)], input=data, capture_output=True, check=True, timeout=40
         ).stdout
 
+    def settle(self) -> None:
+        """Ends every connection, and returns when what came by them has had its answer."""
+        self._server.settle()
+
     def stop(self) -> None:
-        self._stopped.set()
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
         with contextlib.suppress(OSError):
             self._server.stop()
 

@@ -68,7 +68,9 @@ def put_back(lab: "Laboratory", before: State) -> None:
     lab.front_door.keep_listeners(before.stand_ins["listeners"])  # type: ignore[arg-type]
     lab.aws.answer_itself()
     lab.aws.keep_keys(before.stand_ins["keys of the user"])  # type: ignore[arg-type]
+    # Before the service is settled: a fault may hold requests.
     lab.imds.fault = before.stand_ins["fault of the metadata service"]  # type: ignore[assignment]
+    lab.imds.settle()
     lab.imds.version_1 = before.stand_ins["version 1 of the metadata service"]  # type: ignore[assignment]
     lab.imds.hand_out(before.stand_ins["credentials of the metadata service"])  # type: ignore[arg-type]
     if lab.bao.sealed:

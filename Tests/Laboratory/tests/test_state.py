@@ -108,3 +108,20 @@ def test_what_a_test_has_made_for_itself_is_stopped(lab: Laboratory):
     lab.return_to(before)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
+
+
+@pytest.mark.parametrize("fault", [Fault.NONE, Fault.SLOW, Fault.PUT_HANGS])
+def test_no_test_meets_what_was_asked_of_the_metadata_service_before(lab: Laboratory, fault: Fault):
+    before = lab.mark()
+    lab.imds.fault = fault
+    clients = [socket.create_connection(("127.0.0.1", int(lab.imds.url.rpartition(":")[2])), 5) for _ in range(20)]
+    for client in clients:
+        client.sendall(b"PUT /latest/api/token HTTP/1.1\r\nHost: imds\r\nContent-Length: 0\r\n\r\n")
+    lab.return_to(before)
+    asked = len(lab.imds.requests)
+    for client in clients:
+        client.settimeout(20)
+        while client.recv(4096):
+            pass
+        client.close()
+    assert len(lab.imds.requests) == asked
