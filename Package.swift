@@ -159,7 +159,7 @@ let package = Package(
         tests(of: "Diagnosis"),
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),
         tests(of: "Crypto", ["Diagnosis", "CLinux"]),
-        tests(of: "SystemCalls"),
+        tests(of: "SystemCalls", ["CLinux"]),
         tests(of: "EventLoop", ["SystemCalls", "Timekeeping", "Diagnosis"]),
         tests(of: "SecretJSON", ["Crypto"]),
         .executableTarget(

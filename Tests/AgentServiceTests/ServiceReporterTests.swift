@@ -1,5 +1,5 @@
-// What of the agent's health reaches the status file, the metrics and the log, and when. What systemd hears is tested with a
-// real systemd.
+// What of the agent's health reaches the status file, the metrics, the log and systemd, and when. What systemd makes of it is
+// tested with a real one.
 
 import Diagnosis
 import Dispatch
@@ -31,7 +31,7 @@ private struct SettlingReporter {
         reporter.adopt(settings)
     }
 
-    private func settle() {
+    func settle() {
         let done = DispatchSemaphore(value: 0)
         reporter.whenSettled { done.signal() }
         done.wait()
@@ -78,6 +78,38 @@ struct ServiceReporterTests {
             reporter.report(health(phase), at: noon, beat: false)
         }
         #expect(log.lines == ["notice Ready: every sink holds a valid token"])
+    }
+
+    @Test("systemd hears READY when the status file says the same, reloads from then on, and STOPPING once")
+    func systemd() throws {
+        let socket = NotifySocket()
+        let service = ServiceReporter(
+            manager: ServiceManager(environment: socket.environment), settings: settings(status: "status.json"),
+            log: log.logger)
+        let reporter = SettlingReporter(reporter: service)
+        func heard() -> [String] {
+            socket.received().map { String($0.prefix { $0 != "\n" }) }.filter { !$0.hasPrefix("STATUS=") }
+        }
+        reporter.report(health(.starting), at: noon, beat: false)
+        service.reloading()
+        service.reloaded(health(.starting), at: noon)
+        #expect(heard().isEmpty, "a reload before READY would end the start")
+        reporter.report(health(.starting), at: noon, beat: true)
+        #expect(heard() == ["EXTEND_TIMEOUT_USEC=120000000"])
+        reporter.report(health(.fresh), at: noon, beat: false)
+        #expect(try StatusReading(path: directory.file("status.json")).document.tokens.map(\.phase) == ["fresh"])
+        #expect(heard() == ["READY=1"])
+        for phase in [TokenHealth.Phase.lost, .fresh] { reporter.report(health(phase), at: noon, beat: false) }
+        #expect(heard().isEmpty)
+        service.reloading()
+        reporter.report(health(.fresh), at: noon, beat: false)
+        service.reloaded(health(.fresh), at: noon)
+        reporter.settle()
+        #expect(heard() == ["RELOADING=1", "READY=1"])
+        var stopping = health(.fresh)
+        stopping.stopping = true
+        for beat in [false, true] { reporter.report(stopping, at: noon, beat: beat) }
+        #expect(heard() == ["STOPPING=1"])
     }
 
     @Test("writes the status file when something has changed; a beat alone only renews its time")

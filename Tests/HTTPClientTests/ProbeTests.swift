@@ -8,7 +8,8 @@ struct ProbeTests {
     @Test("proxies and key logs of the environment do not count, no copy of a token stays, and at rest nothing wakes")
     func probe() throws {
         let servers = try TLSServers.shared.get()
-        let keyLog = try servers.newDirectory() + "/keys"
+        let directory = TemporaryDirectory()
+        let keyLog = directory.file("keys")
         // A debug build's Swift libraries bind their symbols when first called, by way of the stack; the release has them
         // linked in and is bound at start.
         var environment = ["SSLKEYLOGFILE": keyLog, "no_proxy": "", "LD_BIND_NOW": "1"]
@@ -27,6 +28,7 @@ struct ProbeTests {
         // libcurl makes the file; what counts is that it stays empty.
         var status = stat()
         if unsafe stat(keyLog, &status) == 0 { #expect(status.st_size == 0) }
+        withExtendedLifetime(directory) {}
     }
 
     /// Where the build put this process's executable, and with it the probe's.

@@ -47,13 +47,6 @@ final class TLSServers: Sendable {
         change(&settings)
         return settings
     }
-
-    /// A directory of a test's own, removed with the others.
-    func newDirectory() throws -> String {
-        var template = Array((directory + "/test-XXXXXX").utf8CString)
-        guard unsafe mkdtemp(&template) != nil else { throw NotReady() }
-        return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
 }
 
 /// What a server of tls_servers.py says it saw.

@@ -1,5 +1,6 @@
 import Crypto
 import HTTPClient
+import TestSupport
 import Testing
 
 @Suite("TLS, against servers of Python's ssl module with certificates of our own CAs")
@@ -168,8 +169,8 @@ struct TLSTests {
 
     @Test("a replaced client certificate counts from the next request, a kept one keeps the connection")
     func swappedFiles() async throws {
-        let directory = try servers.newDirectory()
-        let (certificate, key) = (directory + "/client.pem", directory + "/client.key")
+        let directory = TemporaryDirectory()
+        let (certificate, key) = (directory.file("client.pem"), directory.file("client.key"))
         let settings = servers.trusting {
             $0.clientCertificateFile = certificate
             $0.clientKeyFile = key
@@ -183,16 +184,19 @@ struct TLSTests {
         try replace(certificate, byCopyOf: servers.path("client2.pem"))
         try replace(key, byCopyOf: servers.path("client2.key"))
         #expect(try await seen("mutual", settings).clientName == "client2")
+        withExtendedLifetime(directory) {}
     }
 
     @Test("a replaced CA file counts from the next request: no kept connection hides it")
     func swappedAuthority() async throws {
-        let path = try servers.newDirectory() + "/ca.pem"
+        let directory = TemporaryDirectory()
+        let path = directory.file("ca.pem")
         let settings = servers.trusting { $0.caFile = path }
         try replace(path, byCopyOf: servers.path("main.pem"))
         #expect(try await seen("good", settings).request == "GET /x")
         try replace(path, byCopyOf: servers.path("other.pem"))
         #expect(try await stage.failure(of: request("good", settings))?.kind == .certificateRefused)
+        withExtendedLifetime(directory) {}
     }
 
     // MARK: Files of ours

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 import SystemCalls
@@ -21,7 +22,7 @@ struct DescriptorTests {
 
     private func pipe() throws(SystemFault) -> (read: CarriedDescriptor, write: CarriedDescriptor) {
         var ends: [Int32] = [-1, -1]
-        let result = unsafe Glibc.pipe(&ends)
+        let result = unsafe vta_pipe(&ends)
         return (
             CarriedDescriptor(try Descriptor(result < 0 ? result : ends[0], "pipe", "(test)")),
             CarriedDescriptor(try Descriptor(ends[1], "pipe", "(test)"))
