@@ -210,8 +210,8 @@ let package = Package(
         tests(
             of: "AgentService",
             [
-                "Configuration", "ServiceHealth", "TokenLifecycle", "FileSystem", "EventLoop", "Timekeeping",
-                "Diagnosis", logging,
+                "Configuration", "ServiceHealth", "TokenLifecycle", "HTTPServer", "FileSystem", "EventLoop",
+                "Timekeeping", "Diagnosis", logging,
             ]),
     ],
     swiftLanguageModes: [.v6]
