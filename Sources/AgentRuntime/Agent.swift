@@ -34,7 +34,8 @@ package actor Agent {
         unsafe loop.asUnownedSerialExecutor()
     }
 
-    let surroundings: AgentSurroundings
+    private let shared: SharedSurroundings
+    var surroundings: AgentSurroundings { shared.all }
     let startedAt: WallTime
     var running: [KeeperID: RunningKeeper] = [:]
     /// Of the tokens that the configuration names, as it orders them.
@@ -64,7 +65,7 @@ package actor Agent {
         loop = surroundings.loop
         startedAt = surroundings.loop.wallTime
         reloadBegan = startedAt
-        self.surroundings = surroundings
+        shared = SharedSurroundings(surroundings)
     }
 
     // MARK: Start, reload, stop
@@ -229,7 +230,7 @@ package actor Agent {
 
     func prepare(_ settings: TokenSettings, isReload: Bool) async throws(AgentError) -> Prepared {
         let known = order.first { running[$0]?.keeper.name == settings.name }
-        let keeper = known.flatMap { running[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: surroundings)
+        let keeper = known.flatMap { running[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: shared)
         return (known ?? nextID(), keeper, try await keeper.prepare(settings, isReload: isReload))
     }
 

@@ -148,3 +148,12 @@ package struct AgentSurroundings {
         self.log = log
     }
 }
+
+/// The same for all parts of one agent, which would be heavy with a copy in each of a thousand keepers.
+final class SharedSurroundings {
+    let all: AgentSurroundings
+
+    init(_ all: sending AgentSurroundings) {
+        self.all = all
+    }
+}

@@ -11,8 +11,8 @@ import StateDirectory
 package import Timekeeping
 package import VaultAPI
 
-/// Where tokens come from, and the server that they belong to.
-package struct LoginPoint {
+/// Where tokens come from, and the server that they belong to. All tokens of one login share it.
+package final class LoginPoint {
     package let origin: LoginOrigin
     package let vault: VaultClient
     /// Tells this login from every other: a token of one is never taken for a token of another.
@@ -40,7 +40,7 @@ package struct LoginPoint {
         (address, namespace) = (settings.vault.addresses[0], settings.vault.namespace)
     }
 
-    init(_ settings: TokenSettings, in surroundings: AgentSurroundings, log: Logger) throws(AgentError) {
+    convenience init(_ settings: TokenSettings, in surroundings: AgentSurroundings, log: Logger) throws(AgentError) {
         try self.init(
             settings, chain: surroundings.chains.chain(settings.aws, surroundings),
             stateDirectory: surroundings.stateDirectory, regions: surroundings.regions, servers: surroundings.servers,

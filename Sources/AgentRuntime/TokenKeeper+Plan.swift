@@ -71,10 +71,16 @@ extension TokenKeeper {
     private func line(_ id: LineID, _ name: String, policies: [String]?) -> KeptLine {
         let before = inForce?.lines.first { $0.id == id }
         if let before, before.name == name { return before }
-        var log = log
-        log[metadataKey: "token"] = "\(name)"
-        let journal = before?.journal ?? KeeperJournal(isChild: policies != nil, log: log)
+        let journal = before?.journal ?? KeeperJournal(isChild: policies != nil, log: log(of: name))
         return KeptLine(id: id, name: name, policies: policies, journal: journal)
+    }
+
+    /// The line of the login has the token's own log.
+    private func log(of line: String) -> Logger {
+        guard line != name else { return log }
+        var log = log
+        log[metadataKey: "token"] = "\(line)"
+        return log
     }
 
     private func sinks(for settings: TokenSettings, _ lines: [KeptLine]) throws(AgentError) -> [KeptSink] {
@@ -87,8 +93,7 @@ extension TokenKeeper {
                 sinks.append(before)
                 continue
             }
-            var log = log
-            log[metadataKey: "token"] = "\(line.name)"
+            let log = log(of: line.name)
             sinks.append(
                 KeptSink(
                     id: SinkID(number: nextNumber()), settings: sink, line: line.id,

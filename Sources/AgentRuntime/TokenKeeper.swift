@@ -36,7 +36,8 @@ enum KeeperNews {
 /// it hands out and brings the news of it back. Decides nothing: that is ``TokenLifecycle``'s.
 final class TokenKeeper {
     let name: String
-    let surroundings: AgentSurroundings
+    private let shared: SharedSurroundings
+    var surroundings: AgentSurroundings { shared.all }
     let log: Logger
     /// What is in force; nil before the first ``adopt(_:former:taken:logInFrom:_:)``.
     var inForce: InForce?
@@ -76,10 +77,10 @@ final class TokenKeeper {
         }
     }
 
-    init(name: String, in surroundings: AgentSurroundings) {
+    init(name: String, in shared: SharedSurroundings) {
         self.name = name
-        self.surroundings = surroundings
-        var log = surroundings.log
+        self.shared = shared
+        var log = shared.all.log
         log[metadataKey: "token"] = "\(name)"
         self.log = log
         lifecycle = TokenLifecycle(LifecycleOutline(policy: LifecyclePolicy(), sinks: []), seed: 0)

@@ -29,6 +29,7 @@ package enum AgentProcess {
         reload: @escaping @Sendable () throws(AgentError) -> LoadedConfiguration,
         adopt: @escaping @Sendable (HealthSettings) -> Void
     ) throws(AgentError) {
+        vta_share_one_heap()
         try CryptoLibrary.check()
         // For good: the end is near when it has been heard, and is not to be hurried into another.
         ProcessSignals.hold(ProcessSignals.ending)

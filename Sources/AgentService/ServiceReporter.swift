@@ -71,7 +71,7 @@ final class ServiceReporter: HealthReporter {
             statusFile?.write { file throws(AgentError) in try file.write(health, at: now) }
             latest = health
         } else {
-            statusFile?.touch { file throws(AgentError) in try file.beat() }
+            statusFile?.touch { file throws(AgentError) in try file.beat(health, at: now) }
         }
         tell(health, health.statusLine(at: now))
     }

@@ -5,11 +5,9 @@ package import Diagnosis
 private import Glibc
 private import ServiceHealth
 
-/// A configuration that can work, and where each of its values came from.
+/// A configuration that can work.
 package struct LoadedConfiguration: Sendable {
     package let configuration: AgentConfiguration
-    /// Every value that holds, in the order of the reference.
-    package let effective: [EffectiveValue]
     /// What is allowed and unwise, a line each; to be logged at each start.
     package let warnings: [String]
     /// What it was read from, as messages call it.
@@ -40,7 +38,7 @@ package enum ConfigurationLoader {
         let examination = try examine(
             source.read(environment: environment), environment: environment, overrides: overrides)
         switch examination {
-        case .usable(let loaded): return loaded
+        case .usable(let loaded, _): return loaded
         case .unusable(let errors):
             guard let first = errors.first, errors.count > 1 else {
                 throw errors.first ?? AgentError(.internalFault, "\(source.name): refused without a reason")
@@ -78,8 +76,9 @@ package enum ConfigurationLoader {
         }
     }
 
-    package enum Examination: Sendable {
-        case usable(LoadedConfiguration)
+    package enum Examination {
+        /// `effective`: every value that holds, in the order of the reference. Only who shows them asks for them.
+        case usable(LoadedConfiguration, effective: () -> [EffectiveValue])
         /// At least one error, at most 20.
         case unusable([AgentError])
     }
@@ -109,9 +108,9 @@ package enum ConfigurationLoader {
         }
         return .usable(
             LoadedConfiguration(
-                configuration: configuration, effective: effective(root, configuration, environment),
-                warnings: warnings, path: source.path, canBeReadAgain: source.canBeReadAgain,
-                content: source.bytes))
+                configuration: configuration, warnings: warnings, path: source.path,
+                canBeReadAgain: source.canBeReadAgain, content: source.bytes),
+            effective: { effective(root, configuration, environment) })
     }
 
     /// The values of a section and those inside it. What has neither value nor default is described.

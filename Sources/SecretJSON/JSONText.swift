@@ -6,6 +6,8 @@ package indirect enum JSONText: Sendable {
     case number(Int)
     case text(String)
     case list([JSONText])
+    /// A list whose elements are made while it is written, one at a time: all at once they would be many times the text.
+    case elements(count: Int, @Sendable (Int) -> JSONText)
     case object([(name: String, value: JSONText)])
 
     /// An object of those members that have a value.
@@ -29,6 +31,10 @@ package indirect enum JSONText: Sendable {
             Self.append(elements, between: "[", "]", to: &text, indent: indent) { element, text, indent in
                 element.append(to: &text, indent: indent)
             }
+        case .elements(let count, let element):
+            Self.append(0..<count, between: "[", "]", to: &text, indent: indent) { position, text, indent in
+                element(position).append(to: &text, indent: indent)
+            }
         case .object(let members):
             Self.append(members, between: "{", "}", to: &text, indent: indent) { member, text, indent in
                 Self.append(quoted: member.name, to: &text)
@@ -38,9 +44,9 @@ package indirect enum JSONText: Sendable {
         }
     }
 
-    private static func append<Item>(
-        _ items: [Item], between start: String, _ end: String, to text: inout String, indent: String,
-        _ append: (Item, inout String, String) -> Void
+    private static func append<Items: Collection>(
+        _ items: Items, between start: String, _ end: String, to text: inout String, indent: String,
+        _ append: (Items.Element, inout String, String) -> Void
     ) {
         text += start
         for (position, item) in items.enumerated() {

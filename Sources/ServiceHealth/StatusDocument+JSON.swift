@@ -28,7 +28,7 @@ extension StatusDocument {
                 }),
             "confined_to": confinedTo.map { .list($0.map { .text($0) }) },
             "clock_behind_seconds": clockBehindSeconds.map { .number(Int($0)) },
-            "tokens": .list(tokens.map(\.json)),
+            "tokens": .elements(count: tokens.count) { [tokens] in tokens[$0].json },
         ]).laidOut
     }
 

@@ -14,7 +14,6 @@ package import Timekeeping
 /// After an orderly stop the file stays and says so. All of it may wait for a disk: one call at a time.
 package final class StatusFile: Sendable {
     private struct State {
-        var content: String?
         var isWritten = false
         /// Nil: not looked up yet.
         var onceReady: Bool?
@@ -32,21 +31,15 @@ package final class StatusFile: Sendable {
     package func write(_ health: AgentHealth, at now: WallTime) throws(AgentError) {
         let known = state.withLock(\.onceReady) ?? (try? StatusReading(path: file.path).document.onceReady) ?? false
         let onceReady = known || health.ready
-        let text = StatusDocument(health, onceReady: onceReady, at: now).json
-        state.withLock { $0 = State(content: text, onceReady: onceReady) }
-        try replace(with: text)
-    }
-
-    /// The agent's queue makes progress. Puts the file back where somebody has deleted it, and tries a write again that failed.
-    package func beat() throws(AgentError) {
-        let (content, isWritten) = state.withLock { ($0.content, $0.isWritten) }
-        guard let content else { return }
-        if isWritten, try file.touch() { return }
-        try replace(with: content)
-    }
-
-    private func replace(with content: String) throws(AgentError) {
-        try file.replace(with: content)
+        state.withLock { $0 = State(onceReady: onceReady) }
+        try file.replace(with: StatusDocument(health, onceReady: onceReady, at: now).json)
         state.withLock { $0.isWritten = true }
+    }
+
+    /// The agent's queue makes progress, and `health` is what was written last. Puts the file back where somebody has deleted
+    /// it, and tries a write again that failed.
+    package func beat(_ health: AgentHealth, at now: WallTime) throws(AgentError) {
+        if state.withLock(\.isWritten), try file.touch() { return }
+        try write(health, at: now)
     }
 }

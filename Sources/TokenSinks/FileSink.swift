@@ -27,8 +27,6 @@ package final class FileSink: TokenSink {
         envelope = settings.encryption.map { Envelope(settings: $0) }
         self.queue = queue
         self.watcher = watcher
-        var log = log
-        log[metadataKey: "sink"] = "\(name)"
         self.log = log
     }
 
@@ -76,7 +74,7 @@ package final class FileSink: TokenSink {
     package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
         guard let watcher, sinkGuard == nil else { return }
         let sinkGuard = SinkGuard(
-            watcher: watcher, queue: queue, directory: file.directory, name: file.name, log: log,
+            watcher: watcher, queue: queue, sink: name, directory: file.directory, name: file.name, log: log,
             inspect: { [file] in file.inspect() }, onDisturbed: onDisturbed)
         sinkGuard.assumeIsolated { $0.start() }
         self.sinkGuard = sinkGuard
@@ -89,7 +87,7 @@ package final class FileSink: TokenSink {
 
     private func record(_ report: KeptFile.Report) {
         for warning in report.warnings {
-            log.warning("sink needs attention", metadata: ["reason": "\(warning)"])
+            log.warning("sink needs attention", metadata: ["sink": "\(name)", "reason": "\(warning)"])
         }
     }
 }

@@ -38,6 +38,8 @@ actor SinkGuard {
 
     private let watcher: DirectoryWatcher
     private let queue: BlockingQueue
+    /// For the log.
+    private let sink: String
     private let directory: String
     private let name: String
     private let log: Logger
@@ -53,13 +55,14 @@ actor SinkGuard {
 
     /// `inspect` is called on `queue`, `onDisturbed` on the loop's.
     init(
-        watcher: DirectoryWatcher, queue: BlockingQueue, directory: String, name: String, log: Logger,
+        watcher: DirectoryWatcher, queue: BlockingQueue, sink: String, directory: String, name: String, log: Logger,
         inspect: @escaping @Sendable () -> SinkDisturbance?,
         onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void
     ) {
         loop = watcher.loop
         self.watcher = watcher
         self.queue = queue
+        self.sink = sink
         self.directory = directory
         self.name = name
         self.log = log
@@ -120,7 +123,7 @@ actor SinkGuard {
             hasWarned = true
             log.warning(
                 "sink cannot be watched: changes are noticed at the next renewal only",
-                metadata: ["reason": "\(fault.observed)"])
+                metadata: ["sink": "\(sink)", "reason": "\(fault.observed)"])
         }
         if let disturbance {
             if let moment = allowance.take(at: loop.now) {

@@ -91,7 +91,7 @@ package final class SocketSink: TokenSink {
     package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
         guard let watcher, sinkGuard == nil else { return }
         let sinkGuard = SinkGuard(
-            watcher: watcher, queue: queue, directory: listener.directory, name: listener.name, log: log,
+            watcher: watcher, queue: queue, sink: name, directory: listener.directory, name: listener.name, log: log,
             inspect: { [listener] in listener.inspect() }, onDisturbed: onDisturbed)
         sinkGuard.assumeIsolated { $0.start() }
         self.sinkGuard = sinkGuard

@@ -33,10 +33,11 @@ struct ConfigCommand: ParsableCommand {
         func run() throws {
             let source = try options.source.read(environment: processEnvironment)
             let loaded: LoadedConfiguration
+            let effective: () -> [EffectiveValue]
             switch ConfigurationLoader.examine(
                 source, environment: processEnvironment, overrides: options.overrides)
             {
-            case .usable(let usable): loaded = usable
+            case .usable(let usable, let values): (loaded, effective) = (usable, values)
             case .unusable(let errors):
                 for error in errors { VaultTokenAgent.complain(error) }
                 throw ExitCode(AgentError.Code.configurationInvalid.exitStatus)
@@ -46,7 +47,7 @@ struct ConfigCommand: ParsableCommand {
             for (error, isDenied) in unreadable {
                 if isDenied { writeToStandardError("warning: \(error)") } else { VaultTokenAgent.complain(error) }
             }
-            if !quiet { output(Self.table(loaded.effective) + "\n") }
+            if !quiet { output(Self.table(effective()) + "\n") }
             guard unreadable.allSatisfy(\.isDenied) else {
                 throw ExitCode(AgentError.Code.fileUnreadable.exitStatus)
             }

@@ -20,14 +20,15 @@ struct RunCommand: ParsableCommand {
         let loaded = try options.load()
         let logOutput = LogOutput(loaded.configuration.health)
         let (source, overrides, environment) = (options.source, options.overrides, processEnvironment)
+        let (path, canBeReadAgain) = (loaded.path, loaded.canBeReadAgain)
         try AgentProcess.run(
             loaded, environment: environment, version: VaultTokenAgent.version,
             log: logOutput.logger(label: "vault-token-agent"), lostRecords: { logOutput.lostRecords },
             reload: { () throws(AgentError) in
-                guard loaded.canBeReadAgain else {
+                guard canBeReadAgain else {
                     throw AgentError(
                         .configurationInvalid,
-                        "the configuration came from \(loaded.path), which cannot be read a second time",
+                        "the configuration came from \(path), which cannot be read a second time",
                         remedy: "Restart the agent with the new one")
                 }
                 return try ConfigurationLoader.load(source, environment: environment, overrides: overrides)

@@ -62,10 +62,9 @@ struct LoadingTests {
     @Test("A comment may stand in every object, and changes nothing")
     func comments() throws {
         let comment = #", "$comment": "for the reader""#
-        let commented = try examine(
-            minimal(root: comment, vault: comment, token: comment, auth: comment, sink: comment)
-        ).usable
-        #expect(try commented.configuration == examine(minimal()).usable.configuration)
+        let commented = examine(
+            minimal(root: comment, vault: comment, token: comment, auth: comment, sink: comment))
+        #expect(try commented.usable.configuration == examine(minimal()).usable.configuration)
         #expect(!commented.effective.contains { $0.path.contains("comment") })
     }
 
@@ -185,13 +184,13 @@ struct LoadingTests {
         ]
         var overrides = ConfigurationOverrides()
         overrides.set("vault.address", "https://flag")
-        let loaded = try examine(text, environment: environment, overrides: overrides).usable
-        let vault = loaded.configuration.tokens[0].vault
+        let examined = examine(text, environment: environment, overrides: overrides)
+        let vault = try examined.usable.configuration.tokens[0].vault
         #expect(vault.addresses == ["https://flag"])
         #expect(vault.namespace == "environment")
         #expect(vault.tls.skipVerify)
         #expect(vault.tls.caFile == nil, "an empty variable counts as unset")
-        let origins = Dictionary(uniqueKeysWithValues: loaded.effective.map { ($0.path, $0) })
+        let origins = Dictionary(uniqueKeysWithValues: examined.effective.map { ($0.path, $0) })
         #expect(origins["vault.address"]?.origin == .flag("--vault-addr"))
         #expect(origins["vault.namespace"]?.origin == .environment("VAULT_NAMESPACE"))
         #expect(origins["vault.connect_timeout"]?.origin == .fallback)
@@ -252,9 +251,9 @@ struct LoadingTests {
     @Test("A login at a proxy is not shown, nor is a text of certificates")
     func hiddenValues() throws {
         let environment = ["VAULT_PROXY_ADDR": "http://user:hunter2@proxy:3128", "VAULT_CACERT_BYTES": pem]
-        let loaded = try examine(minimal(), environment: environment).usable
-        #expect(loaded.configuration.tokens[0].vault.proxy == "http://user:hunter2@proxy:3128")
-        let shown = Dictionary(uniqueKeysWithValues: loaded.effective.map { ($0.path, $0.value) })
+        let examined = examine(minimal(), environment: environment)
+        #expect(try examined.usable.configuration.tokens[0].vault.proxy == "http://user:hunter2@proxy:3128")
+        let shown = Dictionary(uniqueKeysWithValues: examined.effective.map { ($0.path, $0.value) })
         #expect(shown["vault.proxy"] == "http://(secret)@proxy:3128")
         #expect(shown["vault.tls.ca_cert_bytes"] == "(\(pem.utf8.count) bytes)")
     }
@@ -294,13 +293,13 @@ struct LoadingTests {
 
     @Test("systemd's directories are the defaults of state and status")
     func systemdDirectories() throws {
-        let loaded = try examine(
-            minimal(), environment: ["STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "RUNTIME_DIRECTORY": "/run/a"]
-        ).usable
-        #expect(loaded.configuration.stateDirectory == "/var/lib/a")
-        #expect(loaded.configuration.health.statusFile == "/run/a/status.json")
+        let examined = examine(
+            minimal(), environment: ["STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "RUNTIME_DIRECTORY": "/run/a"])
+        let configuration = try examined.usable.configuration
+        #expect(configuration.stateDirectory == "/var/lib/a")
+        #expect(configuration.health.statusFile == "/run/a/status.json")
         #expect(
-            loaded.effective.contains(
+            examined.effective.contains(
                 EffectiveValue(
                     path: "status_file", value: "/run/a/status.json", origin: .environment("RUNTIME_DIRECTORY"))))
     }

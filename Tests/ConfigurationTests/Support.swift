@@ -49,11 +49,16 @@ extension ConfigurationLoader.Examination {
         }
     }
 
+    /// Every value that holds; none where nothing is usable.
+    var effective: [EffectiveValue] {
+        if case .usable(_, let effective) = self { effective() } else { [] }
+    }
+
     /// Throws the first error.
     var usable: LoadedConfiguration {
         get throws {
             switch self {
-            case .usable(let loaded): return loaded
+            case .usable(let loaded, _): return loaded
             case .unusable(let errors): throw errors[0]
             }
         }

@@ -16,8 +16,9 @@ let configurationTargets = [
         case .unusable(let errors):
             insist((1...20).contains(errors.count), "\(errors.count) errors")
             errors.forEach { insist($0) }
-        case .usable(let loaded):
+        case .usable(let loaded, let effective):
             insist(!loaded.configuration.tokens.isEmpty, "a configuration has tokens")
+            insist(!effective().isEmpty, "a configuration has values")
         }
     },
     FuzzTarget("hcl") { bytes in

@@ -92,14 +92,14 @@ func setHeartbeat(of path: String, to moment: WallTime) {
         let directory = TemporaryDirectory()
         let path = directory.file("status.json")
         let file = StatusFile(path: path)
-        try file.beat()
-        #expect(directory.names.isEmpty, "before the first write there is nothing to say")
-        try file.write(agent([fresh("app")]), at: noon)
+        let health = agent([fresh("app")])
+        try file.write(health, at: noon)
         setHeartbeat(of: path, to: noon)
-        try file.beat()
+        try file.beat(health, at: noon + .seconds(30))
+        #expect(try StatusReading(path: path).document.writtenAt == noon.rfc3339, "touched, not written")
         #expect(try StatusReading(path: path).heartbeat > noon + .seconds(1) || present() <= noon)
         unsafe unlink(path)
-        try file.beat()
+        try file.beat(health, at: noon + .seconds(60))
         #expect(try StatusReading(path: path).document.tokens.map(\.name) == ["app"])
     }
 
@@ -132,10 +132,11 @@ func setHeartbeat(of path: String, to moment: WallTime) {
     @Test func `a beat tries a write again that failed`() throws {
         let directory = TemporaryDirectory()
         let file = StatusFile(path: directory.file("later/status.json"))
-        #expect(throws: AgentError.self) { try file.write(agent([fresh("app")]), at: noon) }
-        #expect(throws: AgentError.self) { try file.beat() }
+        let health = agent([fresh("app")])
+        #expect(throws: AgentError.self) { try file.write(health, at: noon) }
+        #expect(throws: AgentError.self) { try file.beat(health, at: noon) }
         unsafe mkdir(directory.file("later"), 0o755)
-        try file.beat()
+        try file.beat(health, at: noon)
         #expect(try StatusReading(path: directory.file("later/status.json")).document.tokens.map(\.name) == ["app"])
     }
 
