@@ -199,7 +199,7 @@ let package = Package(
                 "Diagnosis", "CLinux",
             ]),
         tests(of: "ConfigurationImport", ["Configuration", "SecretJSON", "Diagnosis"]),
-        tests(of: "SimulatedWorld"),
+        tests(of: "SimulatedWorld", ["AWSIdentity", "Configuration", "TokenSinks", "VaultAPI", "Timekeeping"]),
         tests(
             of: "AgentRuntime",
             [

@@ -44,6 +44,7 @@ package actor Agent {
     var configured: [TokenSettings] = []
     var awaited = AwaitedTokens(generation: 0)
     private var lastID: UInt64 = 0
+    private var pace = RequestPace()
     var turns = Turns()
     var configurationTrouble: AgentError?
     /// Is told what only a new process has, of what was awaited.
@@ -251,7 +252,7 @@ package actor Agent {
         for (index, (id, keeper, preparation)) in prepared.enumerated() {
             let entry = running[id] ?? RunningKeeper(keeper)
             running[id] = entry
-            let pace = prepared.count > Self.mostLoginsAtOnce ? Self.betweenLogins * index : .zero
+            let pace = prepared.count > RequestPace.mostAtOnce ? RequestPace.gap * index : .zero
             let work = keeper.adopt(preparation, former: former, taken: paths, logInFrom: loop.now + pace) {
                 [weak self] sink in
                 self?.assumeIsolated { $0.tell(id, .sinkDisturbed(sink)) }
@@ -273,10 +274,11 @@ package actor Agent {
     /// Does something that leads to a login for each of these: at once where they are few, else one after the other, so that a
     /// fleet of tokens is no storm.
     private func oneByOne(_ ids: ArraySlice<KeeperID>, _ step: @escaping @Sendable (TokenKeeper) -> [KeeperWork]) {
-        guard ids.count > Self.mostLoginsAtOnce else {
+        guard ids.count > RequestPace.mostAtOnce else {
             for id in ids { self.step(id, step) }
             return
         }
+        pace = RequestPace()
         next(of: ids, step)
     }
 
@@ -284,7 +286,7 @@ package actor Agent {
     private func next(of ids: ArraySlice<KeeperID>, _ step: @escaping @Sendable (TokenKeeper) -> [KeeperWork]) {
         guard let id = ids.first else { return }
         self.step(id, step)
-        _ = loop.schedule(at: loop.now + Self.betweenLogins) { [weak self] in
+        _ = loop.schedule(at: loop.now + pace.pause()) { [weak self] in
             self?.assumeIsolated { $0.next(of: ids.dropFirst(), step) }
         }
     }
@@ -295,15 +297,13 @@ package actor Agent {
         report()
     }
 
-    private static let mostLoginsAtOnce = 50
-    /// Least time between the starts of two logins where there are many: at most 182 a second, 1,000 tokens in 6 s.
-    private static let betweenLogins: Duration = .microseconds(5_500)
-
     // MARK: Work
 
     private func tell(_ id: KeeperID, _ news: KeeperNews) {
         guard let entry = running[id] else { return }
-        begin(entry.keeper.take(news), for: id, entry)
+        let work = entry.keeper.take(news)
+        pace.othersBegan(work.count(where: \.isRequest))
+        begin(work, for: id, entry)
         report()
     }
 

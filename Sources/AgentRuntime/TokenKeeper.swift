@@ -19,6 +19,10 @@ enum KeeperWork: Sendable {
     case record
     /// Let readers come and wait for the first token.
     case open(SinkID)
+
+    var isRequest: Bool {
+        if case .request = self { true } else { false }
+    }
 }
 
 /// What the state machine is told.

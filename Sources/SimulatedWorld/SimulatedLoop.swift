@@ -17,7 +17,9 @@ package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @un
     /// When it happened last.
     private(set) var interruptedAt = Instant.distantPast
     /// Time since boot; counts in suspend too.
-    package private(set) var now = Instant(nanoseconds: 1_000_000_000_000)
+    private var time = Instant(nanoseconds: 1_000_000_000_000)
+    /// How often the clock was read. Whoever looks at a token's state reads it, so it tells how much is done.
+    private(set) var readings = 0
     /// What the machine's calendar clock is off by.
     package var clockError: Duration = .zero
     /// Nanoseconds that the calendar clock gains in a second; negative: loses.
@@ -29,13 +31,19 @@ package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @un
 
     package init() {}
 
+    package var now: Instant {
+        readings += 1
+        return time
+    }
+
     /// What a right clock would show.
     package var trueTime: WallTime {
-        bootedAt + .nanoseconds(now.nanoseconds)
+        bootedAt + .nanoseconds(time.nanoseconds)
     }
 
     package var wallTime: WallTime {
-        trueTime + clockError + .nanoseconds(now.nanoseconds / 1_000_000_000 * clockDrift)
+        readings += 1
+        return trueTime + clockError + .nanoseconds(time.nanoseconds / 1_000_000_000 * clockDrift)
     }
 
     package func schedule(at moment: Instant, _ body: @escaping @Sendable () -> Void) -> Alarm {
@@ -59,25 +67,25 @@ package final class SimulatedLoop: SerialExecutor, TaskExecutor, Timekeeper, @un
     package func run(until end: Instant) {
         runJobs()
         while let moment = alarms.earliest, moment <= end {
-            now = max(now, moment)
-            while let body = alarms.popDue(at: now) {
+            time = max(time, moment)
+            while let body = alarms.popDue(at: time) {
                 body()
                 runJobs()
             }
         }
-        now = max(now, end)
+        time = max(time, end)
     }
 
     /// The machine sleeps: time passes and nothing happens.
     package func suspend(for duration: Duration) {
-        now = now + duration
+        time = time + duration
     }
 
     private func countStep() {
         guard let (stepsLeft, body) = interruption else { return }
         interruption = stepsLeft > 0 ? (stepsLeft - 1, body) : nil
         guard stepsLeft == 0 else { return }
-        interruptedAt = now
+        interruptedAt = time
         body()
     }
 

@@ -140,6 +140,8 @@ private final class MemorySink: TokenSink {
 
 /// Nobody asks how a single agent of the fleet is.
 private struct NoReader: HealthReporter {
+    var leastPause: Duration { .seconds(24 * 3_600) }
+
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {}
     func reloading() {}
     func reloaded(_ health: AgentHealth, at now: WallTime) {}
