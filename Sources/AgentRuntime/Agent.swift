@@ -87,10 +87,12 @@ package actor Agent {
     }
 
     /// Puts a new configuration in force, as ``ReloadPlan`` says. Why one cannot work is thrown, and nothing is changed.
-    /// `isRepeated`: it was refused before; that it is so once more, for the same reason, is no news.
+    /// `isRepeated`: it was refused before; that it is so once more, for the same reason, is no news. `beforeItIsTold`: what else
+    /// it moves, which whoever hears that the reload is done is to find moved.
     @discardableResult
     package func reload(
-        _ configuration: AgentConfiguration, isRepeated: Bool = false
+        _ configuration: AgentConfiguration, isRepeated: Bool = false,
+        beforeItIsTold: @Sendable () async -> Void = {}
     ) async throws(AgentError) -> ReloadPlan {
         await turns.take()
         defer { passTurn() }
@@ -105,6 +107,7 @@ package actor Agent {
         }
         configurationTrouble = nil
         surroundings.reporter.adopt(configuration.health)
+        await beforeItIsTold()
         endReload(plan.report(number: nextReload, at: reloadBegan))
         return plan
     }

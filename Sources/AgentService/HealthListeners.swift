@@ -49,8 +49,9 @@ final class HealthListeners: @unchecked Sendable {
         self.whenChanged = whenChanged
     }
 
-    /// Has these listen and no others. Those that do already go on.
-    func adopt(_ wanted: [String: HealthPages]) {
+    /// Has these listen and no others. Those that do already go on. `done` follows, on the loop's queue, once each of the others
+    /// listens, or it is known why it does not.
+    func adopt(_ wanted: [String: HealthPages], _ done: @escaping @Sendable () -> Void = {}) {
         let kept = listeners.filter { wanted[$0.address] == $0.pages }
         for listener in listeners where !kept.contains(where: { $0 === listener }) { end(listener) }
         let new = wanted.filter { address, _ in !kept.contains { $0.address == address } }
@@ -58,6 +59,8 @@ final class HealthListeners: @unchecked Sendable {
         listeners = (kept + new).sorted { $0.address < $1.address }
         for listener in new { open(listener) }
         tell()
+        let queue = loop.queue
+        disk.submit { queue.async(execute: done) }
     }
 
     func stop() {

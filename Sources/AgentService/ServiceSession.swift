@@ -258,7 +258,9 @@ actor ServiceSession {
         }
         var refusal: AgentError?
         do throws(AgentError) {
-            let plan = try await agent.reload(loaded.configuration, isRepeated: isRepeated)
+            let plan = try await agent.reload(loaded.configuration, isRepeated: isRepeated) {
+                await self.moveListeners(to: loaded.configuration.health.listeners)
+            }
             statusFile = loaded.configuration.health.statusFile
             await agent.settle()
             if !isStopping { reloaded(loaded, by: plan) }
@@ -270,10 +272,19 @@ actor ServiceSession {
         reloadEnded(refusal)
     }
 
+    /// Whoever hears that the reload is done finds them; a disk that hangs is not waited for.
+    private func moveListeners(to wanted: [String: HealthPages]) async {
+        guard let listeners, !isStopping else { return }
+        let _: Void? = await loop.answer(within: Self.longestMove) { done in
+            listeners.adopt(wanted) { done(()) }
+        }
+    }
+
+    private static let longestMove: Duration = .seconds(2)
+
     /// All that is to follow once a new configuration is in force.
     private func reloaded(_ loaded: LoadedConfiguration, by plan: ReloadPlan) {
         adopt(loaded.configuration.health)
-        listeners?.adopt(loaded.configuration.health.listeners)
         watch(loaded)
         if loaded.configuration.stateDirectory != stateDirectory {
             log.warning("The new state_directory counts from the next restart on; until then the old one is used")

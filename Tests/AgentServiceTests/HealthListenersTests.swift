@@ -26,6 +26,7 @@ final class HealthListenersTests: Sendable {
 
     private final class Told: Sendable {
         let reports = Mutex<[[ListenerHealth]]>([])
+        let moves = Mutex(0)
     }
 
     init() throws {
@@ -96,6 +97,23 @@ final class HealthListenersTests: Sendable {
         settle()
         #expect(latest.map(\.pages) == [.metrics])
         #expect(await wait { $0.inode != nil && $0.latest.first?.trouble == nil })
+    }
+
+    @Test("whoever is told that they have moved finds them, also where the disk takes its time")
+    func moved() throws {
+        let (gate, told) = (Gate(), told)
+        let moves = { told.moves.withLock(\.self) }
+        gate.close()
+        disk.submit { gate.pass() }
+        loop.queue.sync { listeners.adopt([address: [.metrics, .probes]]) { told.moves.withLock { $0 += 1 } } }
+        loop.queue.sync {}
+        #expect(moves() == 0 && inode == nil)
+        gate.open()
+        settle()
+        #expect(moves() == 1 && inode != nil)
+        loop.queue.sync { listeners.adopt([:]) { told.moves.withLock { $0 += 1 } } }
+        settle()
+        #expect(moves() == 2 && inode == nil)
     }
 
     @Test("one that is given up takes its name along, also where it was only just being made")
