@@ -108,6 +108,7 @@ extension Agent {
     func beat() {
         guard !isStopping else { return }
         sendReport(beat: true)
+        whenBeating()
         planBeat()
     }
 }

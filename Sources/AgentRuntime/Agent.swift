@@ -47,6 +47,8 @@ package actor Agent {
     private var pace = RequestPace()
     var turns = Turns()
     var configurationTrouble: AgentError?
+    /// With each heartbeat.
+    package var whenBeating: @Sendable () -> Void = {}
     /// Is told what only a new process has, of what was awaited.
     package var whenOutdated: @Sendable (AgentError) -> Void = { _ in }
     var lastReload: ReloadReport?

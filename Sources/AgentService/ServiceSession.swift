@@ -2,6 +2,7 @@
 
 import AWSIdentity
 import AgentRuntime
+import CLinux
 import Configuration
 import Diagnosis
 import Dispatch
@@ -108,6 +109,8 @@ actor ServiceSession {
         agent.assumeIsolated { agent in
             agent.countLostRecords(by: lostRecords)
             agent.confinedTo = confinement?.directories
+            // What a burst of requests took, a slow Vault's for one, is not kept for good.
+            agent.whenBeating = { vta_give_memory_back() }
             agent.whenOutdated = { error in
                 self.log.error("A new process is needed", error: error)
                 self.assumeIsolated { $0.finish(.failure(error)) }

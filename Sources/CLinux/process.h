@@ -63,6 +63,9 @@ static inline void vta_share_one_heap(void) {
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
+// The pages that nothing on the heap uses go back to the kernel, also those below pages in use.
+static inline void vta_give_memory_back(void) { malloc_trim(0); }
+
 // prctl is variadic, which Swift does not import.
 static inline int vta_set_dumpable(int dumpable) { return prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0); }
 

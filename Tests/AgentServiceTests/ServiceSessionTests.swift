@@ -142,6 +142,17 @@ struct ServiceSessionTests {
         #expect(await stage.stop())
     }
 
+    @Test("memory that nothing uses any more goes back to the kernel with a heartbeat")
+    func memory() async throws {
+        let stage = try SessionStage()
+        stage.configure()
+        let gap = HeapGap()
+        try #require(gap.residentPages > gap.pages.count / 2)
+        try stage.start(["WATCHDOG_USEC": "1000000"])
+        #expect(await stage.wait { _ in gap.residentPages < gap.pages.count / 2 })
+        #expect(await stage.stop())
+    }
+
     @Test("systemd hears READY once the tokens are there, and of no reload before")
     func ready() async throws {
         let stage = try SessionStage()

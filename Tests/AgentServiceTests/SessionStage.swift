@@ -128,9 +128,10 @@ final class SessionStage: Sendable {
             """, to: "agent.json")
     }
 
-    func start() throws {
+    /// `more`: environment, as systemd gives it.
+    func start(_ more: [String: String] = [:]) throws {
         let loaded = try ConfigurationLoader.load(.file(directory.file("agent.json")), environment: Self.credentials)
-        let environment = Self.credentials.merging(systemd.environment) { given, _ in given }
+        let environment = Self.credentials.merging(systemd.environment) { given, _ in given }.merging(more) { $1 }
         onSession { $0.start(loaded, environment: environment, version: "test", lostRecords: { 0 }) }
     }
 
