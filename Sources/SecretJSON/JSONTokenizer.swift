@@ -47,20 +47,28 @@ struct JSONTokenizer {
         var hasEscapes = false
         var halfSurrogate: Int?
         offset += 1
+        skipPlainCharacters()
         while let byte = next, byte != UInt8(ascii: "\"") {
-            guard byte >= 0x20 else { throw fault(.controlInString) }
-            guard byte == UInt8(ascii: "\\") else {
-                offset += 1
-                continue
-            }
+            guard byte == UInt8(ascii: "\\") else { throw fault(.controlInString) }
             let escape = try JSONEscape(in: document, at: offset)
             if escape.scalar == nil, halfSurrogate == nil { halfSurrogate = offset }
             hasEscapes = true
             offset = escape.end
+            skipPlainCharacters()
         }
         guard take("\"") else { throw JSONFault(offset: start, cause: .endlessString) }
         return JSONString(
             document: document, range: start + 1..<offset - 1, hasEscapes: hasEscapes, halfSurrogate: halfSurrogate)
+    }
+
+    /// To the first byte within a string that is not just one of its characters: a quote, a backslash, a control character.
+    /// Most of a document's bytes are such characters, so they are not asked for one by one.
+    private mutating func skipPlainCharacters() {
+        offset = unsafe document.withBytes { bytes in
+            let rest = unsafe bytes[min(offset, bytes.count)...]
+            return unsafe rest.firstIndex { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }
+                ?? bytes.count
+        }
     }
 
     mutating func number() throws(JSONFault) -> JSONNumber {
