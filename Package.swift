@@ -199,7 +199,9 @@ let package = Package(
                 "Diagnosis", "CLinux",
             ]),
         tests(of: "ConfigurationImport", ["Configuration", "SecretJSON", "Diagnosis"]),
-        tests(of: "SimulatedWorld", ["AWSIdentity", "Configuration", "TokenSinks", "VaultAPI", "Timekeeping"]),
+        tests(
+            of: "SimulatedWorld",
+            ["AWSIdentity", "AgentRuntime", "Configuration", "ServiceHealth", "TokenSinks", "VaultAPI", "Timekeeping"]),
         tests(
             of: "AgentRuntime",
             [

@@ -47,10 +47,10 @@ extension Agent {
     }
 
     /// In the configuration's order.
-    func healthBesideAwaited() -> [TokenHealth] {
+    func healthBesideAwaited(of tokens: (RunningKeeper) -> [TokenHealth]) -> [TokenHealth] {
         let ids = byName(order)
         return configured.flatMap { settings in
-            ids[settings.name].flatMap { running[$0]?.keeper.health() }
+            ids[settings.name].flatMap { running[$0].map(tokens) }
                 ?? awaited.health(of: settings.name, since: startedAt).map { [$0] } ?? []
         }
     }

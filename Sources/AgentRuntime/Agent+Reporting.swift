@@ -9,9 +9,14 @@ import Timekeeping
 extension Agent {
     /// How the agent is now.
     package func health() -> AgentHealth {
+        health { $0.keeper.health() }
+    }
+
+    private func health(of tokens: (RunningKeeper) -> [TokenHealth]) -> AgentHealth {
         var health = AgentHealth(
             version: surroundings.version, startedAt: startedAt,
-            tokens: awaited.isEmpty ? order.flatMap { running[$0]?.keeper.health() ?? [] } : healthBesideAwaited())
+            tokens: awaited.isEmpty
+                ? order.flatMap { running[$0].map(tokens) ?? [] } : healthBesideAwaited(of: tokens))
         health.configurationTrouble = configurationTrouble
         health.lastReload = lastReload
         health.lastLogout = lastLogout
@@ -42,6 +47,13 @@ extension Agent {
     /// The tokens that are held, in the configuration's order.
     package func summaries() -> [LoginSummary] {
         order.flatMap { running[$0]?.keeper.summaries() ?? [] }
+    }
+
+    /// Whether there is more to tell of its tokens than was reported. To look at all others too, as a report does, would make
+    /// each lookup the dearer the more tokens there are.
+    func isNews(_ entry: RunningKeeper) -> Bool {
+        let now = entry.keeper.health()
+        return now.count != entry.reported.count || zip(now, entry.reported).contains { $0.isNews(after: $1) }
     }
 
     /// Reports at once where the last report is old enough, else a little later, together with what comes until then. What is
@@ -75,7 +87,11 @@ extension Agent {
 
     func sendReport(beat: Bool) {
         let (began, workBefore) = (loop.now, loop.processorTime)
-        let (health, now) = (health(), loop.wallTime)
+        let now = loop.wallTime
+        let health = health { entry in
+            entry.reported = entry.keeper.health()
+            return entry.reported
+        }
         surroundings.reporter.report(health, at: now, beat: beat)
         surroundings.reporter.publish(surroundings.metrics, of: health, at: now, beat: beat)
         let work = loop.processorTime - workBefore + surroundings.reporter.workOfWriting

@@ -19,6 +19,8 @@ package actor Agent {
         let keeper: TokenKeeper
         var alarm: (moment: Instant, alarm: Alarm)?
         var work: [UInt64: Task<Void, Never>] = [:]
+        /// How its tokens were when that was reported last.
+        var reported: [TokenHealth] = []
         /// The configuration does not name it any more; it goes when all is done.
         var isDropped = false
         /// It goes because somebody has logged out, and it is told how that ends.
@@ -309,7 +311,7 @@ package actor Agent {
         let work = entry.keeper.take(news)
         pace.othersBegan(work.count(where: \.isRequest))
         begin(work, for: id, entry)
-        report()
+        if running[id] !== entry || isNews(entry) { report() }
     }
 
     private func begin(_ work: [KeeperWork], for id: KeeperID, _ entry: RunningKeeper) {

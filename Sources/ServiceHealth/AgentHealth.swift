@@ -84,6 +84,14 @@ package struct TokenHealth: Hashable, Sendable {
         self.sinks = sinks
     }
 
+    /// Whether there is more to tell than was told by `former`. How often Vault was asked whether a token still lives can wait
+    /// for the next heartbeat: it is asked many times between two renewals.
+    package func isNews(after former: TokenHealth) -> Bool {
+        var same = former
+        same.counters.lookups = counters.lookups
+        return self != same
+    }
+
     /// Whether every sink holds a valid token. A token whose renewal fails is served all the same until it expires.
     package var served: Bool {
         (phase == .fresh || phase == .struggling) && sinks.allSatisfy { $0.delivered }
@@ -193,12 +201,12 @@ package struct AgentHealth: Hashable, Sendable {
         tokens.isEmpty ? lastLogout?.at : nil
     }
 
-    /// Whether there is more to tell than was told by `former`. How often Vault was asked whether a token still lives can wait
-    /// for the next heartbeat: it is asked many times between two renewals.
+    /// Whether there is more to tell than was told by `former`; see ``TokenHealth/isNews(after:)``.
     package func isNews(after former: AgentHealth) -> Bool {
+        guard tokens.count == former.tokens.count, !zip(tokens, former.tokens).contains(where: { $0.isNews(after: $1) })
+        else { return true }
         var same = former
-        guard tokens.count == former.tokens.count else { return true }
-        for index in tokens.indices { same.tokens[index].counters.lookups = tokens[index].counters.lookups }
+        same.tokens = tokens
         return self != same
     }
 

@@ -18,7 +18,7 @@ protocol SimulatedNetwork: AnyObject {
     func fate(of request: HTTPRequest) -> RequestFate
 
     /// The reply to this request reaches the agent now.
-    func answered(_ request: HTTPRequest, status: Int)
+    func answered(_ request: HTTPRequest, status: Int, body: String)
 }
 
 /// One agent's network. Ends with its process: afterwards nothing it sends arrives.
@@ -45,7 +45,7 @@ final class SimulatedTransport: HTTPTransport, @unchecked Sendable {
         switch fate.outcome {
         case .failure(let failure): throw failure
         case .success(let answer):
-            network.answered(request, status: answer.status)
+            network.answered(request, status: answer.status, body: answer.body)
             var headers: [(name: String, value: String)] = [(name: "date", value: loop.trueTime.httpDate)]
             if let seconds = answer.retryAfter { headers.append((name: "retry-after", value: "\(seconds)")) }
             return HTTPReply(status: answer.status, headers: headers, body: Secret(text: answer.body), sentAt: sentAt)

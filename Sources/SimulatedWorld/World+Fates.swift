@@ -14,8 +14,14 @@ extension World: SimulatedNetwork {
         return request.url.hasPrefix("http://169.254.169.254") ? fateAtMetadata(request) : fateAtVault(request)
     }
 
-    func answered(_ request: HTTPRequest, status: Int) {
-        if request.url.hasPrefix("http://127.0.0.1:8200"), status < 300, let lease = vault.told(request) {
+    /// What something else answers with in Vault's place, and a reply that holds nothing: neither tells of a token.
+    private static let strangersPage = "<html>It works!</html>"
+    private static let emptyReply = "{}"
+
+    func answered(_ request: HTTPRequest, status: Int, body: String) {
+        if request.url.hasPrefix("http://127.0.0.1:8200"), status < 300, body != Self.strangersPage,
+            body != Self.emptyReply, let lease = vault.told(request)
+        {
             process?.leases[accountOf(request)] = lease
         }
         trace.note("answered", UInt64(status), "\(status)")
@@ -64,9 +70,9 @@ extension World: SimulatedNetwork {
         case .sealed: return answer((503, #"{"errors":["Vault is sealed"]}"#), after: delay)
         case .internalError: return answer((500, #"{"errors":["internal error"]}"#), after: delay)
         case .throttles: return throttled(request, after: delay)
-        case .garbage: return answer((200, "<html>It works!</html>"), after: delay)
+        case .garbage: return answer((200, Self.strangersPage), after: delay)
         case .halfAnswers: return failure(.connectionLost, "the connection ended", after: delay)
-        case .emptyAnswers: return answer((200, "{}"), after: delay)
+        case .emptyAnswers: return answer((200, Self.emptyReply), after: delay)
         case .roleMissing:
             guard isLogin else { return answer(vault.answer(request), after: delay) }
             // Retried gently: only people can mend it.

@@ -20,18 +20,23 @@ final class FleetMember: SimulatedNetwork, @unchecked Sendable {
     private let vault: VaultModel
     private let metadata: MetadataModel
     private let seed: UInt64
+    private let reporter: any HealthReporter
     private var agent: Agent?
     /// What stands in the file.
     private var token: String?
     /// When what stands in the file stops being valid.
     private(set) var expiry = Instant.distantPast
 
-    init(loop: SimulatedLoop, server: FleetServer, vault: VaultModel, metadata: MetadataModel, seed: UInt64) {
+    init(
+        loop: SimulatedLoop, server: FleetServer, vault: VaultModel, metadata: MetadataModel, seed: UInt64,
+        reporter: any HealthReporter = NoReader()
+    ) {
         self.loop = loop
         self.server = server
         self.vault = vault
         self.metadata = metadata
         self.seed = seed
+        self.reporter = reporter
     }
 
     func start(_ configuration: AgentConfiguration) {
@@ -54,7 +59,7 @@ final class FleetMember: SimulatedNetwork, @unchecked Sendable {
     private func surroundings() -> sending AgentSurroundings {
         AgentSurroundings(
             loop: loop, transport: SimulatedTransport(loop: loop, network: self), environment: [:], files: NoFiles(),
-            processes: NoProcesses(), sinks: MemorySinks(member: self), takeovers: nil, reporter: NoReader(),
+            processes: NoProcesses(), sinks: MemorySinks(member: self), takeovers: nil, reporter: reporter,
             beatInterval: nil, seed: seed, version: "simulated",
             log: Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() })
     }
@@ -81,7 +86,7 @@ final class FleetMember: SimulatedNetwork, @unchecked Sendable {
         }
     }
 
-    func answered(_ request: HTTPRequest, status: Int) {
+    func answered(_ request: HTTPRequest, status: Int, body: String) {
         learnExpiry()
     }
 
