@@ -120,7 +120,9 @@ struct Lease: Hashable, Sendable {
         guard said + .seconds(2) < known || said > known else { return }
         expiry = said
         full = full.map { max($0, remaining) }
-        plan(using: &generator)
+        // Vault counts from a little after the request was sent, and tells whole seconds: a little more is no reason to renew at
+        // another time.
+        if said < known || said > known + .seconds(2) { plan(using: &generator) }
     }
 
     mutating func refuseRenewal() {
