@@ -110,7 +110,7 @@ package struct AgentSurroundings {
     package var sinks: any SinkMaking
     /// What a restart needs to take a token over; nil: nothing is kept.
     package var takeovers: (any TakeoverStore)?
-    /// Names this boot of the machine; nil: unknown, and only calendar time tells what is left of an earlier run's lease.
+    /// Names this boot of the machine and its clock; nil: unknown, and only calendar time tells what is left of an earlier run's lease.
     package var boot: String?
     /// Where nonces of ec2 logins are kept; nil: nowhere.
     package var stateDirectory: String?

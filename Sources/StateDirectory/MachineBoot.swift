@@ -1,13 +1,29 @@
-// StateDirectory: which boot of the machine this is.
+// StateDirectory: which boot of the machine this is, and so which clock since boot.
 
 private import Crypto
 private import FileSystem
+private import Glibc
+private import SystemCalls
 
 package enum MachineBoot {
-    /// The kernel's name for this boot, the same in all containers of a machine; nil where it cannot be read.
+    /// The kernel's name for this boot, the same in all containers of a machine, and by how much the time namespace that this
+    /// process is in sets its clock since boot apart: moments of equal names can be compared. Nil where either cannot be read.
     package static func identifier() -> String? {
-        let content = try? Directory("/proc/sys/kernel/random").content(of: "boot_id", limit: 64)
-        let name = content.flatMap { $0 }?.text.prefix { $0 != "\n" } ?? ""
-        return !name.isEmpty && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F } ? String(name) : nil
+        guard let name = content(of: "boot_id", in: "/proc/sys/kernel/random")?.prefix(while: { $0 != "\n" }),
+            !name.isEmpty, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }),
+            let offsets = content(of: "timens_offsets", in: "/proc/self")
+        else { return nil }
+        // "boottime    315360000         0": seconds and nanoseconds.
+        let offset = offsets.split(separator: "\n").map { $0.split(separator: " ") }.first { $0.first == "boottime" }
+        return ([name] + (offset?.dropFirst() ?? [])).joined(separator: "/")
+    }
+
+    /// Empty where the kernel has no such file: without time namespaces there are no offsets.
+    private static func content(of name: String, in directory: String) -> String? {
+        do throws(SystemFault) {
+            return try Directory(directory).content(of: name, limit: 256)?.text
+        } catch {
+            return error.number == ENOENT ? "" : nil
+        }
     }
 }
