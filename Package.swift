@@ -154,7 +154,8 @@ let package = Package(
 
         // Tests
         .target(
-            name: "TestSupport", dependencies: ["CLinux", logging], path: "Tests/TestSupport", swiftSettings: strict),
+            name: "TestSupport", dependencies: ["CLinux", "EventLoop", "Timekeeping", logging],
+            path: "Tests/TestSupport", swiftSettings: strict),
         tests(of: "Timekeeping"),
         tests(of: "Diagnosis"),
         tests(of: "TokenLifecycle", ["Timekeeping", "Diagnosis"]),

@@ -8,7 +8,8 @@ import TokenLifecycle
 
 /// The record of one token's requests.
 final class KeeperJournal {
-    private let log: Logger
+    /// Has the line's name, which a reload may change.
+    var log: Logger
     private let words: (made: Logger.Message, failed: Logger.Message)
     private var repeated = RepeatedFailures()
     private(set) var counters = TokenCounters()

@@ -93,7 +93,6 @@ extension TokenKeeper {
                 sinks.append(before)
                 continue
             }
-            let log = log(of: line.name)
             sinks.append(
                 KeptSink(
                     id: SinkID(number: nextNumber()), settings: sink, line: line.id,
@@ -174,6 +173,7 @@ extension TokenKeeper {
         let listed = Set(preparation.sinks.map(\.id))
         let paths = Set(preparation.sinks.map(\.path))
         let outline = outline(of: preparation)
+        for line in preparation.lines { line.journal.log = log(of: line.name) }
         for sink in new {
             let id = sink.id
             sink.takePlace(of: former[sink.path]) { onDisturbed(id) }

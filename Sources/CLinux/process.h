@@ -2,7 +2,6 @@
 #pragma once
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -55,16 +54,6 @@ static inline int vta_try_threads(int count) {
     while (started > 0) pthread_join(threads[--started], NULL);
     return problem;
 }
-
-// One heap for all threads, where glibc would give each its own: what one has freed another may use. And blocks of 128 KiB
-// and more go back to the kernel when they are freed, where glibc would raise that limit to the largest it has seen.
-static inline void vta_share_one_heap(void) {
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MMAP_THRESHOLD, 128 << 10);
-}
-
-// The pages that nothing on the heap uses go back to the kernel, also those below pages in use.
-static inline void vta_give_memory_back(void) { malloc_trim(0); }
 
 // prctl is variadic, which Swift does not import.
 static inline int vta_set_dumpable(int dumpable) { return prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0); }

@@ -15,5 +15,6 @@
 #include "clock.h"
 #include "files.h"
 #include "landlock.h"
+#include "memory.h"
 #include "process.h"
 #include "sockets.h"

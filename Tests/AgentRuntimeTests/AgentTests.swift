@@ -153,6 +153,29 @@ struct AgentTests {
         withExtendedLifetime(directory) {}
     }
 
+    @Test("a child that a reload gives another name is told of by the new one")
+    func renamedChild() async throws {
+        let (directory, log) = (TemporaryDirectory(), CapturedLog())
+        let stage = try Stage(log: log.logger)
+        var app = TokenSettings("app", file: directory.file("token"))
+        for name in ["first", "second"] {
+            var child = SinkSettings(place: .file(FilePlace(path: directory.file(name))))
+            child.policies = [name]
+            app.sinks.append(child)
+        }
+        try await stage.start([app])
+        #expect(await stage.wait { stage.reports.readyAt != nil })
+        let made = { @Sendable in log.lines.filter { $0.contains("Child token made") } }
+        #expect(Set(made().flatMap { $0.split(separator: " ").suffix(1) }) == ["token=app/1", "token=app/2"])
+        app.sinks.remove(at: 1)
+        try await stage.reload([app])
+        await stage.logInNow()
+        #expect(await stage.wait { made().count > 2 })
+        #expect(made().dropFirst(2).allSatisfy { $0.hasSuffix("token=app/1") })
+        await stage.stop()
+        withExtendedLifetime(directory) {}
+    }
+
     @Test(
         "Vault is asked by way of the proxy that the environment names, but never through a socket",
         arguments: [

@@ -13,11 +13,12 @@ import Logging
 import ServiceHealth
 import StateDirectory
 import Synchronization
+import TestSupport
 import Timekeeping
 import TokenSinks
 import VaultAPI
 
-/// STAND-IN for Vault: grants every login at once, and remembers when and how it was asked.
+/// STAND-IN for Vault: grants every login and every child token at once, and remembers when and how it was asked.
 final class GenerousVault: HTTPTransport, Sendable {
     struct Asked: Sendable {
         let at: Instant
@@ -41,7 +42,7 @@ final class GenerousVault: HTTPTransport, Sendable {
             return log.count
         }
         await loop.sleep(for: .milliseconds(5))
-        guard request.url.hasSuffix("/login") else {
+        guard ["/login", "/auth/token/create"].contains(where: request.url.hasSuffix) else {
             return HTTPReply(status: 404, headers: [], body: Secret(text: #"{"errors":[]}"#), sentAt: now)
         }
         let body = """
@@ -151,14 +152,8 @@ struct Stage {
         }
     }
 
-    /// Whether it came true. Five minutes are for the slowest machine: nothing is decided by how soon.
     func wait(until condition: @escaping @Sendable () -> Bool) async -> Bool {
-        let loop = loop
-        return await Task(executorPreference: loop) {
-            let deadline = loop.now + .seconds(300)
-            while !condition(), loop.now < deadline { await loop.sleep(for: .milliseconds(20)) }
-            return condition()
-        }.value
+        await loop.wait(until: condition)
     }
 
     /// Returns when the agent's queue has done all that it had to do, and all that this led to at once.

@@ -51,14 +51,8 @@ final class HealthListenersTests: Sendable {
 
     private var inode: UInt64? { try? Directory(directory.path).stamp(of: "socket")?.inode }
 
-    /// Five minutes are for the slowest machine: nothing is decided by how soon.
     private func wait(until condition: @escaping @Sendable (HealthListenersTests) -> Bool) async -> Bool {
-        let loop = loop
-        return await Task(executorPreference: loop) {
-            let deadline = loop.now + .seconds(300)
-            while !condition(self), loop.now < deadline { await loop.sleep(for: .milliseconds(20)) }
-            return condition(self)
-        }.value
+        await loop.wait { condition(self) }
     }
 
     /// What the disk had to do is done, and what that led to.

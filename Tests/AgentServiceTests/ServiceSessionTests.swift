@@ -29,11 +29,10 @@ struct ServiceSessionTests {
 
     @Test("a stop that is said again, by whatever signal, is one stop")
     func saidAgain() async throws {
-        let (stage, disk) = (try SessionStage(), Gate())
+        let stage = try SessionStage()
         stage.configure()
         #expect(try await stage.becomeReady())
-        disk.close()
-        stage.hangDisk(at: disk)
+        let disk = stage.hangDisk()
         for signal in [SIGTERM, SIGTERM, SIGINT] { stage.hear(signal) }
         disk.open()
         #expect(await stage.stop())
@@ -43,11 +42,10 @@ struct ServiceSessionTests {
 
     @Test("what is asked for once it stops is not begun")
     func askedTooLate() async throws {
-        let (stage, disk) = (try SessionStage(), Gate())
+        let stage = try SessionStage()
         stage.configure(root: #", "reload_on_change": true"#)
         #expect(try await stage.becomeReady())
-        disk.close()
-        stage.hangDisk(at: disk)
+        let disk = stage.hangDisk()
         for signal in [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2] { stage.hear(signal) }
         disk.open()
         #expect(await stage.stop())
@@ -80,11 +78,10 @@ struct ServiceSessionTests {
 
     @Test("a stop does not wait for a disk that hangs")
     func stoppedBesideHungDisk() async throws {
-        let (stage, disk) = (try SessionStage(), Gate())
+        let stage = try SessionStage()
         stage.configure()
         #expect(try await stage.becomeReady())
-        disk.close()
-        stage.hangDisk(at: disk)
+        let disk = stage.hangDisk()
         #expect(await stage.stop())
         disk.open()
     }
@@ -292,9 +289,7 @@ struct ServiceSessionTests {
     func socketsGone() async throws {
         let stage = try SessionStage()
         stage.configure(root: #", "metrics": {"listen": "unix://\#(stage.directory.file("metrics"))"}"#)
-        let disk = Gate()
-        disk.close()
-        stage.hangDisk(at: disk)
+        let disk = stage.hangDisk()
         try stage.start()
         stage.hear(SIGTERM)
         disk.open()

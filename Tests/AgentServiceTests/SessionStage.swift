@@ -140,9 +140,12 @@ final class SessionStage: Sendable {
         onSession { $0.hear(number) }
     }
 
-    /// STAND-IN for a disk that hangs: work of the service's that waits for the gate.
-    func hangDisk(at gate: Gate) {
+    /// STAND-IN for a disk that hangs until the gate is opened: work of the service's that waits there.
+    func hangDisk() -> Gate {
+        let gate = Gate()
+        gate.close()
         onSession { session in session.disk.submit { gate.pass() } }
+        return gate
     }
 
     private func onSession(_ body: @Sendable (isolated ServiceSession) -> Void) {
@@ -177,14 +180,8 @@ final class SessionStage: Sendable {
     /// Whether somebody holds the lock of that name; nil: there is no such file.
     func isLocked(_ name: String) -> Bool? { FileLock.isHeld(path: directory.file(name)) }
 
-    /// Whether it came true. Five minutes are for the slowest machine: nothing is decided by how soon.
     func wait(until condition: @escaping @Sendable (SessionStage) -> Bool) async -> Bool {
-        let loop = loop
-        return await Task(executorPreference: loop) {
-            let deadline = loop.now + .seconds(300)
-            while !condition(self), loop.now < deadline { await loop.sleep(for: .milliseconds(20)) }
-            return condition(self)
-        }.value
+        await loop.wait { condition(self) }
     }
 
     /// Started, with every token in its sink, and systemd told.

@@ -1,6 +1,8 @@
 """At rest the agent does nothing at all: what wakes up without cause on every host of a fleet is paid for by all."""
 
+import re
 import time
+from pathlib import Path
 
 from laboratory.figures import figures
 
@@ -20,4 +22,29 @@ def test_an_idle_agent_sleeps(lab):
         looks.append((after.wake_ups == before.wake_ups, after.cpu_seconds - before.cpu_seconds, after.threads))
     # The main thread waits for the event loop; Dispatch has no thread of its own by now.
     assert any(slept and spent < 0.001 and threads == 1 for slept, spent, threads in looks), looks
+    run.stop()
+
+
+# Of glibc (malloc/arena.c, HEAP_MAX_SIZE where words have 64 bits): what it reserves for each heap but the first, at a
+# multiple of itself.
+MORE_HEAP = 64 << 20
+
+
+def heaps_beside_the_first(pid: int) -> list[str]:
+    """The mappings that each of them begins with: some pages in use, the rest of the reservation not accessible."""
+    found = re.findall(
+        r"^((\w+)-(\w+) rw-p 0+ 00:00 0 *)\n\3-(\w+) ---p", Path(f"/proc/{pid}/maps").read_text(), re.MULTILINE
+    )
+    return [
+        line
+        for line, start, _, end in found
+        if int(start, 16) % MORE_HEAP == 0 and int(end, 16) - int(start, 16) == MORE_HEAP
+    ]
+
+
+def test_all_threads_share_one_heap(lab):
+    lab.role("idle", ttl="24h")
+    run = lab.agent(role="idle")
+    run.wait_for_token(10)
+    assert heaps_beside_the_first(run.child.pid) == []
     run.stop()
