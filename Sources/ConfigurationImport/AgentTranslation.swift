@@ -129,12 +129,13 @@ struct AgentTranslation {
         }
         var renewal = ObjectBuilder()
         renewal.add("max_backoff", backoff(&method))
+        let wrapTTL = try wrapTTL(ofAll: &method)
         let (auth, role) = try auth(&method, reauthenticates: reauthenticates(&autoAuth))
         var result = ObjectBuilder()
         result.add("name", Self.name(from: role))
         result.add("auth", auth)
         result.add("renewal", renewal)
-        result.add("sinks", .list(try sinks(&autoAuth)))
+        result.add("sinks", .list(try sinks(&autoAuth, wrapTTL: wrapTTL)))
         leaveRest(of: method)
         leaveRest(of: autoAuth)
         return result.document
@@ -160,7 +161,6 @@ struct AgentTranslation {
         result.add("namespace", namespace(of: &method))
         let role = text("role", of: &config)
         result.add("role", role)
-        result.add("wrap_ttl", duration("wrap_ttl", of: &method))
         result.add("header_value", text("header_value", of: &config))
         result.add("region", region(of: &config, isIAM: type != "ec2"))
         let inConfig = flag("enable_reauth_on_new_credentials", of: &config) ?? false
@@ -183,22 +183,34 @@ struct AgentTranslation {
         return region?.isEmpty == true ? nil : region
     }
 
+    /// Of the method: there Vault Agent writes the wrapped login into every sink, and keeps no token.
+    private mutating func wrapTTL(ofAll method: inout ForeignObject) throws(AgentError) -> String? {
+        let offset = method.rest.first { $0.key == "wrap_ttl" }?.offset ?? method.offset
+        let given = try wrapTTL(of: &method)
+        if given != nil {
+            remark(
+                offset, method.path(of: "wrap_ttl"),
+                "written down for each sink; the token inside is kept fresh here, and its creation_path is sys/wrapping/wrap"
+            )
+        }
+        return given
+    }
+
     private mutating func backoff(_ method: inout ForeignObject) -> String? {
         guard let node = method.take("max_backoff") else { return nil }
-        guard let text = node.duration, let duration = Duration(text: text) else {
+        guard let duration = node.duration else {
             remark(node.offset, method.path(of: "max_backoff"), "not a duration")
             return nil
         }
-        let limits: ClosedRange<Duration> = .seconds(5) ... .seconds(300)
-        if limits.contains(duration) { return text }
-        let nearest = duration < limits.lowerBound ? "5s" : "5m"
-        remark(node.offset, method.path(of: "max_backoff"), "\(text) is out of range here: \(nearest)")
-        return nearest
+        return inRange(duration, .seconds(5) ... .seconds(300), node.offset, method.path(of: "max_backoff"))
     }
 
     // MARK: Sinks
 
-    private mutating func sinks(_ autoAuth: inout ForeignObject) throws(AgentError) -> [JSONText] {
+    /// `wrapTTL`: of those that have none of their own.
+    private mutating func sinks(
+        _ autoAuth: inout ForeignObject, wrapTTL: String?
+    ) throws(AgentError) -> [JSONText] {
         var found = try blocks("sink", of: &autoAuth, labelled: true)
         for var group in try blocks("sinks", of: &autoAuth) {
             found += try blocks("sink", of: &group, labelled: true)
@@ -206,7 +218,7 @@ struct AgentTranslation {
         }
         var result: [JSONText] = []
         for sink in found {
-            if let sink = try self.sink(sink) { result.append(sink) }
+            if let sink = try self.sink(sink, wrapTTL: wrapTTL) { result.append(sink) }
         }
         if result.isEmpty {
             remark(
@@ -215,12 +227,13 @@ struct AgentTranslation {
             var file = ObjectBuilder()
             file.add("type", "file")
             file.add("path", "\(Self.directory)/token")
+            wrap(&file, wrapTTL)
             result.append(file.document)
         }
         return result
     }
 
-    private mutating func sink(_ given: ForeignObject) throws(AgentError) -> JSONText? {
+    private mutating func sink(_ given: ForeignObject, wrapTTL: String?) throws(AgentError) -> JSONText? {
         var sink = given
         let kind = sink.take("type")?.text ?? sink.label ?? "file"
         guard kind == "file" else {
@@ -229,21 +242,17 @@ struct AgentTranslation {
         }
         var result = ObjectBuilder()
         result.add("type", "file")
-        var wrap: String? = duration("wrap_ttl", of: &sink)
+        var own = try self.wrapTTL(of: &sink)
         for var config in try blocks("config", of: &sink) {
             result.add("path", path("path", of: &config))
             result.add("mode", mode(of: &config))
             // `owner` and `group` are Vault Agent's names, `uid` and `gid` OpenBao Agent's.
             result.add("owner", text("owner", of: &config) ?? text("uid", of: &config))
             result.add("group", text("group", of: &config) ?? text("gid", of: &config))
-            wrap = wrap ?? duration("wrap_ttl", of: &config)
+            if own == nil { own = try self.wrapTTL(of: &config) }
             leaveRest(of: config)
         }
-        if let wrap {
-            result.add("wrap_ttl", wrap)
-            // Vault Agent writes wrap_info.
-            result.add("format", "json")
-        }
+        wrap(&result, own ?? wrapTTL)
         result.add("dh_type", text("dh_type", of: &sink))
         result.add("dh_path", path("dh_path", of: &sink))
         result.add("aad", text("aad", of: &sink))
@@ -253,9 +262,22 @@ struct AgentTranslation {
         return result.document
     }
 
+    private func wrap(_ sink: inout ObjectBuilder, _ ttl: String?) {
+        guard let ttl else { return }
+        sink.add("wrap_ttl", ttl)
+        // Vault Agent writes wrap_info.
+        sink.add("format", "json")
+    }
+
     private mutating func mode(of config: inout ForeignObject) -> String? {
         guard let node = config.take("mode") else { return nil }
-        if let mode = node.mode { return mode }
+        if let mode = node.mode {
+            guard UInt16(mode, radix: 8) == 0 else { return mode }
+            remark(
+                node.offset, config.path(of: "mode"),
+                "0 leaves a file's mode to others there; here a sink has one: the default of 0640 holds")
+            return nil
+        }
         let hint = isJSON ? ": JSON has no octal numbers, 640 is mode 01200" : ""
         remark(node.offset, config.path(of: "mode"), "not a file mode\(hint); the default of 0640 holds")
         return nil
@@ -281,13 +303,24 @@ struct AgentTranslation {
         return nil
     }
 
-    private mutating func duration(_ key: String, of object: inout ForeignObject) -> String? {
-        guard let node = object.take(key) else { return nil }
+    /// Nil for none, and for 0. One that cannot be read is not left out: the sink would hold the token as it is.
+    private mutating func wrapTTL(of object: inout ForeignObject) throws(AgentError) -> String? {
+        guard let node = object.take("wrap_ttl") else { return nil }
+        let path = object.path(of: "wrap_ttl")
         guard let duration = node.duration else {
-            remark(node.offset, object.path(of: key), "not a duration such as 30s or 5m")
-            return nil
+            throw refusal(node.offset, "\(path) is not a duration such as 30s or 5m", "Correct it")
         }
-        return Duration(text: duration) == .zero ? nil : duration
+        guard Duration(text: duration) != .zero else { return nil }
+        return inRange(duration, .seconds(10) ... .seconds(86_400), node.offset, path)
+    }
+
+    private mutating func inRange(
+        _ text: String, _ limits: ClosedRange<Duration>, _ offset: Int, _ path: String
+    ) -> String {
+        guard let duration = Duration(text: text), !limits.contains(duration) else { return text }
+        let nearest = (duration < limits.lowerBound ? limits.lowerBound : limits.upperBound).text
+        remark(offset, path, "\(text) is out of range here: \(nearest)")
+        return nearest
     }
 
     /// Absolute. One that began where Vault Agent was started is put into the agent's own directory.

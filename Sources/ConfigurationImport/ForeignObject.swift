@@ -101,21 +101,59 @@ extension SourceNode {
     /// As this agent's configuration writes it: "5m", "300s". A bare number counts seconds.
     var duration: String? {
         switch value {
-        case .text(let text) where Duration(text: text) != nil: text
-        case .text(let text), .number(let text): Duration(text: text + "s").map { _ in text + "s" }
+        case .text(let text), .number(let text):
+            if Duration(text: text) != nil {
+                text
+            } else if text.allSatisfy(\.isWholeNumber), Duration(text: "\(text)s") != nil {
+                "\(text)s"
+            } else {
+                wholeSeconds(ofGoDuration: text).map { "\($0)s" }
+            }
         case .flag, .null, .list, .object: nil
         }
     }
 
-    /// As this agent's configuration writes it: "0640". HCL reads `0640` as octal; JSON has decimal numbers only.
+    /// As this agent's configuration writes it: "0640". HCL reads `0640` as octal and `0x1a0` as hexadecimal; JSON has decimal
+    /// numbers only.
     var mode: String? {
         guard case .number(let text) = value else {
             if case .text(let text) = value, UInt16(text, radix: 8) != nil { return text }
             return nil
         }
-        let isOctal = text.count > 1 && text.hasPrefix("0")
-        guard let bits = UInt16(text, radix: isOctal ? 8 : 10), bits <= 0o777 else { return nil }
+        let bits: UInt16? =
+            if text.lowercased().hasPrefix("0x") {
+                UInt16(text.dropFirst(2), radix: 16)
+            } else {
+                UInt16(text, radix: text.hasPrefix("0") ? 8 : 10)
+            }
+        guard let bits, bits <= 0o777 else { return nil }
         let digits = String(bits, radix: 8)
         return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
     }
+}
+
+/// What Go's `time.ParseDuration` reads and this agent's configuration does not: fractions, units in any order and below ours
+/// (`0.5h`, `1h30.5s`, `500us`). Rounded up. Nil for what Go does not read either, a sign, and more than
+/// `Duration.longestInText`.
+private func wholeSeconds(ofGoDuration text: String) -> Int64? {
+    let units: [Substring: Double] = [
+        "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3_600,
+    ]
+    guard !text.isEmpty, text.utf8.count <= 40 else { return nil }
+    var rest = Substring(text)
+    var seconds = 0.0
+    while !rest.isEmpty {
+        let number = rest.prefix { $0 == "." || ("0"..."9").contains($0) }
+        rest = rest.dropFirst(number.count)
+        let letters = rest.prefix { $0 != "." && !("0"..."9").contains($0) }
+        rest = rest.dropFirst(letters.count)
+        // Go reads ".5s" and "5.s" too.
+        let padded = "0\(number)\(number.contains(".") ? "0" : "")"
+        guard number.contains(where: { $0 != "." }), let count = Double(padded), let unit = units[letters] else {
+            return nil
+        }
+        seconds += count * unit
+    }
+    let longest = Double(Duration.longestInText.nanoseconds / 1_000_000_000)
+    return seconds <= longest ? Int64(seconds.rounded(.up)) : nil
 }

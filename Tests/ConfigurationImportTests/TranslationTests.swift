@@ -103,7 +103,6 @@ private let wholeHCL = """
                         "mount_path": "auth/aws-subaccount",
                         "namespace": "team",
                         "role": "orders-api",
-                        "wrap_ttl": "5m",
                         "header_value": "vault.example.com",
                         "region": "eu-central-1"
                       },
@@ -116,7 +115,9 @@ private let wholeHCL = """
                           "path": "/run/app/token",
                           "mode": "0640",
                           "owner": "1000",
-                          "group": "1001"
+                          "group": "1001",
+                          "wrap_ttl": "5m",
+                          "format": "json"
                         },
                         {
                           "type": "file",
@@ -142,7 +143,8 @@ private let wholeHCL = """
         let listed = remarks.map { $0.split(separator: ": ")[1] }
         #expect(
             listed == [
-                "pid_file", "vault.retry", "auto_auth.method.min_backoff", "auto_auth.method.config.access_key",
+                "pid_file", "vault.retry", "auto_auth.method.wrap_ttl", "auto_auth.method.min_backoff",
+                "auto_auth.method.config.access_key",
                 "auto_auth.method.config.secret_key", "auto_auth.method.config.credential_poll_interval", "listener",
                 "template",
             ])
@@ -216,12 +218,52 @@ private let wholeHCL = """
     }
 
     @Test(arguments: [
-        (", mode = 0640", "0640"), (", mode = 416", "0640"), (", mode = \"0600\"", "0600"), (", mode = 0", "0000"),
+        (", mode = 0640", "0640"), (", mode = 416", "0640"), (", mode = \"0600\"", "0600"),
+        (", mode = 0x1a0", "0640"),
     ])
     func `a mode is octal where HCL says so`(sink: String, mode: String) throws {
         let result = try imported(small(sink: sink))
         #expect(result.document.laidOut.contains("\"mode\": \"\(mode)\""))
         #expect(result.remarks.isEmpty)
+    }
+
+    @Test(arguments: ["0", "0000", "\"0000\"", "0x0"])
+    func `a mode of 0 keeps no reader out`(mode: String) throws {
+        let result = try imported(small(sink: ", mode = \(mode)"))
+        #expect(!result.document.laidOut.contains("mode\""))
+        #expect(result.remarks.count == 1 && result.remarks[0].contains("the default of 0640 holds"))
+    }
+
+    @Test(
+        arguments: [
+            ("300", "300s", 0), ("\"5m\"", "5m", 0), ("\"0.5h\"", "1800s", 0), ("\"1h30.5s\"", "3631s", 0),
+            ("\"30s1m\"", "90s", 0), ("\"1.5s\"", "10s", 1), ("\"25h\"", "24h", 1),
+        ] as [(String, String, Int)])
+    func `a sink that was wrapped stays wrapped`(given: String, expected: String, remarks: Int) throws {
+        let wrapped = "\"wrap_ttl\": \"\(expected)\""
+        let own = try imported(small(sink: ", wrap_ttl = \(given)"))
+        #expect(own.document.laidOut.contains(wrapped) && own.remarks.count == remarks)
+        // The method's counts for every sink, and is told.
+        let ofAll = try imported(small(method: "wrap_ttl = \(given)"))
+        #expect(ofAll.document.laidOut.contains(wrapped) && ofAll.document.laidOut.contains("\"format\": \"json\""))
+        #expect(ofAll.remarks.count == remarks + 1)
+        #expect(complaints(ofAll).isEmpty)
+    }
+
+    @Test(arguments: ["\"soon\"", "\"1h.\"", "\"-5m\"", "\"5\u{2d}m\"", "\"1e9h\"", "\"200000h\"", "[]", "true"])
+    func `a sink whose wrapping cannot be read is not written down bare`(given: String) {
+        for text in [small(sink: ", wrap_ttl = \(given)"), small(method: "wrap_ttl = \(given)")] {
+            let error = #expect(throws: AgentError.self) { try imported(text) }
+            #expect(error?.code == .configurationInvalid)
+            #expect("\(error as Any)".contains("wrap_ttl is not a duration"))
+        }
+    }
+
+    @Test func `a sink's own wrapping counts before the method's, and 0 is none`() throws {
+        let both = try imported(small(sink: ", wrap_ttl = 60", method: "wrap_ttl = 120")).document.laidOut
+        #expect(both.contains("\"wrap_ttl\": \"60s\"") && !both.contains("120s"))
+        let none = try imported(small(sink: ", wrap_ttl = 0", method: "wrap_ttl = \"0s\"")).document.laidOut
+        #expect(!none.contains("wrap"))
     }
 
     @Test func `a mode that JSON made another one is left out and told`() throws {
