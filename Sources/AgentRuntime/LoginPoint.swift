@@ -37,7 +37,7 @@ package final class LoginPoint {
             timekeeper: timekeeper, log: log)
         digest = settings.loginDigest
         identity = LoginIdentity(settings)
-        (address, namespace) = (settings.vault.addresses[0], settings.vault.namespace)
+        (address, namespace) = (settings.vault.addresses[0], settings.readersNamespace)
     }
 
     convenience init(_ settings: TokenSettings, in surroundings: AgentSurroundings, log: Logger) throws(AgentError) {

@@ -87,4 +87,11 @@ package struct TokenSettings: Hashable, Sendable {
         self.sinks = sinks
         self.onChange = onChange
     }
+
+    /// The namespace that readers of the token work in: `vault.namespace`, where that is the token's own or one below it; else
+    /// the token's own, for in no other does it count. Empty for the root namespace.
+    package var readersNamespace: String {
+        guard let own = login.namespace, !own.isEmpty else { return vault.namespace }
+        return "\(vault.namespace)/".hasPrefix("\(own)/") ? vault.namespace : own
+    }
 }

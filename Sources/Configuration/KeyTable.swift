@@ -81,7 +81,7 @@ enum KeyTable {
             ConfigurationKey(
                 name: "namespace", shape: .text(.namespace), fallback: .value(""),
                 variables: ["VAULT_NAMESPACE"], flag: "--vault-namespace",
-                summary: "Namespace of the auth mount and of the token."),
+                summary: "Namespace of the auth mount and of the token, and the one that readers are told."),
             ConfigurationKey(
                 name: "tls", shape: .section(tls), fallback: .keys,
                 summary: "Trust and identity. Always TLS 1.2 or newer."),
@@ -194,7 +194,9 @@ enum KeyTable {
                 summary: "Where the `aws` auth method is mounted, with `auth/`."),
             ConfigurationKey(
                 name: "namespace", shape: .text(.namespace), fallback: .described("that of `vault`"),
-                summary: "Namespace of the auth mount where it is not that of `vault`. The token belongs to it."),
+                summary:
+                    "Namespace of the auth mount where it is not that of `vault`. The token belongs to it, and readers are told it "
+                    + "unless `vault.namespace` is one below it."),
             ConfigurationKey(
                 name: "role", shape: .text(.plain), fallback: .described("chosen by Vault"),
                 summary:

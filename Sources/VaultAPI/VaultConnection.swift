@@ -193,7 +193,8 @@ final class VaultConnection {
     private func request(_ call: VaultCall, to endpoint: VaultEndpoint, within left: Duration) -> HTTPRequest {
         // Vault Agent and Proxy can be told to refuse requests without it, against forged ones from browsers.
         var headers = [HTTPHeader("X-Vault-Request", "true")]
-        if !namespace.isEmpty { headers.append(HTTPHeader("X-Vault-Namespace", namespace)) }
+        // A server's health is no namespace's: OpenBao 2.7 answers "operation unavailable in namespaces".
+        if !namespace.isEmpty, call.operation != .health { headers.append(HTTPHeader("X-Vault-Namespace", namespace)) }
         if let token = call.token { headers.append(HTTPHeader("X-Vault-Token", secret: token)) }
         if let ttl = call.wrapTTL { headers.append(HTTPHeader("X-Vault-Wrap-TTL", "\(ttl.wholeSeconds)s")) }
         if call.body != nil { headers.append(HTTPHeader("Content-Type", "application/json")) }

@@ -73,7 +73,8 @@ struct RunningToken {
                 .configurationInvalid, "no sink of \(name) holds the token as it is", remedy: remedyWithoutPlainSink)
         }
         let delivered = Set(status.sinks.filter(\.delivered).map(\.name))
-        guard let sink = plain.first(where: { delivered.contains($0.place.name) }) else {
+        let candidates = plain.filter { delivered.contains($0.place.name) }
+        guard !candidates.isEmpty else {
             let reasons = reading.reasonsAgainstHealth(token: name, at: wallTime)
             guard !reasons.isEmpty else {
                 throw AgentError(
@@ -81,16 +82,22 @@ struct RunningToken {
             }
             throw AgentError(.tokenDead, reasons.joined(separator: "; "), remedy: "See vault-token-agent status")
         }
-        do throws(SystemFault) {
-            guard let token = sink.format.token(in: try Self.content(of: sink.place, patience)) else {
-                throw SystemFault("read", sink.place.name, number: ENODATA)
+        var faults: [(place: String, fault: SystemFault)] = []
+        for sink in candidates {
+            do throws(SystemFault) {
+                guard let token = sink.format.token(in: try Self.content(of: sink.place, patience)) else {
+                    throw SystemFault("read", sink.place.name, number: ENODATA)
+                }
+                return token.text
+            } catch {
+                faults.append((sink.place.name, error))
             }
-            return token.text
-        } catch {
-            throw AgentError(
-                .fileUnreadable, "\(sink.place.name): \(error.observed)",
-                remedy: error.number == EACCES ? "Run it as a user that may read the sink" : "")
         }
+        let isForbidden = faults.contains { [EACCES, EPERM].contains($0.fault.number) }
+        let which = faults.count == 1 ? "the sink" : "one of them"
+        throw AgentError(
+            .fileUnreadable, faults.map { "\($0.place): \($0.fault.observed)" }.joined(separator: "; "),
+            remedy: isForbidden ? "Run it as a user that may read \(which)" : "")
     }
 
     private var remedyWithoutPlainSink: String {

@@ -34,6 +34,15 @@ def test_doctor_finds_nothing_wrong_where_all_is_well_and_leaves_no_token_behind
     assert not (tmp_path / "token").exists()
 
 
+def test_doctor_finds_nothing_wrong_in_a_namespace(lab, tmp_path):
+    lab.bao.expect("POST", "sys/namespaces/tenant", {})
+    lab.role("app", mount=lab.front_door.mount(namespace="tenant"), ttl="1h")
+    configuration = lab.configuration(tmp_path)
+    configuration["vault"]["namespace"] = "tenant"
+    done = lab.agent(folder=tmp_path, configuration=configuration, command=("doctor",)).finish()
+    assert done.status == 0 and set(verdicts(done.output).values()) == {"ok"}, done.output
+
+
 def test_doctor_says_what_fails_and_goes_on(lab, tmp_path):
     configuration = lab.configuration(tmp_path, role="no-such-role")
     configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(tmp_path / "missing" / "token")})

@@ -1,5 +1,6 @@
 """`exec`: a program with the running agent's token in its environment, and what a change of the token does to it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -190,6 +191,20 @@ def test_a_new_token_restarts_the_command(run: AgentRun, tmp_path: Path):
         # A command that ends by itself is not started again.
         os.kill(made.program, signal.SIGKILL)
         assert made.process.wait(20) == -signal.SIGKILL
+
+
+def test_a_reload_that_moves_sink_and_status_is_followed(lab: Laboratory, run: AgentRun, tmp_path: Path):
+    with companion(run, tmp_path, "--restart") as made:
+        moved = lab.configuration(tmp_path, role="calm")
+        moved["status_file"] = str(tmp_path / "moved.json")
+        moved["tokens"][0]["sinks"][0]["path"] = str(tmp_path / "moved")
+        run.may_hold(tmp_path / "moved")
+        run.configuration.write_text(json.dumps(moved))
+        run.child.signal(signal.SIGHUP)
+        run.wait_for_log("New configuration in force", 20)
+        run.child.signal(signal.SIGUSR1)
+        wait_until(lambda: len(made.lines()) >= 2, 40, made.errors.read_text)
+        assert made.lines()[-1].split()[2] == (tmp_path / "moved").read_text()
 
 
 def test_a_command_that_does_not_stop_for_the_restart_is_killed(run: AgentRun, tmp_path: Path):

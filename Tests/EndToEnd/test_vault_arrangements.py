@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from laboratory.agent import run_once
 from laboratory.aws import sts_error
 from laboratory.processes import unshared, wait_until
 
@@ -25,6 +26,31 @@ def test_a_login_in_a_namespace(lab, tmp_path):
     assert found["namespace_path"] == "tenant/" and run.token() == token
     asked = {each.path for each in lab.front_door.exchanges if each.at >= run.started}
     assert asked <= {"tenant/auth/cloud/aws/login", "tenant/auth/token/renew-self", "tenant/auth/token/lookup-self"}
+    run.stop()
+
+
+@pytest.mark.parametrize(
+    ("server", "login", "told"),
+    [("", "tenant", "tenant"), ("tenant/team", "tenant", "tenant/team"), ("elsewhere", "tenant", "tenant")],
+)
+def test_readers_are_told_a_namespace_that_the_token_counts_in(lab, tmp_path, server, login, told):
+    lab.bao.expect("POST", f"sys/namespaces/{login}", {})
+    lab.role("app", mount=lab.front_door.mount(namespace=login), ttl="1h")
+    configuration = lab.configuration(tmp_path)
+    configuration["vault"]["namespace"] = server
+    configuration["tokens"][0]["auth"]["namespace"] = login
+    paths = {kind: tmp_path / kind for kind in ("token", "env", "json")}
+    configuration["tokens"][0]["sinks"] = [
+        {"type": "file", "path": str(path), "format": kind} for kind, path in paths.items()
+    ]
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    run.may_hold(*paths.values())
+    run.wait_for_token(10)
+    wait_until(lambda: all(path.exists() for path in paths.values()), 10, lambda: run.log)
+    assert f"VAULT_NAMESPACE={told}" in paths["env"].read_text().replace('"', "").splitlines()
+    assert json.loads(paths["json"].read_text())["vault_namespace"] == told
+    command = ["exec", "--config", run.configuration, "--", "printenv", "VAULT_NAMESPACE"]
+    assert run_once(command, {}).output.strip() == told
     run.stop()
 
 

@@ -77,7 +77,7 @@ struct ExecCommand: ParsableCommand {
     }
 
     func run() throws {
-        let running = try RunningToken(name, options.load())
+        let find = { () throws(AgentError) in try RunningToken(name, options.load()) }
         let reaction: TokenCompanion.Reaction =
             if restart {
                 .restart(stop: stopSignal.number, killAfter: killAfter)
@@ -86,10 +86,10 @@ struct ExecCommand: ParsableCommand {
             } else {
                 .none
             }
+        let running = try find()
         let token = try firstToken(running)
-        let companion = TokenCompanion(running, reaction: reaction, command: command) { token in
-            environment(token, running.settings)
-        }
+        let companion = TokenCompanion(
+            running, findingAnew: find, reaction: reaction, command: command, environment: environment)
         let end: ForegroundChild.End
         do throws(ForegroundChild.Failure) {
             end = try companion.run(with: token)
@@ -124,7 +124,7 @@ struct ExecCommand: ParsableCommand {
 
     /// What a sink of format `env` tells, above this process's own environment. OpenBao's name of a variable would count
     /// before Vault's.
-    private func environment(_ token: String, _ settings: TokenSettings) -> [String: String] {
+    private func environment(_ token: String, of settings: TokenSettings) -> [String: String] {
         var variables = processEnvironment
         func set(_ name: String, _ value: String) {
             variables[name] = value.isEmpty ? nil : value
@@ -132,7 +132,7 @@ struct ExecCommand: ParsableCommand {
         }
         set(variable, token)
         set("VAULT_ADDR", settings.vault.addresses.first ?? "")
-        set("VAULT_NAMESPACE", settings.vault.namespace)
+        set("VAULT_NAMESPACE", settings.readersNamespace)
         return variables
     }
 }

@@ -31,10 +31,11 @@ final class TokenCompanion {
     /// Between two looks that nothing has asked for: what the kernel does not tell (a dead agent, another file system).
     private static let pause: Duration = .seconds(10)
 
-    private let running: RunningToken
+    private var running: RunningToken
+    private let findAnew: () throws(AgentError) -> RunningToken
     private let reaction: Reaction
     private let command: [String]
-    private let environment: (String) -> [String: String]
+    private let environment: (String, TokenSettings) -> [String: String]
     private let clock = ContinuousClock()
     private var phase = Phase.running
     /// The token that the program has, or was told of.
@@ -44,11 +45,13 @@ final class TokenCompanion {
     private var lastComplaint: String?
     private var nextLook: ContinuousClock.Instant
 
+    /// `findingAnew`: by the configuration as it stands then.
     init(
-        _ running: RunningToken, reaction: Reaction, command: [String],
-        environment: @escaping (String) -> [String: String]
+        _ running: RunningToken, findingAnew findAnew: @escaping () throws(AgentError) -> RunningToken,
+        reaction: Reaction, command: [String], environment: @escaping (String, TokenSettings) -> [String: String]
     ) {
         self.running = running
+        self.findAnew = findAnew
         self.reaction = reaction
         self.command = command
         self.environment = environment
@@ -75,7 +78,7 @@ final class TokenCompanion {
                     if isEnding { return end }
                     phase = .running
                     // The one that made it stop may be old by now.
-                    child = try start(with: (try? running.read(patience: .seconds(1))) ?? given)
+                    child = try start(with: (try? read()) ?? given)
                     continue
                 }
                 return end
@@ -94,7 +97,21 @@ final class TokenCompanion {
     private func start(with token: String) throws(ForegroundChild.Failure) -> ForegroundChild {
         given = token
         return try ForegroundChild(
-            command, environment: environment(token), mask: ProcessHardening.inheritedMask)
+            command, environment: environment(token, running.settings), mask: ProcessHardening.inheritedMask)
+    }
+
+    /// From where the configuration says now: a reload may have moved sinks, status and server. One that is not in force yet, or
+    /// cannot be read, does not count.
+    private func read() throws(AgentError) -> String {
+        guard let now = try? findAnew() else { return try running.read(patience: .seconds(1)) }
+        do throws(AgentError) {
+            let token = try now.read(patience: .seconds(1))
+            running = now
+            return token
+        } catch {
+            guard let token = try? running.read(patience: .seconds(1)) else { throw error }
+            return token
+        }
     }
 
     /// Until a signal has come, something has changed (true), or something is due.
@@ -119,7 +136,7 @@ final class TokenCompanion {
         let isDue = clock.now >= nextLook
         nextLook = clock.now + Self.pause
         do throws(AgentError) {
-            let token = try running.read(patience: .seconds(1))
+            let token = try read()
             if lastComplaint != nil { complain("\(running.name): there is a valid token again") }
             lastComplaint = nil
             if token != given, case .running = phase, !isEnding { react(to: token, child) }
