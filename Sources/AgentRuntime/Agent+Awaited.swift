@@ -29,7 +29,10 @@ extension Agent {
         var prepared: [Prepared] = []
         for each in awaited.all where awaited.generation == generation {
             do throws(AgentError) {
-                prepared.append(try await prepare(each.settings, isReload: false))
+                let new = try await prepare(each.settings, isReload: false)
+                let others = keepersOnDuty.flatMap { $1.inForce?.sinks ?? [] } + prepared.flatMap(\.preparation.sinks)
+                try refuseTwins(among: others + new.preparation.sinks)
+                prepared.append(new)
             } catch {
                 // From the first look on it would be so after a restart as well.
                 if error.code == .groupsOutdated, each.trouble?.error.code != .groupsOutdated { whenOutdated(error) }

@@ -186,8 +186,9 @@ package actor Agent {
         (configured, awaited) = ([], AwaitedTokens(generation: nextID()))
         self.onFinish = onFinish
         for (id, entry) in running.sorted(by: { $0.key < $1.key }) {
-            entry.work.values.forEach { $0.cancel() }
-            begin(entry.keeper.end(dropped: false), for: id, entry)
+            let work = entry.keeper.end(dropped: false)
+            if !entry.keeper.listensOn { entry.work.values.forEach { $0.cancel() } }
+            begin(work, for: id, entry)
         }
         reportNow()
         _ = loop.schedule(at: loop.now + Self.longestWait) { [weak self] in
@@ -217,6 +218,7 @@ package actor Agent {
             }
         }
         guard !stopping else { throw AgentError(.cancelled, "the agent stops") }
+        try refuseTwins(among: prepared.flatMap(\.preparation.sinks))
         let named = Set(prepared.map(\.id))
         configured = configuration.tokens
         let former = handOver(to: prepared)
@@ -240,6 +242,19 @@ package actor Agent {
         let known = order.first { running[$0]?.keeper.name == settings.name }
         let keeper = known.flatMap { running[$0]?.keeper } ?? TokenKeeper(name: settings.name, in: shared)
         return (known ?? nextID(), keeper, try await keeper.prepare(settings, isReload: isReload))
+    }
+
+    /// Each would put right what the other has written, for ever. Equal paths the configuration refuses itself.
+    func refuseTwins(among sinks: [KeptSink]) throws(AgentError) {
+        var names: [SinkStanding: String] = [:]
+        for sink in sinks {
+            guard let standing = sink.standing, let other = names.updateValue(sink.name, forKey: standing) else {
+                continue
+            }
+            throw AgentError(
+                .configurationInvalid, "\(sink.name) and \(other) are one place: a directory on the way is a link",
+                remedy: "Give each sink its own path")
+        }
     }
 
     /// The sinks of all tokens until now, by path. Each new one takes over from the one at its place.

@@ -40,6 +40,7 @@ final class KeptSink {
 
     var name: String { sink.name }
     var path: String { settings.path }
+    var standing: SinkStanding? { sink.standing }
 
     /// Goes through all that writing will need, out of readers' sight. A full disk may pass: it is met when the token is
     /// written.

@@ -20,7 +20,7 @@ extension TokenKeeper {
         fileprivate let login: LoginPoint?
         fileprivate let lines: [KeptLine]
         /// In the configuration's order; those that stay are those in force.
-        fileprivate let sinks: [KeptSink]
+        let sinks: [KeptSink]
         /// Nil: the one in force stays.
         fileprivate let onChange: (any ChangeListener)?
         fileprivate let found: [FoundToken]

@@ -32,12 +32,12 @@ extension TokenKeeper {
         do {
             let answer = try await ask(request, within: limit)
             if case .refusedOnce = answer { return answer }
-            if case .revoked = answer { revocation = .success(()) }
+            if case .revoked = answer { revocationFailure = nil }
             journal?.succeeded(request, answer, token: token(in: answer))
             return answer
         } catch {
             journal?.failed(request, error)
-            if case .revoke = request { revocation = .failure(error) }
+            if case .revoke = request { revocationFailure = error }
             return .failed(error)
         }
     }

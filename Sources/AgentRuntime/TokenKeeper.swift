@@ -56,8 +56,8 @@ final class TokenKeeper {
     private var lastID: UInt64 = 0
     private(set) var isFinished = false
     var recording = Recording()
-    /// How the latest revocation ended; nil: there was none.
-    var revocation: Result<Void, AgentError>?
+    /// Why the latest revocation failed; nil: it did not, or there was none.
+    var revocationFailure: AgentError?
 
     /// What a configuration has made of this token.
     struct InForce {
@@ -91,6 +91,9 @@ final class TokenKeeper {
     }
 
     var timekeeper: any Timekeeper { surroundings.loop }
+
+    /// Whether what it has asked of Vault is to be heard though it ends: a token that comes of it is revoked.
+    var listensOn: Bool { !lifecycle.abandoned.isEmpty }
 
     /// When there is to be news of ``KeeperNews/momentCame``.
     var wake: Instant? { isFinished ? nil : lifecycle.wake }
@@ -128,18 +131,15 @@ final class TokenKeeper {
 
     /// Ends, and leaves nothing behind: the token is revoked, the sinks are emptied, the next start takes nothing over.
     func logOut() -> [KeeperWork] {
-        revocation = lifecycle.current() == nil ? .success(()) : nil
+        revocationFailure = nil
         return record(nil) + carryOut(lifecycle.end(dropped: true, revoking: true, at: timekeeper.now))
     }
 
     /// What has come of ``logOut()``, once it is finished; nil: all is well.
     var logoutFailure: AgentError? {
-        switch revocation {
-        case .success?: nil
-        case .failure(let error)?: error.code == .tokenDead ? nil : error
-        case nil:
-            AgentError(.vaultUnavailable, "the token could not be revoked in time", remedy: "It lives out its lease")
-        }
+        if let revocationFailure, revocationFailure.code != .tokenDead { return revocationFailure }
+        guard !lifecycle.owesNothing else { return nil }
+        return AgentError(.vaultUnavailable, "the token could not be revoked in time", remedy: "It lives out its lease")
     }
 
     func carryOut(_ effects: [LifecycleEffect]) -> [KeeperWork] {

@@ -17,6 +17,8 @@ struct Assembler {
     private(set) var warnings: [String] = []
     /// Who writes to a path: no two may.
     private var writers: [String: String] = [:]
+    /// Who reads there: nobody may write over that.
+    private var readers: [String: String] = [:]
     /// Where the agent may write; empty: anywhere.
     private var confineTo: [String] = []
 
@@ -27,6 +29,8 @@ struct Assembler {
 
     mutating func assemble(_ root: CheckedSection) -> AgentConfiguration {
         confineTo = root.texts("confine_to")
+        readers[problems.source.path] = "this configuration"
+        for variable in Self.filesOfAWS { environment[variable].map { readers[$0] = variable } }
         let health = health(root)
         let state =
             root.isSet("state_directory")
@@ -52,6 +56,11 @@ struct Assembler {
         return configuration
     }
 
+    private static let filesOfAWS = [
+        "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    ]
+
     // MARK: The file's own keys
 
     /// The first of the directories in a variable of systemd's.
@@ -73,6 +82,7 @@ struct Assembler {
         settings.statusFile =
             root.isSet("status_file") ? root.text("status_file") : Self.defaultStatusFile(environment)
         claim(settings.statusFile, root, "status_file")
+        if let path = settings.statusFile { writers["\(path).lock"] = "the lock of status_file" }
         if let metrics = root.subsection("metrics") {
             settings.metricsTextfile = metrics.text("textfile")
             settings.metricsListen = metrics.text("listen")
@@ -105,15 +115,30 @@ struct Assembler {
     private mutating func claim(_ path: String?, _ section: CheckedSection, _ key: String) {
         guard let path else { return }
         let here = section.path(of: key)
-        if let first = writers[path] {
+        if let first = writers[path] ?? readers[path] {
             problems.add(
                 section.offset(of: key), here, "\(quoted(path)) is the path of \(first) too",
                 "Give each its own path")
         }
         writers[path] = here
+        confine(path, section, key)
+    }
+
+    private mutating func confine(_ path: String, _ section: CheckedSection, _ key: String) {
         if !confineTo.isEmpty, !AgentConfiguration.mayWrite(path, confineTo) {
             complainOfConfinement(path, section, key)
         }
+    }
+
+    /// The agent reads there, and what it reads may not be what it writes.
+    private mutating func read(_ path: String?, _ section: CheckedSection, _ key: String) {
+        guard let path else { return }
+        let here = section.path(of: key)
+        if let first = writers[path] {
+            problems.add(
+                section.offset(of: key), here, "\(quoted(path)) is the path of \(first) too", "Give each its own path")
+        }
+        readers[path] = readers[path] ?? here
     }
 
     private mutating func complainOfConfinement(_ path: String, _ section: CheckedSection, _ key: String) {
@@ -187,6 +212,9 @@ struct Assembler {
         tls.clientKeyPassphraseFile = section.text("client_key_passphrase_file")
         tls.serverName = section.text("server_name")
         tls.skipVerify = section.flag("skip_verify")
+        for key in ["ca_cert", "client_cert", "client_key", "client_key_passphrase_file"] {
+            read(section.text(key), section, key)
+        }
         func needs(_ key: String, _ other: String, _ missing: Bool) {
             guard missing else { return }
             problems.add(
@@ -211,6 +239,8 @@ struct Assembler {
             var ec2 = EC2Login()
             ec2.proof = auth.choice("identity_document") ?? ec2.proof
             ec2.nonceFile = auth.text("nonce_file")
+            read(ec2.nonceFile, auth, "nonce_file")
+            if let path = ec2.nonceFile { confine(path, auth, "nonce_file") }
             login.method = .ec2(ec2)
             if ec2.nonceFile == nil && stateDirectory == nil {
                 problems.add(
@@ -327,6 +357,7 @@ struct Assembler {
                 "\"dh_type\" wants the file with the reader's public key")
             return nil
         }
+        read(publicKey, section, "dh_path")
         var encryption = EncryptionSettings(publicKeyPath: publicKey)
         encryption.deriveKey = section.flag("derive_key")
         encryption.additionalData = section.text("aad") ?? ""

@@ -54,6 +54,7 @@ enum Place: Hashable {
 
 /// One sink of one agent process.
 final class SimulatedSink: TokenSink {
+    let standing: SinkStanding? = nil
     let name: String
     private let path: String
     private let place: Place

@@ -9,6 +9,8 @@ private enum Happening: Hashable {
     /// Half-way to the next wake, to it, and to long after it.
     case waitsHalf, wakes, oversleeps
     case answers(Verdict)
+    /// To a request that the core has abandoned.
+    case answersLate(RequestID, isGranted: Bool)
     case sinkSucceeds(SinkID), sinkFails(SinkID), sinkIsDisturbed(SinkID)
     case loginIsRequested
     case reloadsTheSame, reloadsASink, reloadsTheLogin
@@ -32,6 +34,8 @@ private struct Situation: Hashable {
     /// When each token that Vault gave ends; one that was revoked is not among them.
     var validUntil: [TokenID: Instant] = [:]
     var forgotten: Set<TokenID> = []
+    /// Tokens that nobody wanted any more when they came, but for those whose revocation was asked for.
+    var unwanted: Set<TokenID> = []
     /// What each sink holds, and what is on its way there; nil: it is being emptied.
     var holds: [SinkID: TokenID] = [:]
     var underWay: [SinkID: SinkContent?] = [:]
@@ -114,6 +118,9 @@ extension Situation {
         guard !isFinished else { return [] }
         var all: [Happening] = core.wake == nil ? [] : [.waitsHalf, .wakes, .oversleeps]
         if request != nil { all += Verdict.allCases.map { .answers($0) } }
+        for id in core.abandoned.sorted(by: { $0.number < $1.number }) {
+            all += [true, false].map { .answersLate(id, isGranted: $0) }
+        }
         for sink in underWay.keys.sorted(by: { $0.number < $1.number }) {
             all += [.sinkSucceeds(sink), .sinkFails(sink)]
         }
@@ -129,6 +136,7 @@ extension Situation {
         case .wakes: return pass { _, wake in wake }
         case .oversleeps: return pass { _, wake in wake + .seconds(120) }
         case .answers(let verdict): return answer(verdict)
+        case .answersLate(let id, let isGranted): return answer(late: id, isGranted)
         case .sinkSucceeds(let sink):
             guard let content = underWay.removeValue(forKey: sink) else { return nil }
             holds[sink] = content?.token
@@ -143,7 +151,6 @@ extension Situation {
         case .reloadsTheSame: return take(core.reconfigured(outline, at: now))
         case .reloadsASink: return reloadASink()
         case .reloadsTheLogin:
-            if case .logIn = asked { (request, asked) = (nil, nil) }
             return take(core.reconfigured(outline, login: .other(from: now), at: now))
         case .ends, .isDropped:
             isEnding = true
@@ -184,6 +191,18 @@ extension Situation {
         return take(core.answered(request, answer, at: now))
     }
 
+    private mutating func answer(late id: RequestID, _ isGranted: Bool) -> String? {
+        guard isGranted else {
+            return take(core.answered(id, .failed(AgentError(.vaultUnreachable, "cut off")), at: now))
+        }
+        lastToken += 1
+        let token = TokenID(number: lastToken)
+        unwanted.insert(token)
+        validUntil[token] = now + .seconds(100)
+        let grant = Grant(id: token, sentAt: now, duration: .seconds(100), renewable: true)
+        return take(core.answered(id, .granted(grant), at: now))
+    }
+
     private mutating func grant(_ request: LifecycleRequest) -> LifecycleAnswer {
         let (sentAt, lease) = (askedAt ?? now, Duration.seconds(100))
         switch request {
@@ -211,6 +230,7 @@ extension Situation {
 
     /// Takes down what the core wants, and says which rule that breaks.
     mutating func take(_ effects: [LifecycleEffect]) -> String? {
+        if let request, core.abandoned.contains(request) { (self.request, asked) = (nil, nil) }
         for effect in effects {
             if let fault = take(effect) { return fault }
         }
@@ -232,6 +252,7 @@ extension Situation {
         case .request(let id, let what, _):
             if request != nil { return "two requests at a time: \(what)" }
             (request, asked, askedAt) = (id, what, now)
+            if case .revoke(let token) = what { unwanted.remove(token) }
             if let token = what.token, forgotten.contains(token) { return "a request with \(token), which was let go" }
             if moments.count == 20, now - moments[0] < .seconds(60) { return "21 requests within a minute" }
             if let last = moments.last, last == now { return "two requests without a wait" }
@@ -239,6 +260,7 @@ extension Situation {
         case .write(let sink, let content):
             if underWay[sink] != nil { return "two writes of \(sink) at a time" }
             if forgotten.contains(content.token) { return "\(content.token) is written, which was let go" }
+            if unwanted.contains(content.token) { return "\(content.token) is written, which nobody wants any more" }
             if let wrapping = content.wrapping, forgotten.contains(wrapping) {
                 return "a wrapping token that was let go"
             }
@@ -252,7 +274,9 @@ extension Situation {
                 }
             }
             underWay[sink] = .some(nil)
-        case .forget(let id): forgotten.insert(id)
+        case .forget(let id):
+            if unwanted.contains(id), let end = validUntil[id], now < end { return "\(id) lives on, unwanted" }
+            forgotten.insert(id)
         case .finished: (isFinished, request, asked) = (true, nil, nil)
         case .release, .announceSink, .announceToken, .remember, .requestedLoginEnded: break
         }
@@ -272,6 +296,8 @@ extension Situation {
             let fault: String?
             if let sink = future.underWay.keys.min(by: { $0.number < $1.number }) {
                 fault = future.happen(.sinkSucceeds(sink))
+            } else if let id = future.core.abandoned.min(by: { $0.number < $1.number }) {
+                fault = future.happen(.answersLate(id, isGranted: true))
             } else if future.request != nil {
                 fault = future.happen(.answers(.grants))
             } else if future.core.wake != nil {

@@ -23,6 +23,8 @@ struct Sink: Hashable, Sendable {
     /// What readers find, as far as is known.
     struct Found: Hashable, Sendable {
         var content: SinkContent
+        /// Whose token that is: until a sink that a reload gave to another line is written, the former one's.
+        var line: LineID
         /// Somebody has changed it since then.
         var damagedSince: Instant?
     }
@@ -66,7 +68,7 @@ struct Sink: Hashable, Sendable {
     mutating func wrote(at now: Instant) -> (new: SinkContent, before: SinkContent?)? {
         guard case .writing(let content, _, _, let disturbed) = state else { return nil }
         let before = found?.content
-        found = Found(content: content, damagedSince: disturbed ? now : nil)
+        found = Found(content: content, line: line, damagedSince: disturbed ? now : nil)
         state = .resting(repairFrom: now + Pace.betweenRepairs)
         return (content, before)
     }

@@ -16,7 +16,7 @@ extension TokenLifecycle {
                 trouble: line.failures?.asTrouble,
                 sinks: mine.map { sink in
                     LifecycleHealth.Sink(
-                        id: sink.id, delivered: isServed(sink, at: now), trouble: sink.trouble(at: now))
+                        id: sink.id, delivered: isDelivered(sink, at: now), trouble: sink.trouble(at: now))
                 },
                 next: next(of: line, mine))
         }
@@ -49,8 +49,8 @@ extension TokenLifecycle {
         let mine = sinks.filter { $0.line == line.id && !$0.isLeaving }
         let isTroubled = line.failures != nil || mine.contains { $0.trouble(at: now) != nil }
         let holdsValid = line.current.map { validity(of: $0.id) > now } ?? false
-        let isServed = mine.isEmpty ? holdsValid : mine.allSatisfy { self.isServed($0, at: now) }
-        if isServed { return isTroubled ? .struggling : .fresh }
+        let isDelivered = mine.isEmpty ? holdsValid : mine.allSatisfy { self.isDelivered($0, at: now) }
+        if isDelivered { return isTroubled ? .struggling : .fresh }
         if holdsValid { return isTroubled ? .struggling : .starting }
         // Of a token of an earlier run that has expired nothing is told before something fails.
         return line.latest == nil || line.failures == nil ? .starting : .lost
@@ -65,8 +65,13 @@ extension TokenLifecycle {
         return sink.wrapTTL == nil || sink.wrapping?.foundExpiry.map { now < $0 } ?? false
     }
 
+    /// Whether that is a token of the sink's own line, not one of other rights that stands there from before a reload.
+    private func isDelivered(_ sink: Sink, at now: Instant) -> Bool {
+        sink.found?.line == sink.line && isServed(sink, at: now)
+    }
+
     private func validUntil(_ line: TokenLine, _ sinks: [Sink], at now: Instant) -> Instant? {
-        let found = sinks.compactMap { $0.found.map { validity(of: $0.content.token) } }
+        let found = sinks.compactMap(\.found).filter { $0.line == line.id }.map { validity(of: $0.content.token) }
         let least =
             !found.isEmpty && found.count == sinks.count && found.allSatisfy { $0 > now }
             ? found.min() : line.latest.map { validity(of: $0.id) }

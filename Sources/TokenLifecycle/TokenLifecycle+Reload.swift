@@ -20,7 +20,7 @@ extension TokenLifecycle {
             for sink in sinks.indices where token.sinks.contains(sinks[sink].id) {
                 // Of no edition: whatever the sink holds, it is written once, and so looked at.
                 let content = SinkContent(token: token.id, wrapping: nil, edition: -1)
-                sinks[sink].found = Sink.Found(content: content, damagedSince: nil)
+                sinks[sink].found = Sink.Found(content: content, line: sinks[sink].line, damagedSince: nil)
             }
             if let full = token.lease?.full { lines[index].fullLease = full }
             guard case .lacking(last: nil) = lines[index].state else {
@@ -94,7 +94,7 @@ extension TokenLifecycle {
             lines[index].retryAt = min(lines[index].retryAt, now)
         }
         switch login {
-        case .fits: keepLogin()
+        case .fits: keepLogin(at: now)
         case .awaited: break
         case .other(let logInFrom): leaveLogin(logInFrom, at: now)
         }
@@ -110,13 +110,30 @@ extension TokenLifecycle {
         }
         lines[0].update { $0.replacement = .unconfigured }
         (lines[0].failures, lines[0].retryAt) = (nil, logInFrom)
-        guard let flight, case .logIn = flight.request else { return }
-        budget.ended(flight.urgency, fullLease: shortestLease, at: now)
-        self.flight = nil
+        if case .logIn = flight?.request { abandonFlight(at: now) }
     }
 
-    private mutating func keepLogin() {
-        lines[0].update { if $0.replacement == .unconfigured { $0.replacement = nil } }
+    /// The token that is held is of the configured login again, where it was not: what has been asked of the other one meanwhile
+    /// does not count.
+    private mutating func keepLogin(at now: Instant) {
+        guard lines[0].current?.replacement == .unconfigured else { return }
+        lines[0].update { $0.replacement = wish == .none ? nil : .requested }
+        (lines[0].failures, lines[0].retryAt) = (nil, now)
+        if case .logIn = flight?.request { abandonFlight(at: now) }
+    }
+
+    /// Whoever waits for a login waits for the next one.
+    mutating func abandonFlight(at now: Instant) {
+        guard let flight else { return }
+        budget.ended(flight.urgency, fullLease: shortestLease, at: now)
+        self.flight = nil
+        switch flight.request {
+        case .logIn:
+            abandoned.insert(flight.id)
+            if wish == .anotherLogin { wish = .login }
+        case .createChild: abandoned.insert(flight.id)
+        case .renew, .lookUp, .wrap, .revoke: break
+        }
     }
 
     private mutating func reconfigureLines(_ children: [LineID], at now: Instant) {
@@ -148,7 +165,7 @@ extension TokenLifecycle {
             sink.found = before.found.map {
                 let content = SinkContent(
                     token: $0.content.token, wrapping: $0.content.wrapping, edition: -1)
-                return Sink.Found(content: content, damagedSince: $0.damagedSince)
+                return Sink.Found(content: content, line: $0.line, damagedSince: $0.damagedSince)
             }
             if sink.wrapping != nil, before.line == sink.line, let wrapping = before.wrapping {
                 sink.wrapping = wrapping

@@ -137,11 +137,19 @@ extension TokenLifecycle {
 
     /// A token that came too late to be of use.
     mutating func retire(_ grant: Grant, at now: Instant) {
-        guard stage == .running else {
+        if stage == .running { revokeUnused(grant, at: now) } else { effects.append(.forget(grant.id)) }
+    }
+
+    /// A token that no reader has ever had: whatever the policy says, nobody misses it.
+    mutating func revokeUnused(_ grant: Grant, at now: Instant) {
+        guard stage != .ended else {
             effects.append(.forget(grant.id))
             return
         }
-        retired.append(Retired(id: grant.id, parent: nil, lease: Lease(grant, using: &generator).known))
+        retired.append(
+            Retired(
+                id: grant.id, parent: nil, lease: Lease(grant, using: &generator).known,
+                revocation: Retired.Revocation(at: now)))
     }
 
     /// A token of an earlier run of which nothing is known: not dead for sure.
@@ -228,16 +236,19 @@ extension TokenLifecycle {
         sinks.removeAll { taken.contains($0.id) }
         for line in lines.reversed() { if let holding = line.current { retire(holding, of: line.id) } }
         guard policy.revokeOnStop else {
-            if !dropped { retired = [] }
+            if !dropped { (retired, abandoned) = ([], []) }
             retired.removeAll { $0.revocation == nil }
+            if dropped, flight?.request.bringsToken == true { abandonFlight(at: now) }
             return
         }
         // Children end with their parents.
         retired.removeAll { $0.parent != nil }
         for index in retired.indices { retired[index].revocation = Retired.Revocation(at: now) }
-        if let flight { budget.ended(flight.urgency, fullLease: shortestLease, at: now) }
-        flight = nil
+        abandonFlight(at: now)
     }
+
+    /// Whether every token that Vault has granted, or may still grant, has been revoked or let go.
+    package var owesNothing: Bool { retired.isEmpty && abandoned.isEmpty }
 
     mutating func endIfDone(at now: Instant) {
         guard case .ending(let until, let emptied) = stage else { return }
@@ -245,9 +256,18 @@ extension TokenLifecycle {
         let isLeaving = sinks.contains(where: \.isLeaving)
         let revokes: Bool =
             if case .revoke = flight?.request { true } else { nextRequest(at: now).map { $0.at < until } ?? false }
-        guard now >= until || !(isEmptying || isLeaving || revokes) else { return }
+        guard now >= until || !(isEmptying || isLeaving || revokes || !abandoned.isEmpty) else { return }
         stage = .ended
         flight = nil
         effects.append(.finished)
+    }
+}
+
+extension LifecycleRequest {
+    fileprivate var bringsToken: Bool {
+        switch self {
+        case .logIn, .createChild: true
+        case .renew, .lookUp, .wrap, .revoke: false
+        }
     }
 }

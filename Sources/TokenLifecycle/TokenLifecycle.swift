@@ -43,6 +43,8 @@ package struct TokenLifecycle: Hashable, Sendable {
     var sinks: [Sink]
     var retired: [Retired] = []
     var flight: Flight?
+    /// Requests for tokens that are not wanted any more. What Vault grants all the same is revoked.
+    package internal(set) var abandoned: Set<RequestID> = []
     var lastRequest: UInt64 = 0
     var budget = RequestBudget()
     var quiet = Quiet()
@@ -87,8 +89,9 @@ package struct TokenLifecycle: Hashable, Sendable {
             self.flight = nil
             budget.ended(flight.urgency, fullLease: shortestLease, at: now)
             take(answer, of: flight, at: now)
+        } else if abandoned.remove(id) != nil {
+            if case .granted(let grant) = answer { revokeUnused(grant, at: now) }
         } else if case .granted(let grant) = answer {
-            // A login that a reload has made pointless.
             retire(grant, at: now)
         } else if case .wrapped(let id, _, _) = answer {
             effects.append(.forget(id))

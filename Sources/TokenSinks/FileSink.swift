@@ -9,6 +9,7 @@ internal import Logging
 /// A token in a file. Its work on the disk happens on a queue of its own.
 package final class FileSink: TokenSink {
     package let name: String
+    package private(set) var standing: SinkStanding?
     private let settings: SinkSettings
     private let file: KeptFile
     private let envelope: Envelope?
@@ -32,15 +33,16 @@ package final class FileSink: TokenSink {
 
     package func check() async throws(AgentError) {
         let (file, envelope) = (file, envelope)
-        let report = try await queue.run { () throws(AgentError) in
+        let (report, standing) = try await queue.run { () throws(AgentError) in
             var report = try file.check()
             do throws(AgentError) {
                 _ = try envelope?.readerKey()
             } catch  where error.code == .fileUnreadable {
                 report.warnings.append("the reader's key is not there yet: \(error.observed)")
             }
-            return report
+            return (report, SinkStanding(file.name, in: file.directory))
         }
+        self.standing = standing
         record(report)
     }
 

@@ -12,6 +12,7 @@ internal import SystemCalls
 /// A token behind a socket.
 package final class SocketSink: TokenSink {
     package let name: String
+    package private(set) var standing: SinkStanding?
     private let settings: SinkSettings
     private let place: SocketPlace
     private let listener: SocketListener
@@ -43,9 +44,10 @@ package final class SocketSink: TokenSink {
 
     package func check() async throws(AgentError) {
         let (listener, place) = (listener, place)
-        try await queue.run { () throws(AgentError) in
+        standing = try await queue.run { () throws(AgentError) in
             try listener.check()
             _ = try AdmittedPeers(place)
+            return SinkStanding(listener.name, in: listener.directory)
         }
     }
 

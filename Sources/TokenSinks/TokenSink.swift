@@ -8,6 +8,9 @@ package protocol TokenSink: AnyObject {
     /// The kind and the path: `file /run/app/token`.
     var name: String { get }
 
+    /// Known from a ``check()`` that has found its directory.
+    var standing: SinkStanding? { get }
+
     /// Tries, under a name that nobody reads and with a harmless content, all that delivering will need, and removes what a
     /// killed predecessor left behind. Readers notice nothing of it.
     ///

@@ -153,6 +153,45 @@ struct AgentTests {
         withExtendedLifetime(directory) {}
     }
 
+    @Test("two sinks that are one file by way of a linked directory are refused, at the start and by a reload")
+    func linkedTwins() async throws {
+        let directory = TemporaryDirectory()
+        _ = unsafe mkdir(directory.file("real"), 0o755)
+        _ = unsafe symlink("real", directory.file("link"))
+        let stage = try Stage()
+        let first = TokenSettings("app", file: directory.file("real/token"))
+        let (twin, other) = (TokenSettings("b", file: directory.file("link/token")), directory.file("link/other"))
+        func isRefused(_ body: () async throws -> Void) async -> Bool {
+            let error = await #expect(throws: AgentError.self) { try await body() }
+            return error?.code == .configurationInvalid && error?.observed.contains("one place") == true
+        }
+        #expect(await isRefused { try await stage.start([first, twin]) })
+        #expect(stage.vault.asked.isEmpty)
+        try await stage.start([first, TokenSettings("b", file: other)])
+        #expect(await stage.wait { stage.reports.readyAt != nil })
+        #expect(await isRefused { try await stage.reload([first, twin]) })
+        #expect(unsafe access(other, F_OK) == 0)
+        await stage.stop()
+        withExtendedLifetime(directory) {}
+    }
+
+    @Test("of two such sinks the one whose directory comes later waits, and says why")
+    func lateTwin() async throws {
+        let directory = TemporaryDirectory()
+        _ = unsafe mkdir(directory.file("real"), 0o755)
+        let stage = try Stage()
+        try await stage.start([
+            TokenSettings("app", file: directory.file("real/token")),
+            TokenSettings("b", file: directory.file("link/token")),
+        ])
+        _ = unsafe symlink("real", directory.file("link"))
+        let waiting = { @Sendable in stage.reports.latest?.tokens.first { $0.name == "b" } }
+        #expect(await stage.wait { waiting()?.trouble?.error.observed.contains("one place") == true })
+        #expect(waiting()?.served == false && stage.vault.asked.count { $0.url.hasSuffix("/login") } == 1)
+        await stage.stop()
+        withExtendedLifetime(directory) {}
+    }
+
     @Test("a child that a reload gives another name is told of by the new one")
     func renamedChild() async throws {
         let (directory, log) = (TemporaryDirectory(), CapturedLog())

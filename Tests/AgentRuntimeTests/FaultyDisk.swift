@@ -48,6 +48,7 @@ private final class FaultySink: TokenSink {
     }
 
     var name: String { sink.name }
+    var standing: SinkStanding? { sink.standing }
 
     func check() async throws(AgentError) { try await sink.check() }
     func open() async throws(AgentError) { try await sink.open() }

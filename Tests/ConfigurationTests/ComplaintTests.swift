@@ -257,6 +257,31 @@ private let mistakes: [Mistake] = [
         minimal(root: #", "status_file": "/run/app/token""#).replacing("\"path\": ", by: "\"path\": ‸"),
         #"tokens[0].sinks[0].path: "/run/app/token" is the path of status_file too. Give each its own path"#),
     Mistake(
+        "status's lock on a sink's path",
+        minimal(root: #", "status_file": "/run/app/s""#).replacing("/run/app/token", by: "/run/app/s.lock")
+            .replacing("\"path\": ", by: "\"path\": ‸"),
+        #"tokens[0].sinks[0].path: "/run/app/s.lock" is the path of the lock of status_file too. Give each its own path"#
+    ),
+    Mistake(
+        "the reader's key on the sink's own path",
+        minimal(sink: #", "dh_type": "curve25519", "dh_path": ‸"/run/app/token""#),
+        #"tokens[0].sinks[0].dh_path: "/run/app/token" is the path of tokens[0].sinks[0].path too. Give each its own path"#
+    ),
+    Mistake(
+        "certificates on a sink's path",
+        minimal(vault: #", "tls": { "ca_cert": "/run/app/token" }"#).replacing("\"path\": ", by: "\"path\": ‸"),
+        #"tokens[0].sinks[0].path: "/run/app/token" is the path of vault.tls.ca_cert too. Give each its own path"#),
+    Mistake(
+        "the nonce on a sink's path",
+        minimal(auth: #", "nonce_file": "/run/app/token""#, type: "ec2").replacing("\"path\": ", by: "\"path\": ‸"),
+        #"tokens[0].sinks[0].path: "/run/app/token" is the path of tokens[0].auth.nonce_file too. Give each its own path"#
+    ),
+    Mistake(
+        "the nonce where it may not be written",
+        minimal(root: #", "confine_to": ["/run"]"#, auth: #", "nonce_file": ‸"/etc/nonce""#, type: "ec2"),
+        #"tokens[0].auth.nonce_file: "/etc/nonce" is not below /run, where confine_to lets the agent write. List its directory, or one above it, in confine_to"#
+    ),
+    Mistake(
         "time-outs the wrong way round", minimal(vault: #", "connect_timeout": ‸"30s""#),
         "vault.connect_timeout: 30s is longer than request_timeout, 10s. The whole request includes connecting: raise request_timeout"
     ),
@@ -294,6 +319,31 @@ struct ComplaintTests {
             complaints.contains {
                 $0.hasSuffix(#"tokens[1].name: "a" is the name of tokens[0] too. Give each token its own"#)
             })
+    }
+
+    @Test("What the agent reads itself is no place for a sink", arguments: ["/etc/agent.json", "/aws/token"])
+    func ownFiles(path: String) {
+        let text = minimal().replacing("/run/app/token", by: path)
+        let examination = ConfigurationLoader.examine(
+            SourceText(path: "/etc/agent.json", bytes: Array(text.utf8)),
+            environment: ["AWS_WEB_IDENTITY_TOKEN_FILE": "/aws/token"])
+        let owner = path == "/aws/token" ? "AWS_WEB_IDENTITY_TOKEN_FILE" : "this configuration"
+        #expect(examination.complaints.count == 1)
+        #expect(
+            examination.complaints.allSatisfy {
+                $0.hasSuffix("\"\(path)\" is the path of \(owner) too. Give each its own path")
+            })
+    }
+
+    @Test("Tokens of one instance may share a nonce")
+    func sharedNonce() {
+        let tokens = ["a", "b"].map {
+            """
+            { "name": "\($0)", "auth": { "type": "ec2", "nonce_file": "/n" }, "sinks": [{ "type": "file", "path": "/run/\($0)" }] }
+            """
+        }
+        let text = #"{ "vault": {"address": "https://v"}, "tokens": [\#(tokens.joined(separator: ", "))] }"#
+        #expect(examine(text).complaints.isEmpty)
     }
 
     @Test("A broken flag or variable is named, not the file")

@@ -88,7 +88,7 @@ struct LoadingTests {
                     "format": "env", "newline": true, "wrap_ttl": "1m", "dh_type": "curve25519", "dh_path": "/dh.json",
                     "aad": "x", "derive_key": true, "policies": ["reader"],
                     "on_change": { "signal": "HUP", "pid_file": "/run/app.pid" } } ] },
-                { "name": "two", "auth": { "type": "ec2", "identity_document": "identity", "nonce_file": "/nonce" },
+                { "name": "two", "auth": { "type": "ec2", "identity_document": "identity", "nonce_file": "/state/nonce" },
                   "sinks": [ { "type": "socket", "path": "/run/two", "mode": "0600", "owner": "app", "group": "app",
                     "allow_users": ["app"], "allow_groups": ["1000"], "dh_type": "curve25519", "dh_path": "/dh.json",
                     "aad_env_var": "AAD" } ] }
@@ -152,7 +152,7 @@ struct LoadingTests {
 
         var ec2 = EC2Login()
         ec2.proof = .identity
-        ec2.nonceFile = "/nonce"
+        ec2.nonceFile = "/state/nonce"
         var two = TokenSettings(name: "two", vault: server, login: LoginSettings(method: .ec2(ec2)), sinks: [])
         var socket = SocketPlace(path: "/run/two")
         socket.mode = 0o600

@@ -1,13 +1,15 @@
 """`logout`: no token at Vault and none in the sinks, with an agent that runs and without one."""
 
 import json
+import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from laboratory.agent import AgentRun, Finished, run_once
+from laboratory.agent import AgentRun, Finished, agent_binary, run_once
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
 from laboratory.processes import wait_until
@@ -55,6 +57,25 @@ def test_a_running_agent_lets_go_and_does_not_come_back_by_itself(lab: Laborator
     again = run.wait_for_token(20)
     assert again != token and lab.bao.remaining(again) is not None
     assert lab.logins() == logins + 1
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["granted", "cut off"])
+def test_a_login_that_is_under_way_leaves_no_token_behind(lab: Laboratory, tmp_path: Path, answers: bool):
+    vault = lab.fault_proxy()
+    vault.set(Fault.HANG if answers else Fault.BLACK_HOLE)
+    run = lab.agent(folder=tmp_path, configuration=configured(lab, tmp_path, vault.url))
+    wait_until(lambda: vault.requests > 0, 20, "the login")
+    logout = ["logout", "--config", run.configuration]
+    with subprocess.Popen([agent_binary(), *logout], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as told:
+        run.wait_for_log("Told to log out", 20)
+        vault.set(Fault.NONE)
+        output, log = told.communicate(timeout=100)
+    assert (told.returncode, output, log) == (0, "app: revoked, its sinks are empty\n", "")
+    granted = re.findall(r"Logged in.*accessor=(\S+)", run.log)
+    assert len(granted) == answers
+    for accessor in granted:
+        assert lab.bao.call("POST", "auth/token/lookup-accessor", {"accessor": accessor}).status == 400, "it lives"
+    run.stop()
 
 
 def test_children_go_with_the_login(lab: Laboratory, tmp_path: Path):

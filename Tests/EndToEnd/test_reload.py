@@ -103,6 +103,27 @@ def test_a_sinks_mode_changes_while_vault_is_away_and_no_reader_notices(lab, tmp
     run.stop()
 
 
+def test_a_login_that_a_second_reload_takes_back_brings_no_token(lab, tmp_path, roles):
+    proxy = lab.fault_proxy()
+    configuration = lab.configuration(tmp_path, address=proxy.url, role="long")
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    token = run.wait_for_token(10)
+    proxy.set(Fault.HANG)
+    asked = proxy.requests
+    other = lab.configuration(tmp_path, address=proxy.url, role="other")
+    reload(run, other)
+    wait_until(lambda: proxy.requests != asked, 20, "the login with the other role")
+    reload(run, configuration)
+    wait_until(lambda: run.log.count("New configuration in force") == 2, 20, lambda: run.log)
+    proxy.set(Fault.NONE)
+    # The connection that hung is cut, or answered late: in neither case is what comes of it for readers.
+    run.wait_for_log("Old token revoked|Token looked up|Login failed", 40)
+    wait_until_healthy(run)
+    assert run.token() == token and run.log.count("Token written") == 1
+    assert lab.bao.remaining(token) is not None
+    run.stop()
+
+
 def test_a_refused_reload_cuts_no_socket_off_and_leaves_the_log_level(lab, tmp_path, roles):
     configuration = with_socket(lab, tmp_path)
     run = lab.agent(folder=tmp_path, configuration=configuration)

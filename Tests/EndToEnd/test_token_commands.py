@@ -12,6 +12,7 @@ import pytest
 from laboratory.agent import AgentRun, agent_binary, run_once
 from laboratory.faults import Fault
 from laboratory.laboratory import Laboratory
+from laboratory.processes import SLOWER
 
 
 def configured(lab: Laboratory, folder: Path, *sinks: dict, address: str | None = None) -> dict:
@@ -46,6 +47,28 @@ def test_the_token_of_a_socket_is_printed(lab: Laboratory, tmp_path: Path):
     assert wait(run, "app").returncode == 0
     status, output, _ = get(run)
     assert status == 0 and lab.bao.remaining(output.strip()) is not None
+
+
+@pytest.mark.parametrize("mode", ["0644", "0600"])
+def test_of_several_sinks_the_first_that_may_be_read_counts(lab: Laboratory, mode: str):
+    # The folders that pytest makes are the owner's alone.
+    folder = lab.folder / f"of-all-users-{mode}"
+    folder.mkdir()
+    lab.folder.chmod(0o755)
+    sinks = [
+        {"type": "file", "path": str(folder / "token"), "mode": "0600"},
+        {"type": "file", "path": str(folder / "second"), "mode": mode},
+    ]
+    run = lab.agent(folder=folder, configuration=configured(lab, folder, *sinks))
+    run.may_hold(folder / "second")
+    assert wait(run).returncode == 0
+    other_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    command = [*other_user, agent_binary(), "get", "--config", run.configuration]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * SLOWER, check=False)
+    if mode == "0644":
+        assert (done.returncode, done.stdout) == (0, run.token() + "\n"), done.stderr
+    else:
+        assert done.returncode == 66 and "Run it as a user that may read one of them" in done.stderr, done.stderr
 
 
 def test_a_wrapped_sink_gives_no_token(lab: Laboratory, tmp_path: Path):
@@ -160,6 +183,22 @@ def test_a_mistyped_command_gets_a_suggestion(typed: list[str], meant: str):
     assert "\x1b" not in done.log and "\u202e" not in done.log
 
 
+def test_a_sink_that_a_reload_narrows_is_no_childs_before_it_holds_one(lab: Laboratory, tmp_path: Path):
+    configuration = configured(lab, tmp_path)
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    token = run.wait_for_token(10)
+    assert wait(run).returncode == 0
+    # Its role's policies do not let it make children.
+    configuration["tokens"][0]["sinks"][0]["policies"] = ["default"]
+    run.configuration.write_text(json.dumps(configuration))
+    assert run_once(["reload", "--config", run.configuration], {}).status == 0
+    run.wait_for_log("Child token could not be made", 20)
+    status, output, log = get(run, "app/1")
+    assert (status, output) == (77, "") and "Child token could not be made" not in log, log
+    assert run_once(["healthcheck", "--config", run.configuration], {}).status == 1
+    assert run.token() == token, "readers keep what they have"
+
+
 VAULT_AGENT = """
 pid_file = "./pidfile"
 auto_auth {
@@ -193,10 +232,10 @@ def test_an_imported_configuration_logs_in(lab: Laboratory, tmp_path: Path):
 def test_an_import_that_would_not_load_says_so(tmp_path: Path):
     foreign = tmp_path / "vault-agent.hcl"
     foreign.write_text(
-        'auto_auth { method "aws" { config = { type = "iam", role = "a" } } sink "file" { wrap_ttl = "1s" '
+        'auto_auth { method "aws" { config = { type = "iam", role = "a" } } sink "file" { dh_type = "aes" '
         'config = { path = "/run/token" } } }'
     )
     done = run_once(["config", "import", "--quiet", foreign], {})
-    assert done.status == 78 and "the result:" in done.log and "wrap_ttl" in done.log
+    assert done.status == 78 and "the result:" in done.log and "dh_type" in done.log
     refused = run_once(["config", "import", "-"], {})
     assert refused.status == 78 and "standard input is empty" in refused.log

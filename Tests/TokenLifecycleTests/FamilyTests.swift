@@ -184,6 +184,33 @@ import TokenLifecycle
         #expect(stage.withdrawals == 0)
     }
 
+    @Test func aSinkThatIsGivenFewerRightsIsNotDeliveredBeforeItHoldsThem() throws {
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage(vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(5))
+        let (whole, child) = (try #require(stage.held[.first]), LineID(number: 7))
+        vault.failure = AgentError(.vaultDenied, "no create")
+        let next = LifecycleOutline.Sink(id: .second, line: child, wrapTTL: nil, successorOf: .first)
+        let outline = LifecycleOutline(policy: LifecyclePolicy(), children: [child], sinks: [next])
+        stage.tell { $0.reconfigured(outline, at: $1) }
+        stage.run(until: .seconds(6))
+        var narrowed: LifecycleHealth { stage.lifecycle.health(at: stage.now)[1] }
+        #expect(stage.withdrawals == 0, "readers keep what they have")
+        #expect(narrowed.phase != .fresh && narrowed.phase != .struggling && narrowed.validUntil == nil)
+        #expect(!narrowed.sinks[0].delivered && narrowed.outageBudget == nil)
+        vault.failure = nil
+        stage.run(until: .seconds(600))
+        #expect(narrowed.phase == .fresh && narrowed.sinks[0].delivered)
+        #expect(stage.held[.second]?.token != whole.token)
+        // And back: the child is not what the line of the login has.
+        let back = LifecycleOutline.Sink(id: .first, line: .login, wrapTTL: nil, successorOf: .second)
+        stage.tell { $0.reconfigured(LifecycleOutline(policy: LifecyclePolicy(), sinks: [back]), at: $1) }
+        #expect(!stage.health.sinks[0].delivered)
+        stage.run(until: .seconds(601))
+        #expect(stage.health.sinks[0].delivered && stage.held[.first]?.token == whole.token)
+    }
+
     @Test func aChangedLoginLeavesTheOldTokenInItsSinksUntilTheNewOneIsThere() throws {
         let vault = HealthyVault(ttl: .seconds(60))
         var policy = LifecyclePolicy()
@@ -208,6 +235,30 @@ import TokenLifecycle
         loginWorks = true
         stage.run(until: .seconds(700))
         #expect(stage.held[.first]?.token != old.token)
+    }
+
+    @Test(arguments: [false, true])
+    func aLoginThatIsTakenBackWhileItIsUnderWayBringsNoToken(isAskedFor: Bool) throws {
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage(vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(5))
+        let old = try #require(stage.held[.first])
+        vault.latency = .seconds(3)
+        stage.tell {
+            $0.reconfigured(LifecycleOutline(policy: .init(), sinks: [.plain(1)]), login: .other(from: $1), at: $1)
+        }
+        stage.run(until: .seconds(6))
+        #expect(stage.times(of: .login).count == 2)
+        if isAskedFor { stage.tell { $0.loginRequested(at: $1) } }
+        stage.tell { $0.reconfigured(LifecycleOutline(policy: .init(), sinks: [.plain(1)]), login: .fits, at: $1) }
+        stage.run(until: .seconds(60))
+        // What the other login brought was nobody's, whatever is to become of tokens that were replaced.
+        #expect(stage.times(of: .revocation).count == 1 && stage.lifecycle.owesNothing)
+        #expect(stage.times(of: .login).count == (isAskedFor ? 3 : 2))
+        #expect((stage.held[.first]?.token == old.token) == !isAskedFor)
+        #expect(stage.effects.contains(.requestedLoginEnded(nil)) == isAskedFor)
+        #expect(stage.health.phase == .fresh)
     }
 
     @Test func aLoginThatComesBackBeforeItWasLeftIsLookedUpAsBefore() {
@@ -415,6 +466,39 @@ import TokenLifecycle
     }
 
     // MARK: The end
+
+    enum LateEnd: CaseIterable { case logout, dropped, stopThatRevokes }
+
+    @Test(arguments: LateEnd.allCases, [true, false])
+    func theTokenOfALoginThatIsUnderWayAtTheEndIsRevoked(end: LateEnd, isGranted: Bool) {
+        var policy = LifecyclePolicy()
+        policy.revokeOnStop = end == .stopThatRevokes
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        vault.latency = .seconds(2)
+        vault.failure = isGranted ? nil : AgentError(.vaultLoginRefused, "no such role")
+        var stage = Stage(policy: policy, vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(1))
+        vault.latency = .milliseconds(20)
+        stage.tell { $0.end(dropped: end != .stopThatRevokes, revoking: end == .logout, at: $1) }
+        #expect(!stage.effects.contains(.finished) && !stage.lifecycle.owesNothing)
+        stage.run(until: .seconds(4))
+        #expect(stage.effects.last == .finished && stage.lifecycle.owesNothing)
+        #expect(stage.times(of: .revocation).count == (isGranted ? 1 : 0))
+        #expect(stage.times(of: .login).count == 1 && stage.held.isEmpty)
+    }
+
+    @Test func anEndWaitsForNoLoginLongerThanForARevocation() {
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        vault.latency = .seconds(500)
+        var stage = Stage(vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(1))
+        stage.tell { $0.end(dropped: true, revoking: true, at: $1) }
+        stage.tell { $0.end(dropped: false, at: $1) }
+        stage.run(until: .seconds(5))
+        #expect(stage.effects.last == .finished && !stage.lifecycle.owesNothing)
+    }
 
     @Test(arguments: [false, true])
     func theEndComesThoughASinkHangs(dropped: Bool) {

@@ -114,6 +114,7 @@ private struct MemorySinks: SinkMaking {
 
 /// A file that is written at once and that nobody touches.
 private final class MemorySink: TokenSink {
+    let standing: SinkStanding? = nil
     let name = "file /simulated/token"
     private unowned let member: FleetMember
     private var held: Secret?
