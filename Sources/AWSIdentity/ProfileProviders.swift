@@ -77,6 +77,7 @@ extension CredentialWalk {
     /// What belongs to this process alone, and its token.
     private static let withheldVariables: Set = [
         "VAULT_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+        "VAULT_TOKEN_AGENT_BOOT_ID",
     ]
 
     /// Gets the agent's environment, as it does under the AWS CLI: it may need `HOME`, `PATH` or AWS's own variables.

@@ -22,7 +22,7 @@ extension AgentSurroundings {
             loop: loop, transport: CurlTransport(loop: loop, log: log), environment: environment,
             files: LocalFiles(), processes: ChildLauncher(loop: loop), sinks: sinks,
             takeovers: files.map { FileTakeoverStore($0, log: log) },
-            boot: MachineBoot.identifier(), reporter: reporter, beatInterval: beatInterval,
+            boot: MachineBoot.identifier(environment), reporter: reporter, beatInterval: beatInterval,
             seed: .random(in: 0 ... .max), version: version, log: log)
         surroundings.stateDirectory = configuration.stateDirectory
         if let files { surroundings.regions = FileRegionMemory(files, log: log) }

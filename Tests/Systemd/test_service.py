@@ -68,6 +68,14 @@ def test_the_journal_can_be_asked_by_token_and_by_code(services: Services, lab: 
     assert {json.loads(line)["_TRANSPORT"] for line in transports.splitlines()} == {"journal"}
 
 
+def test_what_a_restart_goes_by_names_this_boot(calm: Service):
+    calm.start()
+    record = calm.machine.root / "var/lib/vault-token-agent/takeover-app"
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    # Its heading; without a name the calendar would count, which somebody may set.
+    assert f" {boot}/" in record.read_text().splitlines()[0]
+
+
 def test_a_good_reload_keeps_the_token_and_writes_the_new_sink(calm: Service):
     machine = calm.machine
     calm.start()
