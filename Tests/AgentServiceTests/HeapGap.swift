@@ -7,7 +7,7 @@ final class HeapGap: Sendable {
     private static let blockSize = 1 << 10
     private let last: UInt
     /// Addresses of those that the blocks began in.
-    let pages: Set<UInt>
+    private let pages: Set<UInt>
 
     init() {
         let blocks = (0..<16_384).map { _ in unsafe UInt(bitPattern: malloc(Self.blockSize)) }
@@ -22,12 +22,13 @@ final class HeapGap: Sendable {
         unsafe free(UnsafeMutableRawPointer(bitPattern: last))
     }
 
-    /// How many of them have memory.
-    var residentPages: Int {
-        pages.count { page in
+    /// Whether it has memory: more than half of its pages do.
+    var isKept: Bool {
+        let resident = pages.count { page in
             var state: UInt8 = 0
             // SAFETY: mincore writes one byte for the one page, and says where there is none.
             return unsafe mincore(UnsafeMutableRawPointer(bitPattern: page), 1, &state) == 0 && state & 1 != 0
         }
+        return resident > pages.count / 2
     }
 }

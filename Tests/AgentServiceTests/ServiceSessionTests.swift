@@ -139,14 +139,16 @@ struct ServiceSessionTests {
         #expect(await stage.stop())
     }
 
-    @Test("memory that nothing uses any more goes back to the kernel with a heartbeat")
+    @Test(
+        "memory that nothing uses any more goes back to the kernel with a heartbeat",
+        .enabled(if: HeapGap().isKept, "this allocator, the thread sanitizer's, keeps no gaps"))
     func memory() async throws {
         let stage = try SessionStage()
         stage.configure()
         let gap = HeapGap()
-        try #require(gap.residentPages > gap.pages.count / 2)
+        try #require(gap.isKept)
         try stage.start(["WATCHDOG_USEC": "1000000"])
-        #expect(await stage.wait { _ in gap.residentPages < gap.pages.count / 2 })
+        #expect(await stage.wait { _ in !gap.isKept })
         #expect(await stage.stop())
     }
 
