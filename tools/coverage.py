@@ -55,6 +55,12 @@ def run(name: str, command: list[str | Path], **variables: str) -> bool:
     return done.returncode == 0
 
 
+def of_toolchain(tool: str) -> Path:
+    """The compiler's own: one of another version, as Debian's may be, does not read its profiles."""
+    told = subprocess.run(["swiftc", "-print-target-info"], capture_output=True, check=True).stdout
+    return Path(json.loads(told)["paths"]["runtimeResourcePath"]).parents[1] / "bin" / tool
+
+
 def executed_lines(file: dict) -> Counter[bool]:
     """By line, whether it was executed: as llvm-cov's own summary counts them."""
     lines = file["summary"]["lines"]
@@ -70,7 +76,8 @@ def missed_lines(file: dict) -> list[int]:
 
 
 def rooms(profile: Path) -> dict[str, Room]:
-    command = ["llvm-cov", "export", "-instr-profile", profile, AGENT, "-object", TESTS, PROJECT / "Sources"]
+    report = [of_toolchain("llvm-cov"), "export", "-instr-profile", profile]
+    command = [*report, AGENT, "-object", TESTS, PROJECT / "Sources"]
     found: dict[str, Room] = {}
     for file in json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["data"][0]["files"]:
         path = Path(file["filename"]).relative_to(PROJECT / "Sources")
@@ -116,8 +123,7 @@ def main() -> int:
     python = '.venv/bin/python -m pytest --basetemp="$TMPDIR/pytest" -c Tests/pytest.ini -n "$1" Tests/EndToEnd'
     held &= run("end-to-end", ["tools/leaving-nothing.sh", "sh", "-c", python, "sh", given.workers], **counters)
     profile = BUILD / "merged.profdata"
-    merged = run("merge", ["llvm-profdata", "merge", "-sparse", *profiles.iterdir(), "-o", profile])
-    if not merged:
+    if not run("merge", [of_toolchain("llvm-profdata"), "merge", "-sparse", *profiles.iterdir(), "-o", profile]):
         return 1
     found = rooms(profile)
     reached = table(found)
