@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -205,6 +206,28 @@ def test_a_reload_that_moves_sink_and_status_is_followed(lab: Laboratory, run: A
         run.child.signal(signal.SIGUSR1)
         wait_until(lambda: len(made.lines()) >= 2, 40, made.errors.read_text)
         assert made.lines()[-1].split()[2] == (tmp_path / "moved").read_text()
+
+
+def test_a_configuration_that_came_by_a_pipe_is_read_but_once(run: AgentRun, tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = "echo $VAULT_TOKEN; sleep 600 & wait"
+    words = [agent_binary(), "exec", "--config", pipe, "--restart", "--", "sh", "-c", program]
+    # Goes on once somebody else opens the pipe to read.
+    again = threading.Thread(target=pipe.write_text, args=("{",))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as companion:
+        try:
+            pipe.write_text(run.configuration.read_text())
+            assert companion.stdout.readline().strip() == run.token()
+            again.start()
+            token = new_token(run)
+            assert companion.stdout.readline().strip() == token
+            assert again.is_alive(), "the pipe was read once more"
+        finally:
+            os.killpg(companion.pid, signal.SIGKILL)
+            if again.is_alive():
+                pipe.read_text()
+                again.join()
 
 
 def test_a_command_that_does_not_stop_for_the_restart_is_killed(run: AgentRun, tmp_path: Path):

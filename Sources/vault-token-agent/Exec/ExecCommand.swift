@@ -77,7 +77,8 @@ struct ExecCommand: ParsableCommand {
     }
 
     func run() throws {
-        let find = { () throws(AgentError) in try RunningToken(name, options.load()) }
+        let loaded = try options.load()
+        let find = { () throws(AgentError) in try loaded.canBeReadAgain ? RunningToken(name, options.load()) : nil }
         let reaction: TokenCompanion.Reaction =
             if restart {
                 .restart(stop: stopSignal.number, killAfter: killAfter)
@@ -86,7 +87,7 @@ struct ExecCommand: ParsableCommand {
             } else {
                 .none
             }
-        let running = try find()
+        let running = try RunningToken(name, loaded)
         let token = try firstToken(running)
         let companion = TokenCompanion(
             running, findingAnew: find, reaction: reaction, command: command, environment: environment)

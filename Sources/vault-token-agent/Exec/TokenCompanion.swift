@@ -32,7 +32,7 @@ final class TokenCompanion {
     private static let pause: Duration = .seconds(10)
 
     private var running: RunningToken
-    private let findAnew: () throws(AgentError) -> RunningToken
+    private let findAnew: () throws(AgentError) -> RunningToken?
     private let reaction: Reaction
     private let command: [String]
     private let environment: (String, TokenSettings) -> [String: String]
@@ -45,9 +45,9 @@ final class TokenCompanion {
     private var lastComplaint: String?
     private var nextLook: ContinuousClock.Instant
 
-    /// `findingAnew`: by the configuration as it stands then.
+    /// `findingAnew`: by the configuration as it stands then; nil where it can be read but once, as from a pipe.
     init(
-        _ running: RunningToken, findingAnew findAnew: @escaping () throws(AgentError) -> RunningToken,
+        _ running: RunningToken, findingAnew findAnew: @escaping () throws(AgentError) -> RunningToken?,
         reaction: Reaction, command: [String], environment: @escaping (String, TokenSettings) -> [String: String]
     ) {
         self.running = running
