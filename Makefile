@@ -32,7 +32,7 @@ REPORT         ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build release binary test test-again swift-test swift-run python-test python-run sim sim-build mutations-build sim-run explore \
-	sanitize fuzz fuzz-run chaos coverage fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
+	sanitize sanitize-address sanitize-thread fuzz fuzz-run chaos coverage fleet demo bench faults deb rpm tarball rootfs packages digests sbom reproducible lint format reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,8 +83,10 @@ explore: setup ## every order of events around the core, to DEPTH=8 or SITUATION
 	@"$$(swift build $(RELEASE_FLAGS) --show-bin-path)/simulation" explore --depth $(or $(DEPTH),8) \
 		--situations $(or $(SITUATIONS),400000)
 
-sanitize: setup ## all Swift tests, and SECONDS=60 of the agent at work, under the address and the thread sanitizer; SANITIZER=one
-	@tools/sanitize.py --seconds $(or $(SECONDS),60) $(SANITIZER)
+sanitize: setup ## all Swift tests, and SECONDS=60 of the agent at work, under the address and the thread sanitizer; sanitize-thread: under one
+	@tools/sanitize.py --seconds $(or $(SECONDS),60)
+sanitize-address sanitize-thread: sanitize-%: setup
+	@tools/sanitize.py --seconds $(or $(SECONDS),60) $*
 
 fuzz: setup ## every reader of foreign bytes under libFuzzer and the address sanitizer: SECONDS=60 for each, or for TARGET=name
 	@tools/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)

@@ -257,10 +257,11 @@ package actor Agent {
         }
     }
 
-    /// The sinks of all tokens until now, by path. Each new one takes over from the one at its place.
+    /// The sinks of all tokens until now, by path: one at each. Each new one takes over from the one at its place.
     func handOver(to prepared: [Prepared]) -> [String: KeptSink] {
         var former: [String: KeptSink] = [:]
-        for sink in running.values.flatMap(\.keeper.allSinks) { former[sink.path] = sink }
+        let keepers = running.values.map(\.keeper).filter { !$0.isFinished }
+        for sink in keepers.flatMap(\.allSinks) { former[sink.path] = sink }
         for (_, keeper, preparation) in prepared {
             for sink in keeper.newSinks(of: preparation) { former[sink.path]?.handOver() }
         }

@@ -15,6 +15,8 @@ private enum Happening: Hashable {
     case loginIsRequested
     case reloadsTheSame, reloadsASink, reloadsTheLogin
     case ends, isDropped
+    /// Of one that ends: another token is configured there.
+    case losesSink(SinkID)
 }
 
 /// What Vault makes of the request that is under way.
@@ -39,6 +41,8 @@ private struct Situation: Hashable {
     /// What each sink holds, and what is on its way there; nil: it is being emptied.
     var holds: [SinkID: TokenID] = [:]
     var underWay: [SinkID: SinkContent?] = [:]
+    /// Sinks that are somebody else's by now.
+    var lost: Set<SinkID> = []
     /// Moments of requests, the latest last.
     var moments: [Instant] = []
     var outline: LifecycleOutline
@@ -124,7 +128,9 @@ extension Situation {
         for sink in underWay.keys.sorted(by: { $0.number < $1.number }) {
             all += [.sinkSucceeds(sink), .sinkFails(sink)]
         }
-        guard !isEnding else { return all }
+        guard !isEnding else {
+            return all + outline.sinks.map(\.id).filter { !lost.contains($0) }.map { .losesSink($0) }
+        }
         all += holds.keys.sorted { $0.number < $1.number }.map { .sinkIsDisturbed($0) }
         return all + [.loginIsRequested, .reloadsTheSame, .reloadsASink, .reloadsTheLogin, .ends, .isDropped]
     }
@@ -156,6 +162,10 @@ extension Situation {
             isEnding = true
             if outline.policy.revokeOnStop { (request, asked) = (nil, nil) }
             return take(core.end(dropped: happening == .isDropped, at: now))
+        case .losesSink(let sink):
+            lost.insert(sink)
+            underWay[sink] = nil
+            return take(core.end(dropped: true, taken: [sink], at: now))
         }
     }
 
@@ -258,6 +268,7 @@ extension Situation {
             if let last = moments.last, last == now { return "two requests without a wait" }
             moments = (moments + [now]).suffix(20)
         case .write(let sink, let content):
+            if lost.contains(sink) { return "\(sink) is written, which is somebody else's" }
             if underWay[sink] != nil { return "two writes of \(sink) at a time" }
             if forgotten.contains(content.token) { return "\(content.token) is written, which was let go" }
             if unwanted.contains(content.token) { return "\(content.token) is written, which nobody wants any more" }
@@ -266,6 +277,7 @@ extension Situation {
             }
             underWay[sink] = .some(content)
         case .withdraw(let sink):
+            if lost.contains(sink) { return "\(sink) is emptied, which is somebody else's" }
             if underWay[sink] != nil { return "\(sink) is emptied while it is written" }
             if !isEnding, let token = holds[sink], let end = validUntil[token], now < end {
                 // A child is as good as its parent: that is for the simulation, whose Vault knows families.

@@ -71,6 +71,12 @@ extension TokenLifecycle {
         sinks.removeAll { $0.isLeaving && $0.found == nil && !$0.isBusy }
     }
 
+    /// Somebody else writes to these.
+    mutating func release(_ taken: Set<SinkID>) {
+        for sink in sinks where taken.contains(sink.id) { release(sink) }
+        sinks.removeAll { taken.contains($0.id) }
+    }
+
     private mutating func release(_ sink: Sink) {
         for id in Set([sink.wrapping?.newest?.id, sink.found?.content.wrapping].compactMap(\.self)) {
             effects.append(.forget(id))
@@ -229,11 +235,9 @@ extension TokenLifecycle {
 
     // MARK: The end
 
-    mutating func beginEnd(dropped: Bool, _ taken: Set<SinkID>, at now: Instant) {
+    mutating func beginEnd(dropped: Bool, at now: Instant) {
         let emptied = policy.revokeOnStop || (dropped && policy.expired == .remove)
         stage = .ending(until: now + (dropped ? Pace.longestDrop : Pace.longestStop), emptied: emptied)
-        for sink in sinks where taken.contains(sink.id) { release(sink) }
-        sinks.removeAll { taken.contains($0.id) }
         for line in lines.reversed() { if let holding = line.current { retire(holding, of: line.id) } }
         guard policy.revokeOnStop else {
             if !dropped { (retired, abandoned) = ([], []) }

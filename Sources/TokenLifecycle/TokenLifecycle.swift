@@ -144,13 +144,15 @@ package struct TokenLifecycle: Hashable, Sendable {
 
     /// The process ends, or the configuration names the token no more (`dropped`). ``LifecycleEffect/finished`` follows, at the
     /// latest after ``Pace/longestStop``; a minute for one that is dropped, for nobody waits for it. `revoking`: whatever the
-    /// policy says, the token is revoked and the sinks are emptied.
+    /// policy says, the token is revoked and the sinks are emptied, but those that somebody else writes to (`taken`; told again
+    /// where there are others meanwhile).
     package mutating func end(
         dropped: Bool, revoking: Bool = false, taken: Set<SinkID> = [], at now: Instant
     ) -> [LifecycleEffect] {
         if revoking { policy.revokeOnStop = true }
+        if stage != .ended { release(taken) }
         switch stage {
-        case .idle, .running: beginEnd(dropped: dropped, taken, at: now)
+        case .idle, .running: beginEnd(dropped: dropped, at: now)
         case .ending where !dropped: stage = .ending(until: now + Pace.longestStop, emptied: isEmptied)
         case .ending, .ended: break
         }

@@ -261,6 +261,24 @@ import TokenLifecycle
         #expect(revoking.effects.last == .finished)
     }
 
+    @Test func whatADroppedTokenCouldNotEmptyItLeavesAloneOnceAnotherWritesThere() {
+        var policy = LifecyclePolicy()
+        policy.expired = .remove
+        let vault = HealthyVault(ttl: .seconds(3_600))
+        var stage = Stage(policy: policy, vault: vault.answer)
+        stage.start()
+        stage.run(until: .seconds(1))
+        stage.disk = { _, _ in .failed(AgentError(.sinkUnwritable, "read only")) }
+        stage.tell { $0.end(dropped: true, at: $1) }
+        stage.run(until: .seconds(2))
+        let withdrawals = stage.withdrawals
+        #expect(withdrawals > 0 && stage.effects.last != .finished)
+        stage.tell { $0.end(dropped: true, taken: [.first], at: $1) }
+        stage.run(until: .seconds(66))
+        #expect(stage.withdrawals == withdrawals)
+        #expect(stage.effects.suffix(2) == [.release(.first), .finished])
+    }
+
     @Test func anAnswerToAnotherRequestChangesNothing() {
         let vault = HealthyVault(ttl: .seconds(20))
         var stage = Stage(vault: vault.answer)
