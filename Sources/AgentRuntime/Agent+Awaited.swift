@@ -31,7 +31,7 @@ extension Agent {
             do throws(AgentError) {
                 let new = try await prepare(each.settings, isReload: false)
                 let others = keepersOnDuty.flatMap { $1.inForce?.sinks ?? [] } + prepared.flatMap(\.preparation.sinks)
-                try refuseTwins(among: others + new.preparation.sinks)
+                try await refuseTwins(among: others + new.preparation.sinks, besides: namesakes)
                 prepared.append(new)
             } catch {
                 // From the first look on it would be so after a restart as well.

@@ -4,6 +4,7 @@
 import AWSIdentity
 package import Configuration
 package import Diagnosis
+import FileSystem
 import Logging
 import ServiceHealth
 import Timekeeping
@@ -44,6 +45,8 @@ package actor Agent {
     var order: [KeeperID] = []
     /// All that the configuration names, and those among them that cannot be taken up yet.
     var configured: [TokenSettings] = []
+    /// ``AgentConfiguration/namesakes`` of the configuration in force.
+    var namesakes: [String: String] = [:]
     var awaited = AwaitedTokens(generation: 0)
     private var lastID: UInt64 = 0
     private var pace = RequestPace()
@@ -217,10 +220,10 @@ package actor Agent {
                 still.insert(known.failed(error, settings, at: loop.wallTime))
             }
         }
+        try await refuseTwins(among: prepared.flatMap(\.preparation.sinks), besides: configuration.namesakes)
         guard !stopping else { throw AgentError(.cancelled, "the agent stops") }
-        try refuseTwins(among: prepared.flatMap(\.preparation.sinks))
         let named = Set(prepared.map(\.id))
-        configured = configuration.tokens
+        (configured, namesakes) = (configuration.tokens, configuration.namesakes)
         let former = handOver(to: prepared)
         for (id, entry) in running.sorted(by: { $0.key < $1.key }) where !named.contains(id) {
             entry.isDropped = true
@@ -245,15 +248,26 @@ package actor Agent {
     }
 
     /// Each would put right what the other has written, for ever. Equal paths the configuration refuses itself.
-    func refuseTwins(among sinks: [KeptSink]) throws(AgentError) {
-        var names: [SinkStanding: String] = [:]
+    func refuseTwins(
+        among sinks: [KeptSink], besides namesakes: [String: String]
+    ) async throws(AgentError) {
+        var names = try await standings(of: namesakes)
         for sink in sinks {
             guard let standing = sink.standing, let other = names.updateValue(sink.name, forKey: standing) else {
                 continue
             }
             throw AgentError(
                 .configurationInvalid, "\(sink.name) and \(other) are one place: a directory on the way is a link",
-                remedy: "Give each sink its own path")
+                remedy: "Give each its own path")
+        }
+    }
+
+    private func standings(of namesakes: [String: String]) async throws(AgentError) -> [SinkStanding: String] {
+        guard !namesakes.isEmpty else { return [:] }
+        return try await BlockingQueue(label: "vault-token-agent.namesakes").run { () throws(AgentError) in
+            var names: [SinkStanding: String] = [:]
+            for (path, name) in namesakes { if let standing = SinkStanding(path) { names[standing] = name } }
+            return names
         }
     }
 

@@ -18,6 +18,9 @@ package struct AgentConfiguration: Hashable, Sendable {
     package var reloadOnChange = false
     /// Directories, absolute, below which alone the process may write; empty: anywhere.
     package var confineTo: [String] = []
+    /// Paths of what else the agent reads or writes, as the configuration calls it, that end in a sink's last name: by a linked
+    /// directory they may be that sink.
+    package var namesakes: [String: String] = [:]
 
     package init(tokens: [TokenSettings], health: HealthSettings = HealthSettings(), stateDirectory: String? = nil) {
         self.tokens = tokens

@@ -15,29 +15,32 @@ struct Assembler {
     let environment: [String: String]
     var problems: Problems
     private(set) var warnings: [String] = []
-    /// Who writes to a path: no two may.
-    private var writers: [String: String] = [:]
-    /// Who reads there: nobody may write over that.
-    private var readers: [String: String] = [:]
+    private var uses: PathUses
     /// Where the agent may write; empty: anywhere.
     private var confineTo: [String] = []
 
-    init(environment: [String: String], problems: Problems) {
+    init(environment: [String: String], workingDirectory: String, problems: Problems) {
         self.environment = environment
         self.problems = problems
+        uses = PathUses(workingDirectory: workingDirectory)
     }
 
     mutating func assemble(_ root: CheckedSection) -> AgentConfiguration {
         confineTo = root.texts("confine_to")
-        readers[problems.source.path] = "this configuration"
-        for variable in Self.filesOfAWS { environment[variable].map { readers[$0] = variable } }
-        let health = health(root)
+        uses.note(problems.source.path, by: "this configuration", writes: false)
+        for variable in Self.filesOfAWS {
+            if let path = environment[variable] { uses.note(path, by: variable, writes: false) }
+        }
         let state =
             root.isSet("state_directory")
             ? root.text("state_directory") : Self.firstDirectory("STATE_DIRECTORY", environment)
-        if let state, !confineTo.isEmpty, !AgentConfiguration.mayWrite(in: state, confineTo) {
-            complainOfConfinement(state, root, "state_directory")
+        if let state {
+            uses.keepState(in: state)
+            if !confineTo.isEmpty, !AgentConfiguration.mayWrite(in: state, confineTo) {
+                complainOfConfinement(state, root, "state_directory")
+            }
         }
+        let health = health(root)
         var names: [String: String] = [:]
         var tokens: [TokenSettings] = []
         for section in root.subsections("tokens") {
@@ -53,6 +56,7 @@ struct Assembler {
         var configuration = AgentConfiguration(tokens: tokens, health: health, stateDirectory: state)
         configuration.reloadOnChange = root.flag("reload_on_change")
         configuration.confineTo = confineTo
+        configuration.namesakes = uses.namesakes(of: tokens.flatMap(\.sinks).map(\.path))
         return configuration
     }
 
@@ -82,7 +86,9 @@ struct Assembler {
         settings.statusFile =
             root.isSet("status_file") ? root.text("status_file") : Self.defaultStatusFile(environment)
         claim(settings.statusFile, root, "status_file")
-        if let path = settings.statusFile { writers["\(path).lock"] = "the lock of status_file" }
+        for path in AgentLock.paths(nil, settings.statusFile) {
+            uses.note(path, by: "the lock of status_file", writes: true)
+        }
         if let metrics = root.subsection("metrics") {
             settings.metricsTextfile = metrics.text("textfile")
             settings.metricsListen = metrics.text("listen")
@@ -111,34 +117,21 @@ struct Assembler {
         }
     }
 
-    /// Notes that the agent writes to `path`, and complains if it does so twice.
-    private mutating func claim(_ path: String?, _ section: CheckedSection, _ key: String) {
+    /// The agent writes there, or only reads; complains where that may not be.
+    private mutating func claim(_ path: String?, _ section: CheckedSection, _ key: String, writes: Bool = true) {
         guard let path else { return }
         let here = section.path(of: key)
-        if let first = writers[path] ?? readers[path] {
+        if let first = uses.note(path, by: here, writes: writes) {
             problems.add(
-                section.offset(of: key), here, "\(quoted(path)) is the path of \(first) too",
-                "Give each its own path")
+                section.offset(of: key), here, "\(quoted(path)) is the path of \(first) too", "Give each its own path")
         }
-        writers[path] = here
-        confine(path, section, key)
+        if writes { confine(path, section, key) }
     }
 
     private mutating func confine(_ path: String, _ section: CheckedSection, _ key: String) {
         if !confineTo.isEmpty, !AgentConfiguration.mayWrite(path, confineTo) {
             complainOfConfinement(path, section, key)
         }
-    }
-
-    /// The agent reads there, and what it reads may not be what it writes.
-    private mutating func read(_ path: String?, _ section: CheckedSection, _ key: String) {
-        guard let path else { return }
-        let here = section.path(of: key)
-        if let first = writers[path] {
-            problems.add(
-                section.offset(of: key), here, "\(quoted(path)) is the path of \(first) too", "Give each its own path")
-        }
-        readers[path] = readers[path] ?? here
     }
 
     private mutating func complainOfConfinement(_ path: String, _ section: CheckedSection, _ key: String) {
@@ -213,7 +206,7 @@ struct Assembler {
         tls.serverName = section.text("server_name")
         tls.skipVerify = section.flag("skip_verify")
         for key in ["ca_cert", "client_cert", "client_key", "client_key_passphrase_file"] {
-            read(section.text(key), section, key)
+            claim(section.text(key), section, key, writes: false)
         }
         func needs(_ key: String, _ other: String, _ missing: Bool) {
             guard missing else { return }
@@ -239,7 +232,7 @@ struct Assembler {
             var ec2 = EC2Login()
             ec2.proof = auth.choice("identity_document") ?? ec2.proof
             ec2.nonceFile = auth.text("nonce_file")
-            read(ec2.nonceFile, auth, "nonce_file")
+            claim(ec2.nonceFile, auth, "nonce_file", writes: false)
             if let path = ec2.nonceFile { confine(path, auth, "nonce_file") }
             login.method = .ec2(ec2)
             if ec2.nonceFile == nil && stateDirectory == nil {
@@ -357,7 +350,7 @@ struct Assembler {
                 "\"dh_type\" wants the file with the reader's public key")
             return nil
         }
-        read(publicKey, section, "dh_path")
+        claim(publicKey, section, "dh_path", writes: false)
         var encryption = EncryptionSettings(publicKeyPath: publicKey)
         encryption.deriveKey = section.flag("derive_key")
         encryption.additionalData = section.text("aad") ?? ""

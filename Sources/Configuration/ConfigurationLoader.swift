@@ -99,7 +99,8 @@ package enum ConfigurationLoader {
             problems: Problems(source: source))
         let root = checker.check(KeyTable.root, node, path: "", topLevel: true)
         guard checker.problems.errors.isEmpty else { return .unusable(checker.problems.errors) }
-        var assembler = Assembler(environment: environment, problems: checker.problems)
+        var assembler = Assembler(
+            environment: environment, workingDirectory: workingDirectory, problems: checker.problems)
         let configuration = assembler.assemble(root)
         guard assembler.problems.errors.isEmpty else { return .unusable(assembler.problems.errors) }
         var warnings = assembler.warnings
@@ -153,7 +154,8 @@ package enum ConfigurationLoader {
         return effective(root).filter { $0.path != "$schema" }
     }
 
-    private static var workingDirectory: String {
+    /// Where relative paths begin.
+    static var workingDirectory: String {
         // SAFETY: getcwd allocates a NUL-terminated string, which is copied and freed.
         guard let directory = unsafe getcwd(nil, 0) else { return "" }
         defer { unsafe free(directory) }

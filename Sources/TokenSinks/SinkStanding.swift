@@ -8,6 +8,12 @@ package struct SinkStanding: Hashable, Sendable {
     private let inode: UInt64
     private let name: String
 
+    /// The same for any other path that may lead to a sink.
+    package init?(_ path: String) {
+        guard let place = splitPath(path) else { return nil }
+        self.init(place.name, in: place.directory)
+    }
+
     /// Nil where the directory cannot be opened. Waits for its disk.
     init?(_ name: String, in directory: String) {
         guard let stamp = try? Directory(directory).stamp() else { return nil }

@@ -175,6 +175,22 @@ struct AgentTests {
         withExtendedLifetime(directory) {}
     }
 
+    @Test("so is a sink that is what else the agent writes")
+    func linkedNamesake() async throws {
+        let directory = TemporaryDirectory()
+        _ = unsafe mkdir(directory.file("real"), 0o755)
+        _ = unsafe symlink("real", directory.file("link"))
+        let (stage, token) = (try Stage(), TokenSettings("app", file: directory.file("link/status.json")))
+        let error = await #expect(throws: AgentError.self) {
+            try await stage.start([token], namesakes: [directory.file("real/status.json"): "status_file"])
+        }
+        #expect(error?.observed.contains("status_file are one place") == true)
+        try await stage.start([token], namesakes: [directory.file("status.json"): "status_file"])
+        #expect(await stage.wait { stage.reports.readyAt != nil })
+        await stage.stop()
+        withExtendedLifetime(directory) {}
+    }
+
     @Test("of two such sinks the one whose directory comes later waits, and says why")
     func lateTwin() async throws {
         let directory = TemporaryDirectory()

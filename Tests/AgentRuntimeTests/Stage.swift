@@ -124,8 +124,11 @@ struct Stage {
         return surroundings
     }
 
-    func start(_ tokens: [TokenSettings]) async throws {
-        try await Task(executorPreference: loop) { try await agent.start(AgentConfiguration(tokens: tokens)) }.value
+    func start(_ tokens: [TokenSettings], namesakes: [String: String] = [:]) async throws {
+        var configuration = AgentConfiguration(tokens: tokens)
+        configuration.namesakes = namesakes
+        let (agent, whole) = (agent, configuration)
+        try await Task(executorPreference: loop) { try await agent.start(whole) }.value
     }
 
     func reload(_ tokens: [TokenSettings]) async throws {

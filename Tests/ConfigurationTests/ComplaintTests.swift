@@ -335,6 +335,45 @@ struct ComplaintTests {
             })
     }
 
+    @Test(
+        "However the path to that is written",
+        arguments: [
+            "agent.json", "./agent.json", ".//x/../agent.json",
+            "/.//\(ConfigurationLoader.workingDirectory)//agent.json",
+        ],
+        ["this configuration", "AWS_CONFIG_FILE"])
+    func ownFilesByOtherPaths(path: String, owner: String) {
+        let own = ConfigurationLoader.workingDirectory + "/agent.json"
+        let isVariable = owner != "this configuration"
+        let examination = ConfigurationLoader.examine(
+            SourceText(
+                path: isVariable ? "/c.json" : path, bytes: Array(minimal().replacing("/run/app/token", by: own).utf8)),
+            environment: isVariable ? [owner: path] : [:])
+        #expect(examination.complaints.count == 1)
+        #expect(examination.complaints.allSatisfy { $0.contains("\"\(own)\" is the path of \(owner) too") })
+    }
+
+    @Test(
+        "Neither is what it keeps in its state directory",
+        arguments: ["lock", "takeover-app", "nonce-app", "region-0123", "token"])
+    func ownRecords(name: String) {
+        let text = minimal(root: #", "state_directory": "/state""#).replacing("/run/app/token", by: "/state/\(name)")
+        let complaints = examine(text).complaints
+        #expect(complaints.count == (name == "token" ? 0 : 1))
+        #expect(complaints.allSatisfy { $0.contains("\"/state/\(name)\" is the path of ") })
+    }
+
+    @Test("What ends in a sink's name is known to those who can tell whether it is the sink")
+    func namesakes() throws {
+        let text = minimal(
+            root: #", "status_file": "/a/token", "metrics": { "textfile": "/a/m.prom" }, "state_directory": "/state""#,
+            sink: #" }, { "type": "file", "path": "/link/takeover-app""#)
+        #expect(
+            try examine(text).usable.configuration.namesakes == [
+                "/a/token": "status_file", "/state/takeover-app": "a record in state_directory",
+            ])
+    }
+
     @Test("Tokens of one instance may share a nonce")
     func sharedNonce() {
         let tokens = ["a", "b"].map {
