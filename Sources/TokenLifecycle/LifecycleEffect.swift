@@ -14,6 +14,13 @@ package enum LifecycleRequest: Hashable, Sendable {
     /// A wrapping token for that token, for this sink.
     case wrap(TokenID, for: SinkID)
     case revoke(TokenID)
+
+    var bringsToken: Bool {
+        switch self {
+        case .logIn, .createChild: true
+        case .renew, .lookUp, .wrap, .revoke: false
+        }
+    }
 }
 
 package enum LifecycleAnswer: Sendable {

@@ -127,13 +127,8 @@ extension TokenLifecycle {
         guard let flight else { return }
         budget.ended(flight.urgency, fullLease: shortestLease, at: now)
         self.flight = nil
-        switch flight.request {
-        case .logIn:
-            abandoned.insert(flight.id)
-            if wish == .anotherLogin { wish = .login }
-        case .createChild: abandoned.insert(flight.id)
-        case .renew, .lookUp, .wrap, .revoke: break
-        }
+        if flight.request.bringsToken { abandoned.insert(flight.id) }
+        if case .logIn = flight.request, wish == .anotherLogin { wish = .login }
     }
 
     private mutating func reconfigureLines(_ children: [LineID], at now: Instant) {

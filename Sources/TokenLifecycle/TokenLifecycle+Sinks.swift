@@ -266,12 +266,3 @@ extension TokenLifecycle {
         effects.append(.finished)
     }
 }
-
-extension LifecycleRequest {
-    fileprivate var bringsToken: Bool {
-        switch self {
-        case .logIn, .createChild: true
-        case .renew, .lookUp, .wrap, .revoke: false
-        }
-    }
-}

@@ -24,12 +24,7 @@ struct LoginCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp("How long to keep trying: 30s, 5m.", valueName: "duration"),
-        transform: { text in
-            guard let duration = Duration(text: text), duration > .zero else {
-                throw ValidationError("\"\(text)\" is no duration such as 30s or 5m.")
-            }
-            return duration
-        })
+        transform: positiveDuration)
     var timeout: Duration = .seconds(60)
 
     @Flag(help: "Print the tokens too. Whoever sees the output can use them.")

@@ -23,26 +23,13 @@ struct LogoutCommand: ParsableCommand {
 
     @OptionGroup var options: ConfigurationOptions
 
-    @Option(
-        help: ArgumentHelp("The agent's process, where its status file tells another namespace's.", valueName: "pid"))
-    var pid: Int32?
-
-    @Option(
-        help: ArgumentHelp("How long to wait for a running agent: 30s, 2m.", valueName: "duration"),
-        transform: { text in
-            guard let duration = Duration(text: text), duration > .zero else {
-                throw ValidationError("\"\(text)\" is no duration such as 30s or 2m.")
-            }
-            return duration
-        })
-    var timeout: Duration = .seconds(90)
+    @OptionGroup var agent: RunningAgent
 
     func run() throws {
         let loaded = try options.load()
         let outcomes: [LogoutOutcome]
         if let statusFile = loaded.configuration.health.statusFile, let before = Self.runningAgent(statusFile) {
-            try RunningAgent.signal(pid ?? Int32(clamping: before.pid), SIGUSR2)
-            outcomes = try outcome(after: before, at: statusFile)
+            outcomes = try outcome(of: before, at: statusFile)
         } else {
             let log = LogOutput(loaded.configuration.health).logger(label: "vault-token-agent")
             outcomes = try AgentProcess.logOut(loaded, environment: processEnvironment, log: log)
@@ -58,20 +45,15 @@ struct LogoutCommand: ParsableCommand {
         return reading.document
     }
 
-    private func outcome(after before: StatusDocument, at path: String) throws(AgentError) -> [LogoutOutcome] {
-        let deadline = wallTime + timeout
-        var latest: StatusDocument.Logout?
-        while wallTime < deadline {
-            usleep(50_000)
-            guard let now = try? StatusReading(path: path) else { continue }
-            if now.document.pid != before.pid || now.document.startedAt != before.startedAt || now.isHeld == false {
-                throw AgentError(.commandFailed, "the agent ended meanwhile", remedy: "Do it again")
-            }
-            guard let logout = now.document.lastLogout, logout.number > before.lastLogout?.number ?? 0 else { continue }
-            if logout.pending.isEmpty { return logout.tokens.map { LogoutOutcome($0) } }
-            latest = logout
+    private func outcome(of before: StatusDocument, at path: String) throws(AgentError) -> [LogoutOutcome] {
+        var pending: [String] = []
+        let outcomes = try agent.outcome(of: SIGUSR2, before, at: path) { now -> [LogoutOutcome]? in
+            guard let logout = now.lastLogout, logout.number > before.lastLogout?.number ?? 0 else { return nil }
+            pending = logout.pending
+            return pending.isEmpty ? logout.tokens.map { LogoutOutcome($0) } : nil
         }
-        let pending = latest.map { ": \($0.pending.joined(separator: ", "))" } ?? ""
-        throw AgentError(.commandFailed, "not done within \(timeout.text)\(pending)", remedy: "See the agent's log")
+        if let outcomes { return outcomes }
+        let names = pending.isEmpty ? "" : ": \(pending.joined(separator: ", "))"
+        throw AgentError(.commandFailed, "not done within \(agent.timeout.text)\(names)", remedy: "See the agent's log")
     }
 }

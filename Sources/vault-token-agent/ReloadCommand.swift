@@ -18,19 +18,7 @@ struct ReloadCommand: ParsableCommand {
 
     @OptionGroup var options: StatusFileOptions
 
-    @Option(
-        help: ArgumentHelp("The agent's process, where its status file tells another namespace's.", valueName: "pid"))
-    var pid: Int32?
-
-    @Option(
-        help: ArgumentHelp("How long to wait for the outcome: 30s, 2m.", valueName: "duration"),
-        transform: { text in
-            guard let duration = Duration(text: text), duration > .zero else {
-                throw ValidationError("\"\(text)\" is no duration such as 30s or 2m.")
-            }
-            return duration
-        })
-    var timeout: Duration = .seconds(60)
+    @OptionGroup var agent: RunningAgent
 
     @Flag(help: "Only tell what would change; the agent hears nothing of it.")
     var dryRun = false
@@ -47,27 +35,20 @@ struct ReloadCommand: ParsableCommand {
             try tellPlan(before.document)
             return
         }
-        let sent = wallTime
-        try RunningAgent.signal(pid ?? Int32(clamping: before.document.pid), SIGHUP)
-        try tell(try outcome(after: before.document, from: sent, at: path))
+        try tell(try outcome(of: before.document, at: path))
     }
 
     /// The first reload that began since. One that was under way had read what the file held before.
-    private func outcome(
-        after before: StatusDocument, from sent: WallTime, at path: String
-    ) throws(AgentError) -> StatusDocument.Reload {
-        let lastBefore = before.lastReload?.number ?? 0
-        let deadline = wallTime + timeout
-        while wallTime < deadline {
-            usleep(50_000)
-            guard let now = try? StatusReading(path: path) else { continue }
-            if now.document.pid != before.pid || now.document.startedAt != before.startedAt || now.isHeld == false {
-                throw AgentError(.commandFailed, "the agent ended meanwhile", remedy: "See its log")
-            }
-            guard let reload = now.document.lastReload, reload.number > lastBefore else { continue }
-            if reload.at >= sent.rfc3339Milliseconds { return reload }
+    private func outcome(of before: StatusDocument, at path: String) throws(AgentError) -> StatusDocument.Reload {
+        let (number, sent) = (before.lastReload?.number ?? 0, wallTime.rfc3339Milliseconds)
+        let outcome = try agent.outcome(of: SIGHUP, before, at: path) { now in
+            now.lastReload.flatMap { $0.number > number && $0.at >= sent ? $0 : nil }
         }
-        throw AgentError(.commandFailed, "no outcome within \(timeout.text)", remedy: "See the agent's log")
+        guard let outcome else {
+            throw AgentError(
+                .commandFailed, "no outcome within \(agent.timeout.text)", remedy: "See the agent's log")
+        }
+        return outcome
     }
 
     private func tell(_ reload: StatusDocument.Reload) throws(AgentError) {

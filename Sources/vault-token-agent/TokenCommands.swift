@@ -43,12 +43,7 @@ struct WaitCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp("How long to wait: 30s, 5m.", valueName: "duration"),
-        transform: { text in
-            guard let duration = Duration(text: text) else {
-                throw ValidationError("\"\(text)\" is no duration such as 30s or 5m.")
-            }
-            return duration
-        })
+        transform: duration)
     var timeout: Duration = .seconds(60)
 
     func run() throws {

@@ -158,11 +158,3 @@ struct CommandSignal: Hashable, Sendable {
         "\"\(printable(text, limit: 40))\" is none of \(SignalName.known.joined(separator: ", "))."
     }
 }
-
-/// A duration of an option.
-private func duration(_ text: String) throws -> Duration {
-    guard let duration = Duration(text: text) else {
-        throw ValidationError("\"\(text)\" is no duration such as 30s or 5m.")
-    }
-    return duration
-}

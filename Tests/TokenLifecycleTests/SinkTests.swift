@@ -1,76 +1,11 @@
-// Sinks, take-over of an earlier run's token, revocation, expiry and the stop.
+// Sinks, revocation and expiry.
 
 import Diagnosis
 import Testing
 import Timekeeping
 import TokenLifecycle
 
-@Suite struct SinkAndEndTests {
-    private let earlier = TokenID(number: 4_711)
-    /// Of which nothing is known.
-    private var found: FoundToken { FoundToken(id: earlier, line: .login, lease: nil, sinks: [.first]) }
-
-    @Test func aTokenOfAnEarlierRunThatLivesIsTakenOver() {
-        var stage = Stage { request, sentAt, id in
-            guard case .lookUp(let token) = request else {
-                Issue.record("asked for \(request)")
-                return Reply(answer: .revoked)
-            }
-            return Reply(
-                answer: .alive(
-                    Grant(
-                        id: token, sentAt: sentAt, duration: .seconds(2_000), fullLease: .seconds(3_600),
-                        renewable: true)))
-        }
-        stage.start(found: [found])
-        stage.run(until: .seconds(60))
-        #expect(stage.asked.map(\.request) == [.lookUp(earlier)])
-        #expect(stage.writes(of: 4_711) == 1)
-        #expect(stage.health.phase == .fresh)
-    }
-
-    @Test func aTokenOfAnEarlierRunThatIsDeadIsForgottenAndALoginMade() {
-        let vault = HealthyVault(ttl: .seconds(3_600))
-        var stage = Stage(vault: vault.answer)
-        stage.start(found: [found])
-        stage.run(until: .seconds(2))
-        #expect(stage.asked.map(\.request) == [.lookUp(earlier), .logIn(withNewCredentials: false)])
-        #expect(stage.effects.contains(.forget(earlier)))
-    }
-
-    @Test func anUnreachableVaultDoesNotCostATokenOfAnEarlierRun() {
-        let vault = HealthyVault(ttl: .seconds(3_600))
-        vault.failure = AgentError(.vaultUnreachable, "connection refused")
-        var stage = Stage(vault: vault.answer)
-        stage.start(found: [found])
-        stage.run(until: .seconds(120))
-        #expect(stage.times(of: .login).isEmpty)
-        #expect(stage.withdrawals == 0)
-        #expect(stage.health.phase == .starting)
-    }
-
-    @Test func aTokenIsOnRecordBeforeItsWriteBeginsAndTheOneBeforeItUntilTheWriteHasEnded() {
-        let vault = HealthyVault(ttl: .seconds(60), maximum: .seconds(60))
-        var stage = Stage(vault: vault.answer)
-        // The first write of a token never comes to an end.
-        var begun: Set<TokenID> = []
-        stage.disk = { _, content in begun.insert(content!.token).inserted ? .hangs : .done }
-        stage.start()
-        stage.run(until: .seconds(1))
-        #expect(stage.lifecycle.memory.map(\.token.number) == [1])
-        let record = stage.effects.firstIndex(of: .remember)
-        let write = stage.effects.firstIndex { if case .write = $0 { true } else { false } }
-        #expect(record != nil && write != nil && record! < write!)
-
-        // The process may end here: the next start knows the token, whether or not the write had come to pass.
-        stage.tell { $0.sinkWrote(.first, at: $1) }
-        stage.run(until: .seconds(59))
-        let tokens = Set(stage.lifecycle.memory.map(\.token.number))
-        #expect(tokens.count == 2 && tokens.contains(1), "the second is being written, the first still stands")
-        stage.tell { $0.sinkWrote(.first, at: $1) }
-        #expect(Set(stage.lifecycle.memory.map(\.token.number)) == tokens.subtracting([1]))
-    }
-
+@Suite struct SinkTests {
     @Test func freshOnlyOnceEverySinkHoldsTheToken() {
         let vault = HealthyVault(ttl: .seconds(60))
         var stage = Stage(vault: vault.answer)
@@ -237,46 +172,6 @@ import TokenLifecycle
         stage.run(until: .seconds(3_601))
         #expect(stage.health.phase == .lost)
         #expect(stage.withdrawals == 1)
-    }
-
-    @Test func stoppingLeavesTheTokenUnlessToldToRevoke() {
-        let vault = HealthyVault(ttl: .seconds(20))
-        var stage = Stage(vault: vault.answer)
-        stage.start()
-        stage.run(until: .seconds(2))
-        stage.tell { $0.end(dropped: false, at: $1) }
-        #expect(stage.effects.last == .finished)
-        #expect(stage.withdrawals == 0)
-        #expect(stage.lifecycle.wake == nil)
-
-        var policy = LifecyclePolicy()
-        policy.revokeOnStop = true
-        var revoking = Stage(policy: policy, vault: HealthyVault(ttl: .seconds(20)).answer)
-        revoking.start()
-        revoking.run(until: .seconds(2))
-        revoking.tell { $0.end(dropped: false, at: $1) }
-        revoking.run(until: .seconds(6))
-        #expect(revoking.withdrawals == 1)
-        #expect(revoking.asked.last?.request == .revoke(TokenID(number: 1)))
-        #expect(revoking.effects.last == .finished)
-    }
-
-    @Test func whatADroppedTokenCouldNotEmptyItLeavesAloneOnceAnotherWritesThere() {
-        var policy = LifecyclePolicy()
-        policy.expired = .remove
-        let vault = HealthyVault(ttl: .seconds(3_600))
-        var stage = Stage(policy: policy, vault: vault.answer)
-        stage.start()
-        stage.run(until: .seconds(1))
-        stage.disk = { _, _ in .failed(AgentError(.sinkUnwritable, "read only")) }
-        stage.tell { $0.end(dropped: true, at: $1) }
-        stage.run(until: .seconds(2))
-        let withdrawals = stage.withdrawals
-        #expect(withdrawals > 0 && stage.effects.last != .finished)
-        stage.tell { $0.end(dropped: true, taken: [.first], at: $1) }
-        stage.run(until: .seconds(66))
-        #expect(stage.withdrawals == withdrawals)
-        #expect(stage.effects.suffix(2) == [.release(.first), .finished])
     }
 
     @Test func anAnswerToAnotherRequestChangesNothing() {
