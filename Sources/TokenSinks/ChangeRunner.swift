@@ -54,7 +54,7 @@ package actor ChangeRunner {
     package nonisolated func close() {
         assumeIsolated { runner in
             runner.isClosed = true
-            runner.run?.cancel()
+            if let run = runner.run { run.cancel() } else { runner.secrets = [] }
         }
     }
 

@@ -8,7 +8,7 @@ private import ServiceHealth
 
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Run as a service: keep every token of the configuration fresh (default).",
+        commandName: "run", abstract: "Run as a service: keep every token of the configuration fresh.",
         discussion: """
             Runs until SIGTERM or SIGINT. SIGHUP reads the configuration anew; SIGUSR1 logs in anew for every token; SIGUSR2 \
             logs out, as the command logout does.

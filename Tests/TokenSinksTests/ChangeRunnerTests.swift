@@ -66,7 +66,7 @@ struct ChangeRunnerTests {
         #expect(log.lines[1].contains("/bin/sh exited with status 4 and said: read [secret] and [secret]"))
     }
 
-    @Test("holds no token but the last it was told of, once its command has ended")
+    @Test("holds no token but the last it was told of, once its command has ended, and none once it is closed")
     func lettingGo() async throws {
         let log = log
         try await onLoop { loop in
@@ -80,6 +80,7 @@ struct ChangeRunnerTests {
             }
             #expect(await eventually(loop) { tokens.map { $0.secret == nil } == [true, true, false] })
             runner.close()
+            #expect(tokens.allSatisfy { $0.secret == nil })
         }
     }
 
