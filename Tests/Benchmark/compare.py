@@ -55,6 +55,7 @@ class Result:
     threads: int = 0
     threads_idle: int = 0
     idle_wake_ups_per_s: float = 0
+    idle_requests: int = 0
     starts_s: list[float] = field(default_factory=list)
 
 
@@ -71,6 +72,16 @@ class Benchmark:
 
     def ours(self, role: str) -> Subject:
         run: AgentRun = self.laboratory.agent(role=role)
+        return Subject(run.child, run.sink, run.folder)
+
+    def ours_at_rest(self) -> Subject:
+        """Started anew: one that takes its token over asks about it at once, and then for 4.5 min no more."""
+        folder = Path(tempfile.mkdtemp(prefix="idle-", dir=self.laboratory.folder))
+        configuration = self.laboratory.configuration(folder, role="idle") | {"state_directory": str(folder)}
+        first = self.laboratory.agent(folder=folder, configuration=configuration)
+        first.wait_for_token(20)
+        first.stop()
+        run = self.laboratory.agent(folder=folder, configuration=configuration)
         return Subject(run.child, run.sink, run.folder)
 
     def peer(self, role: str) -> Subject:
@@ -123,9 +134,8 @@ auto_auth {{
 
     def observe(self, seconds: float, results: dict[str, Result]) -> None:
         """Both at work and both idle, at the same time."""
-        starters = {"ours": self.ours, "peer": self.peer}
-        busy = {name: start("app") for name, start in starters.items()}
-        idle = {name: start("idle") for name, start in starters.items()}
+        busy = {"ours": self.ours("app"), "peer": self.peer("app")}
+        idle = {"ours": self.ours_at_rest(), "peer": self.peer("idle")}
         for subject in (*busy.values(), *idle.values()):
             self.wait_for_token(subject)
         # What belongs to the start is over: Dispatch keeps a worker thread for 5 s after its last task, the transport
@@ -135,6 +145,7 @@ auto_auth {{
         before = {name: figures(subject.child.pid) for name, subject in busy.items()}
         idle_before = {name: figures(subject.child.pid) for name, subject in idle.items()}
         tokens: dict[str, set[str]] = {name: {subject.sink.read_text().strip()} for name, subject in busy.items()}
+        idle_tokens = {name: subject.sink.read_text().strip() for name, subject in idle.items()}
         samples: dict[str, list[Figures]] = {name: [] for name in busy}
         while time.monotonic() - began < seconds:
             time.sleep(0.25)
@@ -162,6 +173,7 @@ auto_auth {{
             result.threads = max(each.threads for each in samples[name])
             result.threads_idle = idle_after[name].threads
             result.idle_wake_ups_per_s = woken_since(idle_before[name], idle_after[name]) / lasted
+            result.idle_requests = sum(each.token == idle_tokens[name] for each in exchanges)
         for subject in (*busy.values(), *idle.values()):
             subject.child.stop()
 
@@ -186,6 +198,7 @@ ROWS = [
     ("threads at work, most", "threads"),
     ("threads idle", "threads_idle"),
     ("wake-ups idle, /s", "idle_wake_ups_per_s"),
+    ("requests idle", "idle_requests"),
     ("requests for a lease", "requests_per_lease"),
     ("CPU for a renewal, ms", "cpu_ms_per_renewal"),
     ("CPU for a request, ms", "cpu_ms_per_request"),
