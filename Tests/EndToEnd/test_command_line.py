@@ -67,6 +67,14 @@ def test_half_an_answer_is_no_success():
     assert done.stderr == b"vault-token-agent: cannot write to standard output: No space left on device\n"
 
 
+@pytest.mark.parametrize("arguments", [["version"], ["--help"], ["config", "check", "--config", EXAMPLE]], ids=str)
+def test_an_answer_that_nobody_can_have_is_no_success(arguments: list):
+    closed = ["sh", "-c", 'exec "$0" "$@" >&-', agent_binary(), *arguments]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, timeout=80, check=False)
+    assert done.returncode == 74
+    assert done.stderr == b"vault-token-agent: cannot write to standard output: Bad file descriptor\n"
+
+
 def test_streams_that_are_not_there_lead_nowhere_rather_than_to_the_next_open_file(lab):
     run = lab.agent(prefix=("sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-'))
     run.wait_for_token(10)
