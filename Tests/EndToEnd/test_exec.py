@@ -284,6 +284,8 @@ def test_without_a_token_the_command_is_not_run(lab: Laboratory, tmp_path: Path)
         (["exec", "--restart", "--signal", "HUP", "--", "true"], "not both"),
         (["exec", "--signal", "KILL", "--", "true"], "is none of SIGHUP"),
         (["exec", "--variable", "A=B", "--", "true"], "cannot be a variable's name"),
+        (["exec", "--variable", "VAULT_ADDR", "--", "true"], "VAULT_ADDR is not the token's"),
+        (["exec", "--variable", "BAO_NAMESPACE", "--", "true"], "BAO_NAMESPACE is not the token's"),
     ],
 )
 def test_a_wrong_command_line_says_what_is_wrong(arguments: list[str], complaint: str):

@@ -74,6 +74,9 @@ struct ExecCommand: ParsableCommand {
         guard !variable.isEmpty, !variable.utf8.contains(UInt8(ascii: "=")), !variable.utf8.contains(0) else {
             throw ValidationError("\"\(variable)\" cannot be a variable's name.")
         }
+        if Self.told.contains(where: { [$0, Self.openBaos($0)].contains(variable) }) {
+            throw ValidationError("\(variable) is not the token's: where the token is from is told there.")
+        }
     }
 
     func run() throws {
@@ -123,17 +126,26 @@ struct ExecCommand: ParsableCommand {
         }
     }
 
+    /// Variables that tell CMD of the token's server.
+    private static let told = ["VAULT_ADDR", "VAULT_NAMESPACE"]
+
+    /// OpenBao's name of a variable of Vault's, or any other as it is.
+    private static func openBaos(_ name: String) -> String {
+        name.hasPrefix("VAULT_") ? "BAO_" + name.dropFirst("VAULT_".count) : name
+    }
+
     /// What a sink of format `env` tells, above this process's own environment. OpenBao's name of a variable would count
     /// before Vault's.
     private func environment(_ token: String, of settings: TokenSettings) -> [String: String] {
         var variables = processEnvironment
         func set(_ name: String, _ value: String) {
+            variables[Self.openBaos(name)] = nil
             variables[name] = value.isEmpty ? nil : value
-            if name.hasPrefix("VAULT_") { variables["BAO_" + name.dropFirst("VAULT_".count)] = nil }
         }
         set(variable, token)
-        set("VAULT_ADDR", settings.vault.addresses.first ?? "")
-        set("VAULT_NAMESPACE", settings.readersNamespace)
+        for (name, value) in zip(Self.told, [settings.vault.addresses.first ?? "", settings.readersNamespace]) {
+            set(name, value)
+        }
         return variables
     }
 }
