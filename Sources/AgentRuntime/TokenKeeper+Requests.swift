@@ -32,12 +32,13 @@ extension TokenKeeper {
         do {
             let answer = try await ask(request, within: limit)
             if case .refusedOnce = answer { return answer }
-            if case .revoked = answer { revocationFailure = nil }
+            if case .revoke(let id) = request { revocationFailures?[id] = nil }
             journal?.succeeded(request, answer, token: token(in: answer))
             return answer
         } catch {
             journal?.failed(request, error)
-            if case .revoke = request { revocationFailure = error }
+            // One that is dead is as good as revoked.
+            if case .revoke(let id) = request { revocationFailures?[id] = error.code == .tokenDead ? nil : error }
             return .failed(error)
         }
     }

@@ -56,8 +56,8 @@ final class TokenKeeper {
     private var lastID: UInt64 = 0
     private(set) var isFinished = false
     var recording = Recording()
-    /// Why the latest revocation failed; nil: it did not, or there was none.
-    var revocationFailure: AgentError?
+    /// Why tokens could not be revoked, since it was told to log out; nil: it was not.
+    var revocationFailures: [TokenID: AgentError]?
 
     /// What a configuration has made of this token.
     struct InForce {
@@ -131,13 +131,13 @@ final class TokenKeeper {
 
     /// Ends, and leaves nothing behind: the token is revoked, the sinks are emptied, the next start takes nothing over.
     func logOut() -> [KeeperWork] {
-        revocationFailure = nil
+        revocationFailures = [:]
         return record(nil) + carryOut(lifecycle.end(dropped: true, revoking: true, at: timekeeper.now))
     }
 
     /// What has come of ``logOut()``, once it is finished; nil: all is well.
     var logoutFailure: AgentError? {
-        if let revocationFailure, revocationFailure.code != .tokenDead { return revocationFailure }
+        if let first = revocationFailures?.min(by: { $0.key < $1.key }) { return first.value }
         guard !lifecycle.owesNothing else { return nil }
         return AgentError(.vaultUnavailable, "the token could not be revoked in time", remedy: "It lives out its lease")
     }

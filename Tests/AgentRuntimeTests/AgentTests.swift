@@ -9,6 +9,7 @@ import ServiceHealth
 import TestSupport
 import Testing
 import Timekeeping
+import TokenLifecycle
 import TokenSinks
 
 @Suite("The agent", .serialized)
@@ -128,6 +129,30 @@ struct AgentTests {
             #expect(unsafe access(directory.file("\(end).d/token"), F_OK) != 0)
             if end != "stop" { await stage.stop() }
         }
+    }
+
+    @Test("of two tokens that a logout revokes, the one that is granted hides nothing of the one that is not")
+    func halfRevoked() async throws {
+        let directory = TemporaryDirectory()
+        let stage = try Stage()
+        var app = TokenSettings("app", file: directory.file("token"))
+        app.policy.maxBackoff = .seconds(1)
+        try await stage.start([app])
+        #expect(await stage.wait { stage.reports.readyAt != nil })
+        // Readers still find the first when there is a second.
+        stage.disk.refuses = true
+        await stage.logInNow()
+        #expect(await stage.wait { stage.vault.asked.count { $0.url.hasSuffix("/login") } == 2 })
+        #expect(await stage.wait { stage.reports.latest?.tokens[0].sinks[0].trouble != nil })
+        // Each is tried three times: the last of these is granted.
+        stage.vault.revocationsToRefuse = 5
+        await stage.logOut()
+        stage.disk.refuses = false
+        #expect(await stage.wait { stage.reports.latest?.lastLogout?.pending.isEmpty == true })
+        #expect(stage.vault.asked.count { $0.url.hasSuffix("/revoke-self") } == 6)
+        #expect(stage.reports.latest?.lastLogout?.tokens.first?.failure?.code == .vaultUnavailable)
+        await stage.stop()
+        withExtendedLifetime(directory) {}
     }
 
     @Test("a sink that could not be emptied when it was dropped is known again when it is named again")

@@ -28,12 +28,29 @@ final class GenerousVault: HTTPTransport, Sendable {
 
     private let loop: EventLoop
     private let log = Mutex<[Asked]>([])
+    private let faults = Mutex(0)
 
     init(loop: EventLoop) {
         self.loop = loop
     }
 
     var asked: [Asked] { log.withLock { $0 } }
+
+    /// So many revocations are refused from now on, and those that follow are granted.
+    var revocationsToRefuse: Int {
+        get { faults.withLock { $0 } }
+        set { faults.withLock { $0 = newValue } }
+    }
+
+    private func revocation(at now: Instant) -> HTTPReply {
+        let isRefused = faults.withLock { faults in
+            defer { faults = max(0, faults - 1) }
+            return faults > 0
+        }
+        return HTTPReply(
+            status: isRefused ? 500 : 204, headers: [], body: Secret(text: isRefused ? #"{"errors":["no"]}"# : ""),
+            sentAt: now)
+    }
 
     func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
         let now = loop.now
@@ -42,6 +59,7 @@ final class GenerousVault: HTTPTransport, Sendable {
             return log.count
         }
         await loop.sleep(for: .milliseconds(5))
+        if request.url.hasSuffix("/revoke-self") { return revocation(at: now) }
         guard ["/login", "/auth/token/create"].contains(where: request.url.hasSuffix) else {
             return HTTPReply(status: 404, headers: [], body: Secret(text: #"{"errors":[]}"#), sentAt: now)
         }
