@@ -28,8 +28,8 @@ extension StatusReading {
     package func reasonsAgainstHealth(token name: String? = nil, at now: WallTime) -> [String] {
         var reasons = reasonsAgainstLiveness(at: now)
         let tokens = document.tokens.filter { name == nil || $0.name == name }
-        if let logout = document.lastLogout, document.tokens.isEmpty {
-            reasons.append("logged out at \(logout.at): a reload logs in anew")
+        if let moment = document.loggedOutAt {
+            reasons.append("logged out at \(moment): a reload logs in anew")
         } else if tokens.isEmpty {
             reasons.append(
                 name.map { "no token \(printable($0, limit: 64)) is configured" } ?? "no token is configured")
@@ -42,6 +42,11 @@ extension StatusReading {
     package func reasonsAgainstOnceReady(at now: WallTime) -> [String] {
         document.onceReady == true ? reasonsAgainstLiveness(at: now) : reasonsAgainstHealth(at: now)
     }
+}
+
+extension StatusDocument {
+    /// Since when the agent keeps no token because it was told so; nil: it was not, or a reload has followed.
+    package var loggedOutAt: String? { tokens.isEmpty ? lastLogout?.at : nil }
 }
 
 extension StatusDocument.Token {

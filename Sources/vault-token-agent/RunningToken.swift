@@ -64,6 +64,11 @@ struct RunningToken {
         if let reason = reading.reasonsAgainstLiveness(at: wallTime).first {
             throw AgentError(.fileUnreadable, "the agent does not run: \(reason)", remedy: "Start it")
         }
+        if let moment = reading.document.loggedOutAt {
+            throw AgentError(
+                .tokenDead, "the agent was told to log out at \(moment)",
+                remedy: "vault-token-agent reload logs in anew")
+        }
         guard let status = reading.document.tokens.first(where: { $0.name == name }) else {
             throw AgentError(.configurationInvalid, "the running agent has no token \(name)", remedy: "Reload it")
         }

@@ -43,6 +43,10 @@ def test_a_running_agent_lets_go_and_does_not_come_back_by_itself(lab: Laborator
     assert run_once(["healthcheck", "--status-file", status], {}).status == 1
     assert "logged out at" in run_once(["status", "--status-file", status], {}).output
     assert run_once(["healthcheck", "--liveness", "--status-file", status], {}).status == 0
+    for words in (["get"], ["exec", "--timeout", "1s"]):
+        asked = run_once([*words, "--config", run.configuration, *(["--", "true"] * (words[0] == "exec"))], {})
+        assert (asked.status, asked.output) == (77, "")
+        assert re.search(r"told to log out at \S+Z\. vault-token-agent reload logs in anew", asked.log), asked.log
     # Neither that wakes it: a login on request, and somebody who puts a file in the sink's place.
     run.child.signal(signal.SIGUSR1)
     run.sink.write_text("not a token")
