@@ -34,12 +34,17 @@ func writeToStandardError(_ line: String) {
     _ = write(line + "\n", to: STDERR_FILENO)
 }
 
-/// A file that was not there before, readable by everyone.
-func writeNewFile(_ path: String, _ text: String) throws(SystemFault) {
+/// A file that was not there before, with this mode whatever the process's mask. One that cannot be written whole is none.
+func writeNewFile(_ path: String, _ text: String, mode: UInt32) throws(SystemFault) {
     // SAFETY: the path is lent for the call only.
-    let file = try Descriptor(unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644), "create", path)
+    let file = try Descriptor(unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600), "create", path)
     let fault = write(text, to: file.number)
-    guard fault == 0 else { throw SystemFault("write", path, number: fault) }
+    guard fault == 0, fchmod(file.number, mode) == 0 else {
+        let fault = fault == 0 ? errno : fault
+        // SAFETY: the path is lent for the call only.
+        _ = unsafe unlink(path)
+        throw SystemFault("write", path, number: fault)
+    }
 }
 
 /// 0, or the error number.

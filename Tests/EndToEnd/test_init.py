@@ -9,11 +9,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from laboratory.agent import PROJECT, run_once
+from laboratory.agent import PROJECT, agent_binary, run_once
 from laboratory.laboratory import REGION, SERVER_ID, Laboratory
 from laboratory.openbao import bao_binary
 
 ARN = "arn:aws:iam::123456789012:role/app"
+NOWHERE = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent"}
 
 
 @pytest.fixture
@@ -66,6 +67,8 @@ def test_what_it_writes_and_prints_leads_to_a_token(own_lab: Laboratory, tmp_pat
         check=False,
     )
     assert told.returncode == 0, told.stderr
+    # Root writes it, and the service reads it as a user of its own.
+    assert file.stat().st_mode & 0o777 == 0o644
     configuration = json.loads(file.read_text())
     assert_explained(configuration)
     written = configuration["tokens"][0]["sinks"][0]
@@ -90,9 +93,8 @@ def test_what_it_writes_and_prints_leads_to_a_token(own_lab: Laboratory, tmp_pat
 )
 def test_the_place_decides(variables: dict, place: str, state: str | None):
     # No credentials: whose they are is not known, and said so; the rest is written all the same.
-    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent"}
     arguments = ["init", "--yes", "--address", "https://vault:8200", "--role", "it's", "--output", "-"]
-    done = run_once(arguments, {**nowhere, **variables})
+    done = run_once(arguments, {**NOWHERE, **variables})
     assert done.status == 0, done.log
     configuration = json.loads(done.output)
     assert place in done.log and "is not known" in done.log
@@ -102,11 +104,28 @@ def test_the_place_decides(variables: dict, place: str, state: str | None):
     assert r"auth/aws/role/'it'\''s' auth_type=iam" in done.log
 
 
+def test_terraform_reads_the_value_that_the_configuration_has():
+    value = 'a$b %c $${d} %{e} "\\'
+    arguments = ["init", "--yes", "--address", "https://vault:8200", "--role", "app", "--header-value", value]
+    done = run_once([*arguments, "--output", "-"], NOWHERE)
+    assert json.loads(done.output)["tokens"][0]["auth"]["header_value"] == value
+    (module,) = re.findall(r"^  iam_server_id_header_value = .*$", done.log, re.MULTILINE)
+    assert module == '  iam_server_id_header_value = "a$b %c $$${d} %%{e} \\"\\\\"'
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_left_behind(tmp_path: Path):
+    file = tmp_path / "config.json"
+    arguments = ["init", "--yes", "--address", "https://vault:8200", "--role", "app", "--output", file]
+    small = ["sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$0" "$@"', agent_binary(), *arguments]
+    done = subprocess.run(small, env=NOWHERE, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 73 and "File too large" in done.stderr
+    assert not file.exists()
+
+
 def test_what_cannot_be_found_out_is_asked_by_the_name_of_its_flag():
-    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent"}
-    done = run_once(["init", "--yes", "--address", "https://vault:8200", "--output", "-"], nowhere)
+    done = run_once(["init", "--yes", "--address", "https://vault:8200", "--output", "-"], NOWHERE)
     assert done.status == 64 and "give --role" in done.log
-    done = run_once(["init", "--role", "app", "--output", "-"], nowhere)
+    done = run_once(["init", "--role", "app", "--output", "-"], NOWHERE)
     assert done.status == 64 and "give --address" in done.log
-    done = run_once(["init", "--yes", "--role", "app", "--address", "ftp://vault", "--output", "-"], nowhere)
+    done = run_once(["init", "--yes", "--role", "app", "--address", "ftp://vault", "--output", "-"], NOWHERE)
     assert done.status == 78 and done.output == ""

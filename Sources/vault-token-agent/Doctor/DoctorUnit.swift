@@ -48,7 +48,7 @@ struct DoctorUnit {
         let text = try content(likeness: systemctl(["cat", "--no-pager", "--", service]))
         defer { removeAll() }
         do throws(SystemFault) {
-            try writeNewFile(file, text)
+            try writeNewFile(file, text, mode: 0o600)
         } catch {
             throw AgentError(
                 .commandFailed, error.observed,

@@ -69,7 +69,8 @@ struct InitCommand: ParsableCommand {
             writeToStandardError(guide.text)
         } else {
             do throws(SystemFault) {
-                try writeNewFile(destination, text)
+                // Not a secret, and the agent reads it as another user.
+                try writeNewFile(destination, text, mode: 0o644)
             } catch {
                 throw Self.cannotWrite(error)
             }

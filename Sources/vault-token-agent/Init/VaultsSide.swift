@@ -57,10 +57,15 @@ struct VaultsSide {
             ? text : "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 
-    /// A string of HCL.
+    /// A string of HCL, in which `$` and `%` have a meaning before a brace only, and twice stand for themselves there only.
     private func quoted(_ text: String) -> String {
-        let escaped = text.map {
-            $0 == "\"" || $0 == "\\" ? "\\\($0)" : $0 == "$" || $0 == "%" ? "\($0)\($0)" : String($0)
+        let following = text.dropFirst().map(Optional.some) + [nil]
+        let escaped = zip(text, following).map { character, next in
+            switch character {
+            case "\"", "\\": "\\\(character)"
+            case "$" where next == "{", "%" where next == "{": "\(character)\(character)"
+            default: String(character)
+            }
         }
         return "\"" + escaped.joined() + "\""
     }
