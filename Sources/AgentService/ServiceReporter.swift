@@ -13,6 +13,7 @@ final class ServiceReporter: HealthReporter {
     private let log: Logger
     private var statusFile: ReportFile<StatusFile>?
     private var metricsFile: ReportFile<MetricsFile>?
+    private var configuration: ConfigurationText?
     private var latest: AgentHealth?
     private var published: AgentHealth?
     private var announced = false
@@ -45,6 +46,7 @@ final class ServiceReporter: HealthReporter {
     }
 
     func adopt(_ settings: HealthSettings) {
+        configuration = settings.configuration
         if settings.statusFile != statusFile?.path {
             statusFile = settings.statusFile.map {
                 ReportFile(StatusFile(path: $0), at: $0, name: "Status file", log: log)
@@ -60,6 +62,7 @@ final class ServiceReporter: HealthReporter {
     }
 
     func report(_ health: AgentHealth, at now: WallTime, beat: Bool) {
+        let health = health.by(configuration)
         let isNews = latest.map(health.isNews(after:)) ?? true
         guard isNews || beat else { return }
         if beat {

@@ -82,7 +82,7 @@ actor ServiceSession {
             )
             return
         }
-        let configuration = loaded.configuration
+        let configuration = loaded.named
         do throws(AgentError) {
             try locks.hold(AgentLock.paths(configuration.stateDirectory, configuration.health.statusFile))
         } catch {
@@ -261,7 +261,7 @@ actor ServiceSession {
         }
         var refusal: AgentError?
         do throws(AgentError) {
-            let plan = try await agent.reload(loaded.configuration, isRepeated: isRepeated) {
+            let plan = try await agent.reload(loaded.named, isRepeated: isRepeated) {
                 await self.moveListeners(to: loaded.configuration.health.listeners)
             }
             statusFile = loaded.configuration.health.statusFile

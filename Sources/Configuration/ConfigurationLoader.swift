@@ -15,8 +15,14 @@ package struct LoadedConfiguration: Sendable {
     /// Whether a reload may read it anew: pipes and the environment give it once.
     package let canBeReadAgain: Bool
     /// SHA-256 of the text.
-    package var digest: [UInt8] { SHA256.digest(of: content) }
-    fileprivate let content: [UInt8]
+    package let digest: [UInt8]
+
+    /// For one who puts it in force, and tells which it is.
+    package var named: AgentConfiguration {
+        var named = configuration
+        named.health.configuration = ConfigurationText(name: path, digest: digest.hexadecimal)
+        return named
+    }
 }
 
 /// One value that holds. Not a secret: the file has none.
@@ -35,13 +41,19 @@ package enum ConfigurationLoader {
         _ source: ConfigurationSource, environment: [String: String],
         overrides: ConfigurationOverrides = ConfigurationOverrides()
     ) throws(AgentError) -> LoadedConfiguration {
-        let examination = try examine(
-            source.read(environment: environment), environment: environment, overrides: overrides)
-        switch examination {
+        try load(source.read(environment: environment), environment: environment, overrides: overrides)
+    }
+
+    /// As above, of a text that was read already.
+    package static func load(
+        _ source: SourceText, environment: [String: String],
+        overrides: ConfigurationOverrides = ConfigurationOverrides()
+    ) throws(AgentError) -> LoadedConfiguration {
+        switch examine(source, environment: environment, overrides: overrides) {
         case .usable(let loaded, _): return loaded
         case .unusable(let errors):
             guard let first = errors.first, errors.count > 1 else {
-                throw errors.first ?? AgentError(.internalFault, "\(source.name): refused without a reason")
+                throw errors.first ?? AgentError(.internalFault, "\(source.path): refused without a reason")
             }
             let more = "\(errors.count - 1) more: run \"vault-token-agent config check\""
             let end = first.remedy.isEmpty ? "" : first.remedy.hasSuffix("?") ? " " : ". "
@@ -49,15 +61,15 @@ package enum ConfigurationLoader {
         }
     }
 
-    /// The status file of the agent that runs by `source`, nil: by none; nil where it is turned off.
+    /// The status file of the agent that runs by this text, nil: by none; nil where it is turned off.
     ///
     /// Looks at nothing else: whoever asks how a service is has neither its environment nor its credentials, and the
     /// rest of the file may not load for him.
     package static func statusFile(
-        of source: ConfigurationSource?, environment: [String: String]
+        of source: SourceText?, environment: [String: String]
     ) throws(AgentError) -> String? {
         let fallback = Assembler.defaultStatusFile(environment)
-        guard let source = try source?.read(environment: environment) else { return fallback }
+        guard let source else { return fallback }
         let node: SourceNode
         do {
             node = try SourceNode.read(source.bytes)
@@ -110,7 +122,7 @@ package enum ConfigurationLoader {
         return .usable(
             LoadedConfiguration(
                 configuration: configuration, warnings: warnings, path: source.path,
-                canBeReadAgain: source.canBeReadAgain, content: source.bytes),
+                canBeReadAgain: source.canBeReadAgain, digest: source.digest),
             effective: { effective(root, configuration, environment) })
     }
 

@@ -1,8 +1,10 @@
 // Configuration: the bytes of the file, and where in it an offset stands.
 
 private import CLinux
+private import Crypto
 package import Diagnosis
 private import Glibc
+package import ServiceHealth
 private import SystemCalls
 
 /// A text file of bounded size.
@@ -108,6 +110,12 @@ package struct SourceText: Sendable {
             }
         return AgentError(.fileUnreadable, "cannot read \(fault.subject): \(fault.words)", remedy: remedy)
     }
+
+    /// SHA-256.
+    var digest: [UInt8] { SHA256.digest(of: bytes) }
+
+    /// Tells it from others.
+    package var identity: ConfigurationText { ConfigurationText(name: path, digest: digest.hexadecimal) }
 
     /// `config.json:12:5`: line and column count from 1, columns in characters.
     package func place(_ offset: Int) -> String {

@@ -179,6 +179,8 @@ package struct AgentHealth: Hashable, Sendable {
     package var startedAt: WallTime
     /// In the configuration's order.
     package var tokens: [TokenHealth]
+    /// What is in force; nil where the reporter does not know.
+    package var configuration: ConfigurationText?
     /// Why the last reload was refused; the configuration before it is in force. Nil after one that was accepted.
     package var configurationTrouble: AgentError?
     package var lastReload: ReloadReport?
@@ -194,6 +196,13 @@ package struct AgentHealth: Hashable, Sendable {
         self.version = version
         self.startedAt = startedAt
         self.tokens = tokens
+    }
+
+    /// The same, with what is in force.
+    package func by(_ configuration: ConfigurationText?) -> AgentHealth {
+        var health = self
+        health.configuration = configuration
+        return health
     }
 
     /// Since when no token is kept, because somebody said so; nil: tokens are kept.

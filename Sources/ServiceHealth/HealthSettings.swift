@@ -23,6 +23,9 @@ package struct HealthSettings: Hashable, Sendable {
     /// Where to serve `/healthz` and `/readyz`.
     package var probesListen: String?
 
+    /// What says all this; nil: no configuration.
+    package var configuration: ConfigurationText?
+
     package init() {}
 
     /// What is served where.
@@ -31,5 +34,18 @@ package struct HealthSettings: Hashable, Sendable {
         if let metricsListen { listeners[metricsListen] = probesListen == nil ? [.metrics, .probes] : .metrics }
         if let probesListen { listeners[probesListen, default: []].insert(.probes) }
         return listeners
+    }
+}
+
+/// A configuration, to be told from others.
+package struct ConfigurationText: Hashable, Sendable {
+    /// What messages call it: `/etc/x.json`, `standard input`, `VTA_CONFIG`.
+    package var name: String
+    /// SHA-256 of the text, hexadecimal.
+    package var digest: String
+
+    package init(name: String, digest: String) {
+        self.name = name
+        self.digest = digest
     }
 }

@@ -16,6 +16,7 @@ extension StatusDocument {
             "ready": .flag(ready),
             "once_ready": onceReady.map { .flag($0) },
             "stopping": .flag(stopping),
+            "configuration": configuration?.json,
             "configuration_trouble": configurationTrouble?.json,
             "last_reload": lastReload?.json,
             "last_logout": lastLogout?.json,
@@ -62,6 +63,9 @@ extension StatusDocument {
         ready = try members.flag("ready")
         onceReady = try members.flagIfPresent("once_ready")
         stopping = try members.flag("stopping")
+        configuration = try members.object("configuration").map { value throws(Damage) in
+            try ConfigurationText(value)
+        }
         configurationTrouble = try members.object("configuration_trouble").map { value throws(Damage) in
             try Failure(value)
         }
@@ -75,6 +79,16 @@ extension StatusDocument {
         confinedTo = try members.textListIfPresent("confined_to")
         clockBehindSeconds = try members.numberIfPresent("clock_behind_seconds").map { Int64($0) }
         tokens = try members.list("tokens").map { value throws(Damage) in try Token(value) }
+    }
+}
+
+extension ConfigurationText {
+    fileprivate var json: JSONText {
+        .object(["name": .text(name), "sha256": .text(digest)])
+    }
+
+    fileprivate init(_ members: Members) throws(Damage) {
+        self.init(name: try members.text("name"), digest: try members.text("sha256"))
     }
 }
 

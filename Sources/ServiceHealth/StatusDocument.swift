@@ -122,6 +122,8 @@ package struct StatusDocument: Hashable, Sendable {
     /// here. Absent in the files of older versions.
     package var onceReady: Bool?
     package var stopping: Bool
+    /// What is in force. Absent in the files of older versions.
+    package var configuration: ConfigurationText?
     package var configurationTrouble: Failure?
     package var lastReload: Reload?
     package var lastLogout: Logout?
@@ -141,6 +143,7 @@ package struct StatusDocument: Hashable, Sendable {
         ready = health.ready
         self.onceReady = onceReady || health.ready
         stopping = health.stopping
+        configuration = health.configuration.map { .init(name: Self.bounded($0.name), digest: $0.digest) }
         configurationTrouble = health.configurationTrouble.map { Failure($0) }
         lastReload = health.lastReload.map { Reload($0) }
         lastLogout = health.lastLogout.map { Logout($0) }

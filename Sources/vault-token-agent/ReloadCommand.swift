@@ -1,8 +1,8 @@
 // The command line: `reload`: has the running agent read its configuration anew, and tells what came of it.
 
 internal import ArgumentParser
-private import Configuration
-private import Diagnosis
+internal import Configuration
+internal import Diagnosis
 private import Glibc
 private import ServiceHealth
 private import Timekeeping
@@ -13,7 +13,8 @@ struct ReloadCommand: ParsableCommand {
         discussion: """
             Sends SIGHUP and waits for the outcome: a line for each token (kept, changed, logs in anew, added, dropped). A \
             configuration that cannot work is refused and changes nothing; the exit status is then 78. The agent is found \
-            by its status file, which tells its process.
+            by its status file, which tells its process. It reads what it was started with: where --config names another \
+            text, that is a failure.
             """)
 
     @OptionGroup var options: StatusFileOptions
@@ -24,7 +25,8 @@ struct ReloadCommand: ParsableCommand {
     var dryRun = false
 
     func run() throws {
-        let path = try options.path()
+        let given = try options.configuration()
+        let path = try options.path(by: given)
         let before = try StatusReading(path: path)
         guard before.isHeld != false else {
             throw AgentError(
@@ -32,17 +34,25 @@ struct ReloadCommand: ParsableCommand {
                 remedy: "Start it")
         }
         if dryRun {
-            try tellPlan(before.document)
+            try tellPlan(before.document, given)
             return
         }
-        try tell(try outcome(of: before.document, at: path))
+        let after = try outcome(of: before.document, at: path)
+        try tell(after.reload)
+        if let given, let read = after.document.configuration, read.digest != given.identity.digest {
+            throw AgentError(
+                .commandFailed, "the agent has read \(read.name), which is not what \(given.path) holds",
+                remedy: "Write it there, or start the agent with --config \(given.path)")
+        }
     }
 
     /// The first reload that began since. One that was under way had read what the file held before.
-    private func outcome(of before: StatusDocument, at path: String) throws(AgentError) -> StatusDocument.Reload {
+    private func outcome(
+        of before: StatusDocument, at path: String
+    ) throws(AgentError) -> (reload: StatusDocument.Reload, document: StatusDocument) {
         let (number, sent) = (before.lastReload?.number ?? 0, wallTime.rfc3339Milliseconds)
         let outcome = try agent.outcome(of: SIGHUP, before, at: path) { now in
-            now.lastReload.flatMap { $0.number > number && $0.at >= sent ? $0 : nil }
+            now.lastReload.flatMap { $0.number > number && $0.at >= sent ? (reload: $0, document: now) : nil }
         }
         guard let outcome else {
             throw AgentError(
@@ -60,9 +70,10 @@ struct ReloadCommand: ParsableCommand {
         for token in reload.tokens { output("\(token.token): \(token.change)\n") }
     }
 
-    private func tellPlan(_ document: StatusDocument) throws(AgentError) {
-        let source = ConfigurationSource(option: options.config, environment: processEnvironment)
-        let loaded = try ConfigurationLoader.load(source, environment: processEnvironment)
+    private func tellPlan(_ document: StatusDocument, _ given: SourceText?) throws(AgentError) {
+        let source = ConfigurationSource(option: nil, environment: processEnvironment)
+        let text = if let given { given } else { try source.read(environment: processEnvironment) }
+        let loaded = try ConfigurationLoader.load(text, environment: processEnvironment)
         if let directories = document.confinedTo { try loaded.configuration.requireWrites(only: directories) }
         let inForce = document.tokens.compactMap { token in
             token.configuration.map { TokenFingerprint(name: token.name, parts: $0) }

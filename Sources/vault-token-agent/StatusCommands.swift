@@ -1,7 +1,7 @@
 // The command line: how a running agent is, by its status file: `status` for people, `healthcheck` for supervisors.
 
 internal import ArgumentParser
-private import Configuration
+internal import Configuration
 internal import Diagnosis
 private import Glibc
 private import ServiceHealth
@@ -18,13 +18,21 @@ struct StatusFileOptions: ParsableArguments {
             valueName: "file"), completion: .file(extensions: ["json"]))
     var config: String?
 
-    /// Throws where the configuration cannot be read or has no status file.
-    func path() throws(AgentError) -> String {
+    /// The text that `--config` names; nil without. A pipe gives it once.
+    func configuration() throws(AgentError) -> SourceText? {
+        guard let config else { return nil }
+        return try ConfigurationSource(option: config, environment: processEnvironment)
+            .read(environment: processEnvironment)
+    }
+
+    /// Throws where the configuration cannot be read or has no status file. `given`: what ``configuration()`` has read.
+    func path(by given: SourceText? = nil) throws(AgentError) -> String {
         if let statusFile { return statusFile }
         let source = ConfigurationSource(optional: config, environment: processEnvironment)
-        guard let path = try ConfigurationLoader.statusFile(of: source, environment: processEnvironment) else {
+        let text = if let given { given } else { try source?.read(environment: processEnvironment) }
+        guard let path = try ConfigurationLoader.statusFile(of: text, environment: processEnvironment) else {
             throw AgentError(
-                .configurationInvalid, "\(source?.name ?? "the configuration") turns the status file off",
+                .configurationInvalid, "\(text?.path ?? "the configuration") turns the status file off",
                 remedy: "Take out \"status_file\": null")
         }
         return path

@@ -313,7 +313,8 @@ struct LoadingTests {
             to: path)
         defer { remove(path) }
         #expect(throws: AgentError.self) { try ConfigurationLoader.load(.file(path), environment: [:]) }
-        #expect(try ConfigurationLoader.statusFile(of: .file(path), environment: [:]) == "/run/x.json")
+        #expect(
+            try ConfigurationLoader.statusFile(of: SourceText(readingFrom: path), environment: [:]) == "/run/x.json")
         #expect(
             try ConfigurationLoader.statusFile(of: nil, environment: [:]) == "/run/vault-token-agent/status.json")
         #expect(

@@ -7,13 +7,14 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from laboratory.agent import run_once
+from laboratory.agent import agent_binary, run_once
 from laboratory.config_map import ConfigMap
 from laboratory.faults import Fault
 from laboratory.processes import wait_until
@@ -331,6 +332,40 @@ def test_the_reload_command_tells_what_changed_and_fails_where_it_was_refused(la
     assert run.token() == token
     run.stop()
     assert command().status == 66
+
+
+def test_the_reload_command_fails_where_the_agent_has_read_another_configuration(lab, tmp_path, roles):
+    configuration = with_socket(lab, tmp_path)
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    run.wait_for_token(10)
+    other = tmp_path / "other.json"
+    configuration["tokens"][0]["sinks"][0]["mode"] = "0600"
+    other.write_text(json.dumps(configuration))
+    done = run_once(["reload", "--config", other], {}, seconds=60)
+    assert (done.status, done.output) == (70, "app: kept\n")
+    assert f"the agent has read {run.configuration}, which is not what {other} holds" in done.log
+    assert run.status_file["configuration"]["name"] == str(run.configuration)
+    # Another name of what it has read is as good.
+    other.write_bytes(run.configuration.read_bytes())
+    assert run_once(["reload", "--config", other], {}, seconds=60).status == 0
+
+
+def test_the_plan_of_a_configuration_that_comes_by_a_pipe_is_told(lab, tmp_path, roles):
+    configuration = with_socket(lab, tmp_path)
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    run.wait_for_token(10)
+    wait_until(lambda: run.status_file.get("ready"), 5, lambda: run.log)
+    configuration["tokens"][0]["sinks"][0]["mode"] = "0600"
+    for source in ("-", "/dev/stdin"):
+        done = subprocess.run(
+            [agent_binary(), "reload", "--dry-run", "--config", source],
+            input=json.dumps(configuration),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "app: changed: sinks\n"), done.stderr
 
 
 def test_the_reload_command_does_not_tell_of_a_reload_that_was_under_way(lab, tmp_path, roles):
