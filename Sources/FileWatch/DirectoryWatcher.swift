@@ -23,6 +23,10 @@ package actor DirectoryWatcher {
     package struct Targets: Sendable {
         package fileprivate(set) var all: Set<Target> = []
         package fileprivate(set) var fault: SystemFault?
+
+        package func union(_ others: Targets) -> Targets {
+            Targets(all: all.union(others.all), fault: fault ?? others.fault)
+        }
     }
 
     /// Names whoever is to be told.
@@ -111,9 +115,7 @@ package actor DirectoryWatcher {
     package nonisolated func arm(following path: String) -> Targets {
         var targets = Targets()
         for step in LinkChain(path).steps {
-            let more = arm(directory: step.directory, name: step.name)
-            targets.all.formUnion(more.all)
-            targets.fault = targets.fault ?? more.fault
+            targets = targets.union(arm(directory: step.directory, name: step.name))
         }
         return targets
     }

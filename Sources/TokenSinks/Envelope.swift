@@ -1,9 +1,10 @@
 // TokenSinks: encryption as Vault Agent does it, so that its readers can read this agent's files.
 
 internal import Crypto
-internal import Diagnosis
+package import Diagnosis
 internal import Glibc
 internal import SecretJSON
+private import Synchronization
 internal import SystemCalls
 
 /// Seals content for one reader, whose public key lies in a file.
@@ -12,8 +13,14 @@ internal import SystemCalls
 /// `{"curve25519_public_key": "<base64>", "nonce": "<base64>", "encrypted_payload": "<base64>"}` with the writer's public
 /// key. The key of AES-256-GCM is the X25519 secret of the two; with `derive_key` it is HKDF-SHA-256 of that secret, the
 /// lesser of the two public keys as salt and the greater as info. The payload ends with GCM's tag; `aad` is authenticated.
-struct Envelope: Sendable {
+final class Envelope: Sendable {
     let settings: EncryptionSettings
+    /// The reader's public key of the latest ``seal(_:)``.
+    private let sealedFor = Mutex<[UInt8]?>(nil)
+
+    init(settings: EncryptionSettings) {
+        self.settings = settings
+    }
 
     /// Largest file of a public key that is read; it has about 75 bytes.
     private static let keyFileLimit = 4 << 10
@@ -21,7 +28,7 @@ struct Envelope: Sendable {
     /// The envelope around `content`, with keys made for this once. The reader's key is read anew each time, so that it
     /// may change, and may come after the agent's start. Reads a file, which may wait for a disk.
     ///
-    /// Throws `fileUnreadable` where the key cannot be read, `configurationInvalid` where it is none.
+    /// Throws `fileUnreadable` where there is no key: none yet, or one that its reader is still writing, or something else.
     func seal(_ content: Secret) throws(AgentError) -> Secret {
         let theirPublicKey = try readerKey()
         let privateKey = Secret.random(count: X25519.length)
@@ -46,7 +53,17 @@ struct Envelope: Sendable {
         object.add("curve25519_public_key", base64: Secret(publicKey))
         object.add("nonce", base64: Secret(nonce))
         object.add("encrypted_payload", base64: Secret(payload))
+        sealedFor.withLock { $0 = theirPublicKey }
         return object.finish()
+    }
+
+    /// What is wrong with what was sealed last; nil where nothing is, and while its reader has no new key. Reads a file, which
+    /// may wait for a disk.
+    func inspect() -> SinkDisturbance? {
+        guard let former = sealedFor.withLock(\.self), let key = try? readerKey(), key != former else { return nil }
+        return SinkDisturbance(
+            kind: .readerKey, observed: "\(settings.publicKeyPath) holds another key than the one that it is sealed for"
+        )
     }
 
     /// Throws as ``seal(_:)`` does.
@@ -72,8 +89,15 @@ struct Envelope: Sendable {
 
     private func wrong(_ complaint: String) -> AgentError {
         AgentError(
-            .configurationInvalid, "\(settings.publicKeyPath) \(complaint)",
+            .fileUnreadable, "\(settings.publicKeyPath) \(complaint)",
             remedy: "Expected {\"curve25519_public_key\": \"<base64 of 32 bytes>\"}")
+    }
+}
+
+extension EncryptionSettings {
+    /// Throws `fileUnreadable` where there is no key of the reader's.
+    package func checkKey() throws(AgentError) {
+        _ = try Envelope(settings: self).readerKey()
     }
 }
 

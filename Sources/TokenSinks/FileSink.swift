@@ -24,8 +24,8 @@ package final class FileSink: TokenSink {
     ) throws(AgentError) {
         name = "file \(place.path)"
         self.settings = settings
-        file = try KeptFile(place)
         envelope = settings.encryption.map { Envelope(settings: $0) }
+        file = try KeptFile(place, envelope)
         self.queue = queue
         self.watcher = watcher
         self.log = log
@@ -37,8 +37,8 @@ package final class FileSink: TokenSink {
             var report = try file.check()
             do throws(AgentError) {
                 _ = try envelope?.readerKey()
-            } catch  where error.code == .fileUnreadable {
-                report.warnings.append("the reader's key is not there yet: \(error.observed)")
+            } catch {
+                report.warnings.append("there is no key of the reader's yet: \(error.observed)")
             }
             return (report, SinkStanding(file.name, in: file.directory))
         }
@@ -50,13 +50,10 @@ package final class FileSink: TokenSink {
 
     @discardableResult
     package func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
-        let (file, envelope) = (file, envelope)
+        let file = file
         let rendering = try Rendering(
             content, format: settings.format, newline: settings.newline, wraps: settings.wrapTTL != nil)
-        let report = try await queue.run { () throws(AgentError) in
-            guard let envelope else { return try file.put(rendering, seal: nil) }
-            return try file.put(rendering) { (content) throws(AgentError) in try envelope.seal(content) }
-        }
+        let report = try await queue.run { () throws(AgentError) in try file.put(rendering) }
         record(report)
         return report.delivery
     }
@@ -76,8 +73,9 @@ package final class FileSink: TokenSink {
     package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
         guard let watcher, sinkGuard == nil else { return }
         let sinkGuard = SinkGuard(
-            watcher: watcher, queue: queue, sink: name, directory: file.directory, name: file.name, log: log,
-            inspect: { [file] in file.inspect() }, onDisturbed: onDisturbed)
+            watcher: watcher, queue: queue, sink: name, directory: file.directory, name: file.name,
+            readerKey: settings.encryption?.publicKeyPath, log: log, inspect: { [file] in file.inspect() },
+            onDisturbed: onDisturbed)
         sinkGuard.assumeIsolated { $0.start() }
         self.sinkGuard = sinkGuard
     }

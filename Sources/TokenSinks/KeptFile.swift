@@ -37,11 +37,14 @@ final class KeptFile: Sendable {
     let place: FilePlace
     let directory: String
     let name: String
+    /// Around what is stored; nil: it is stored as it is.
+    private let envelope: Envelope?
     private let state = Mutex(State())
 
     /// Throws `configurationInvalid` for a path that is not absolute or names no file.
-    init(_ place: FilePlace) throws(AgentError) {
+    init(_ place: FilePlace, _ envelope: Envelope? = nil) throws(AgentError) {
         self.place = place
+        self.envelope = envelope
         guard let (directory, name) = splitPath(place.path) else {
             throw AgentError(
                 .configurationInvalid, "a file sink's path is \(place.path)", remedy: "Give an absolute path of a file")
@@ -102,13 +105,11 @@ final class KeptFile: Sendable {
 
     // MARK: Delivering
 
-    /// See ``TokenSink/deliver(_:)``. `seal` turns the content into what is stored; nil: it is stored as it is.
-    func put(
-        _ rendering: Rendering, seal: ((Secret) throws(AgentError) -> Secret)?
-    ) throws(AgentError) -> Report {
+    /// See ``TokenSink/deliver(_:)``.
+    func put(_ rendering: Rendering) throws(AgentError) -> Report {
         try state.withLock { (state) throws(AgentError) in
             let rights = try rights(&state)
-            if state.delivered == nil, seal == nil { takeOver(rendering, &state) }
+            if state.delivered == nil, envelope == nil { takeOver(rendering, &state) }
             let last = state.delivered
             let isSame = last.map { $0.token == rendering.token && $0.plain == rendering.bytes } ?? false
             if isSame, try disturbance(&state) == nil { return Report() }
@@ -116,7 +117,7 @@ final class KeptFile: Sendable {
             var report = Report()
             let isSameToken = last.map { $0.token == rendering.token } ?? false
             report.delivery = isSame ? .restored : isSameToken ? .refreshed : .rotated
-            let stored = if let seal { try seal(rendering.bytes) } else { rendering.bytes }
+            let stored = if let envelope { try envelope.seal(rendering.bytes) } else { rendering.bytes }
             // Pollers go by the modification time: it tells when the token changed, not when it was renewed.
             let modified = report.delivery == .refreshed ? last?.modified : nil
             do throws(SystemFault) {
@@ -198,7 +199,7 @@ final class KeptFile: Sendable {
             }
             // Touched and as it was: nothing to put right.
             state.delivered?.seen = found
-            return nil
+            return envelope?.inspect()
         } catch {
             let isGone = error.number == ENOENT || error.number == ENOTDIR
             return SinkDisturbance(kind: isGone ? .directory : .altered, observed: error.observed)

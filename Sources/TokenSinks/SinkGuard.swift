@@ -42,6 +42,8 @@ actor SinkGuard {
     private let sink: String
     private let directory: String
     private let name: String
+    /// A file on which it depends what the sink is to hold.
+    private let readerKey: String?
     private let log: Logger
     private let inspect: @Sendable () -> SinkDisturbance?
     private let onDisturbed: @Sendable (SinkDisturbance) -> Void
@@ -55,8 +57,8 @@ actor SinkGuard {
 
     /// `inspect` is called on `queue`, `onDisturbed` on the loop's.
     init(
-        watcher: DirectoryWatcher, queue: BlockingQueue, sink: String, directory: String, name: String, log: Logger,
-        inspect: @escaping @Sendable () -> SinkDisturbance?,
+        watcher: DirectoryWatcher, queue: BlockingQueue, sink: String, directory: String, name: String,
+        readerKey: String?, log: Logger, inspect: @escaping @Sendable () -> SinkDisturbance?,
         onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void
     ) {
         loop = watcher.loop
@@ -65,6 +67,7 @@ actor SinkGuard {
         self.sink = sink
         self.directory = directory
         self.name = name
+        self.readerKey = readerKey
         self.log = log
         self.inspect = inspect
         self.onDisturbed = onDisturbed
@@ -107,8 +110,9 @@ actor SinkGuard {
         isLooking = true
         mustLookAgain = false
         watcher.assumeIsolated { $0.willArm() }
-        queue.submit { [watcher, directory, name, inspect, loop] in
-            let targets = watcher.arm(directory: directory, name: name)
+        queue.submit { [watcher, directory, name, readerKey, inspect, loop] in
+            let own = watcher.arm(directory: directory, name: name)
+            let targets = readerKey.map { own.union(watcher.arm(following: $0)) } ?? own
             let disturbance = inspect()
             loop.queue.async { self.assumeIsolated { $0.hasLooked(targets, disturbance) } }
         }

@@ -93,8 +93,9 @@ package final class SocketSink: TokenSink {
     package func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {
         guard let watcher, sinkGuard == nil else { return }
         let sinkGuard = SinkGuard(
-            watcher: watcher, queue: queue, sink: name, directory: listener.directory, name: listener.name, log: log,
-            inspect: { [listener] in listener.inspect() }, onDisturbed: onDisturbed)
+            watcher: watcher, queue: queue, sink: name, directory: listener.directory, name: listener.name,
+            readerKey: settings.encryption?.publicKeyPath, log: log,
+            inspect: { [listener, envelope] in listener.inspect() ?? envelope?.inspect() }, onDisturbed: onDisturbed)
         sinkGuard.assumeIsolated { $0.start() }
         self.sinkGuard = sinkGuard
     }

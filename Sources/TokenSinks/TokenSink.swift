@@ -62,6 +62,8 @@ package struct SinkDisturbance: Hashable, Sendable {
         case altered
         /// Mode, owner or group are not the configured ones.
         case permissions
+        /// The reader of an encrypted sink has another key now.
+        case readerKey = "reader's key"
         /// The directory is gone or another one has taken its place.
         case directory
     }

@@ -267,9 +267,9 @@ struct ServiceSessionTests {
     @Test("a start that no machine can carry out ends with the reason, and leaves neither a token nor a socket")
     func failedStart() async throws {
         let stage = try SessionStage()
-        stage.directory.write("no key", to: "key.json")
+        _ = unsafe symlink(".", stage.directory.file("link"))
         stage.configure(
-            sink: #", "dh_type": "curve25519", "dh_path": "\#(stage.directory.file("key.json"))""#,
+            sink: #"}, {"type": "file", "path": "\#(stage.directory.file("link/app"))""#,
             root: #", "metrics": {"listen": "unix://\#(stage.directory.file("metrics"))"}"#)
         try stage.start()
         #expect(await stage.wait { $0.end != nil })
@@ -277,7 +277,7 @@ struct ServiceSessionTests {
             Issue.record("it was not refused")
             return
         }
-        #expect(error.code == .configurationInvalid && error.observed.contains("key.json"))
+        #expect(error.code == .configurationInvalid && error.observed.contains("one place"))
         #expect(await stage.wait { Set($0.directory.names).isDisjoint(with: ["app", "metrics"]) })
         #expect(stage.vault.logins == 0 && stage.heard.isEmpty)
         #expect(stage.count(of: "Started") == 0)

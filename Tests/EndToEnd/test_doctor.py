@@ -43,6 +43,16 @@ def test_doctor_finds_nothing_wrong_in_a_namespace(lab, tmp_path):
     assert done.status == 0 and set(verdicts(done.output).values()) == {"ok"}, done.output
 
 
+def test_doctor_tells_of_a_readers_key_that_is_none(lab, tmp_path):
+    configuration = lab.configuration(tmp_path)
+    key = tmp_path / "key"
+    key.write_text('{"curve25519_public_key": "AAAA"}')
+    configuration["tokens"][0]["sinks"][0] |= {"dh_type": "curve25519", "dh_path": str(key)}
+    done = lab.agent(folder=tmp_path, configuration=configuration, command=("doctor", "--no-login")).finish()
+    assert done.status == 1 and verdicts(done.output)["public key"] == "failed"
+    assert f"{key} holds a key that is not base64 of 32 bytes" in done.output
+
+
 def test_doctor_says_what_fails_and_goes_on(lab, tmp_path):
     configuration = lab.configuration(tmp_path, role="no-such-role")
     configuration["tokens"][0]["sinks"].append({"type": "file", "path": str(tmp_path / "missing" / "token")})

@@ -1,11 +1,16 @@
 """Sinks beyond the plain file: wrapped, with fewer policies, behind a socket, with actions, and gone with a reload."""
 
+import base64
 import json
 import signal
 import socket
 import time
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from laboratory.processes import wait_until
 
@@ -380,3 +385,85 @@ def test_a_refused_reload_leaves_nothing_behind(lab, tmp_path, policies):
     assert not (tmp_path / "listens").exists()
     assert text(tmp_path / "stays") == token
     run.stop()
+
+
+# Encrypted
+
+
+class EnvelopeReader:
+    """A reader of Vault Agent's encrypted sinks, by an implementation that is not the agent's."""
+
+    def __init__(self, key_file):
+        self.private = X25519PrivateKey.generate()
+        public = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.key_file = key_file
+        self.key = json.dumps({"curve25519_public_key": base64.b64encode(public).decode()})
+
+    def opened(self, path):
+        """None: the sink is not there, or sealed for somebody else."""
+        if not path.exists():
+            return None
+        theirs, nonce, payload = map(base64.b64decode, json.loads(path.read_text()).values())
+        shared = self.private.exchange(X25519PublicKey.from_public_bytes(theirs))
+        try:
+            return AESGCM(shared).decrypt(nonce, payload, b"").decode()
+        except InvalidTag:
+            return None
+
+
+def test_a_key_that_its_reader_is_still_writing_is_waited_for_and_keeps_no_other_token_away(lab, tmp_path, policies):
+    configuration = lab.configuration(tmp_path, role="steady")
+    reader = EnvelopeReader(tmp_path / "key")
+    sink(configuration, dh_type="curve25519", dh_path=str(reader.key_file))
+    other = json.loads(json.dumps(configuration["tokens"][0])) | {"name": "other"}
+    other["sinks"] = [{"type": "file", "path": str(tmp_path / "other")}]
+    configuration["tokens"].append(other)
+    reader.key_file.write_text(reader.key[:30])
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    run.may_hold(tmp_path / "other")
+    wait_until(lambda: text(tmp_path / "other"), 20, lambda: run.log)
+    run.wait_for_log("code=file_unreadable", 20)
+    assert not run.sink.exists()
+    reader.key_file.write_text(reader.key)
+    wait_until(run.sink.exists, 20, lambda: run.log)
+    token = reader.opened(run.sink)
+    lab.keep_secret(token)
+    assert lookup(lab, token)["path"] == "auth/aws/login"
+
+
+@pytest.mark.parametrize("swapped", [False, True], ids=["written over", "links swapped as Kubernetes does"])
+def test_a_reader_with_a_new_key_finds_the_token_sealed_for_it(lab, tmp_path, policies, swapped):
+    configuration = lab.configuration(tmp_path, role="steady")
+    keys = tmp_path / "keys"
+    keys.mkdir()
+
+    def give(reader, version):
+        if not swapped:
+            reader.key_file.write_text(reader.key)
+            return
+        (keys / version).mkdir()
+        (keys / version / "key").write_text(reader.key)
+        (keys / "new").symlink_to(version)
+        (keys / "new").rename(keys / "current")
+        if not reader.key_file.is_symlink():
+            reader.key_file.symlink_to("current/key")
+
+    first, second = EnvelopeReader(keys / "key"), EnvelopeReader(keys / "key")
+    give(first, "1")
+    sink(configuration, dh_type="curve25519", dh_path=str(keys / "key"))
+    run = lab.agent(folder=tmp_path, configuration=configuration)
+    wait_until(lambda: first.opened(run.sink), 20, lambda: run.log)
+    token = first.opened(run.sink)
+    lab.keep_secret(token)
+    logins = lab.logins()
+    give(second, "2")
+    wait_until(lambda: second.opened(run.sink) == token, 5, lambda: run.log)
+    assert first.opened(run.sink) is None and lab.logins() == logins
+    # A key that is gone, or not whole yet, leaves what is there.
+    sealed = run.sink.read_bytes()
+    (keys / "key").unlink()
+    (keys / "key").write_text(second.key[:30])
+    run.child.signal(signal.SIGHUP)
+    run.wait_for_log("New configuration in force", 10)
+    assert run.sink.read_bytes() == sealed
+    assert lookup(lab, token)["path"] == "auth/aws/login"

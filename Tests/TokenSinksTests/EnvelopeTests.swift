@@ -106,18 +106,26 @@ struct EnvelopeTests {
     }
 
     @Test(
-        "refuses a key that is none",
+        "takes a key that is none for one that is still being written",
         arguments: [
             "", "no JSON", "[]", "{}", #"{"curve25519_public_key": 7}"#, #"{"curve25519_public_key": "AAAA"}"#,
             #"{"curve25519_public_key": "not base64 of 32 bytes at all, whatever it is!"}"#,
             #"{"curve25519_public_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}"#,
             String(repeating: " ", count: 5_000),
         ])
-    func badKey(text: String) throws {
+    func badKey(text: String) async throws {
+        let (directory, privateKey) = (directory, privateKey)
         write(text, to: directory.file("key"))
-        let envelope = Envelope(settings: EncryptionSettings(publicKeyPath: directory.file("key")))
-        let error = try #require(throws: AgentError.self) { try envelope.seal(Secret(text: "hvs.first")) }
-        #expect(error.code == .configurationInvalid)
-        #expect(error.observed.contains(directory.file("key")))
+        try await onLoop { loop in
+            let sink = try fileSink(directory.file("token"), on: loop) { settings, _ in
+                settings.encryption = EncryptionSettings(publicKeyPath: directory.file("key"))
+            }
+            try await sink.check()
+            let error = try await #require(throws: AgentError.self) { try await sink.deliver(content("hvs.first")) }
+            #expect(error.code == .fileUnreadable)
+            #expect(error.observed.contains(directory.file("key")))
+            write(try await python(["--public-key", privateKey], loop), to: directory.file("key"))
+            #expect(try await sink.deliver(content("hvs.first")) == .rotated)
+        }
     }
 }

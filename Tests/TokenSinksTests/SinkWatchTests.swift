@@ -76,7 +76,7 @@ struct SinkWatchTests {
                 _ = unsafe truncate(path, 0)
                 done.signal()
             }
-            _ = try file.put(rendering, seal: nil)
+            _ = try file.put(rendering)
             done.wait()
             #expect(file.inspect()?.observed.hasSuffix("is empty") == true)
         }

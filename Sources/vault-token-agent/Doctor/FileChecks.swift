@@ -39,7 +39,7 @@ enum FileChecks {
     static func findings(_ configuration: AgentConfiguration) -> [Finding] {
         var seen: Set<Named> = []
         let named = configuration.tokens.flatMap { filesToRead($0) }.filter { seen.insert($0).inserted }
-        var findings = named.map { finding($0) }
+        var findings = named.map { finding($0) } + configuration.tokens.flatMap(\.sinks).compactMap { wrongKey(of: $0) }
         if let directory = configuration.stateDirectory {
             findings.append(writable(directory, what: "state_directory"))
         } else {
@@ -53,6 +53,18 @@ enum FileChecks {
             findings.append(writable(String(file[..<slash]), what: key))
         }
         return findings + confinement(configuration)
+    }
+
+    /// A reader's public key that can be read and is none.
+    private static func wrongKey(of sink: SinkSettings) -> Finding? {
+        // SAFETY: the path is lent for the call only.
+        guard let encryption = sink.encryption, unsafe access(encryption.publicKeyPath, R_OK) == 0 else { return nil }
+        do throws(AgentError) {
+            try encryption.checkKey()
+            return nil
+        } catch {
+            return .failed("public key", error)
+        }
     }
 
     /// None where it is not asked for.
