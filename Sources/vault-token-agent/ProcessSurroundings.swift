@@ -5,11 +5,12 @@ private import Glibc
 internal import SystemCalls
 internal import Timekeeping
 
-/// Writes text to standard output, unbuffered, so that what a reader sees is what was written.
-func output(_ text: String) {
+/// Writes text to standard output, unbuffered, so that what a reader sees is what was written. False: the reader has gone.
+@discardableResult
+func output(_ text: String) -> Bool {
     let fault = write(text, to: STDOUT_FILENO)
     // A reader that has gone (`| head`) is nothing to complain of; half an answer in a file that others trust is.
-    guard fault != 0 && fault != EPIPE else { return }
+    guard fault != 0 && fault != EPIPE else { return fault == 0 }
     writeToStandardError("vault-token-agent: cannot write to standard output: \(errorText(fault))")
     endProcess(EX_IOERR)
 }

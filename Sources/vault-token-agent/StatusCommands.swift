@@ -76,7 +76,7 @@ struct StatusCommand: ParsableCommand {
             } catch {
                 text = "\(error)\n"
             }
-            output(terminal.isOne ? Self.redrawn(text) : text + "\n")
+            guard output(terminal.isOne ? Self.redrawn(text) : text + "\n") else { return }
             sleep(1)
         }
     }

@@ -75,6 +75,17 @@ def test_an_answer_that_nobody_can_have_is_no_success(arguments: list):
     assert done.stderr == b"vault-token-agent: cannot write to standard output: Bad file descriptor\n"
 
 
+def test_a_watch_ends_when_nobody_looks_any_more():
+    watching = [agent_binary(), "status", "--watch", "--status-file", "/nonexistent"]
+    with subprocess.Popen(watching, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watch:
+        assert watch.stdout.readline().startswith(b"cannot read the status file")
+        watch.stdout.close()
+        try:
+            assert (watch.wait(10 * SLOWER), watch.stderr.read()) == (0, b"")
+        finally:
+            watch.kill()
+
+
 def test_streams_that_are_not_there_lead_nowhere_rather_than_to_the_next_open_file(lab):
     run = lab.agent(prefix=("sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-'))
     run.wait_for_token(10)
