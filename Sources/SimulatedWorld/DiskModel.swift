@@ -85,7 +85,7 @@ final class SimulatedSink: TokenSink {
     func deliver(_ content: TokenContent) async throws(AgentError) -> Delivery {
         let begun = world.loop.now
         try await world.waitForDisk()
-        guard process.isAlive, !isClosed else { throw AgentError(.cancelled, "the process or the sink has ended") }
+        try checkIsThere()
         let text = (place == .wrapped ? content.wrapping?.token : content.token)?.text
         guard let text else { throw AgentError(.internalFault, "nothing to stand for the token") }
         let before = delivered
@@ -106,9 +106,16 @@ final class SimulatedSink: TokenSink {
     func withdraw() async throws(AgentError) {
         let begun = world.loop.now
         try await world.waitForDisk()
-        guard process.isAlive, !isClosed else { throw AgentError(.cancelled, "the process or the sink has ended") }
+        try checkIsThere()
         delivered = nil
         world.disk.put(nil, at: path, begun: begun)
+    }
+
+    /// A file is written by whoever is told to, however late. A socket is its listener's alone.
+    private func checkIsThere() throws(AgentError) {
+        guard process.isAlive, !isClosed || place != .socket else {
+            throw AgentError(.cancelled, "the process or the sink has ended")
+        }
     }
 
     func watch(_ onDisturbed: @escaping @Sendable (SinkDisturbance) -> Void) {

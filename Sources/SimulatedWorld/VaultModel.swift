@@ -24,6 +24,8 @@ final class VaultModel {
         let number: UInt64
         /// The configured token that it was made for, by its role: `app`, `second`, and `app/1` for a child.
         let line: String
+        /// The role that was logged in to, for it or for its parent.
+        let loginRole: String
         /// The token that it dies with.
         let parent: String?
         /// Of a wrapping token: what stands behind it.
@@ -98,8 +100,11 @@ final class VaultModel {
 
     /// The configured token that a login is for.
     func line(ofLogin request: HTTPRequest) -> String {
-        let role = request.body.flatMap { try? JSONValue(reading: $0) }?["role"]?.string?.text
-        return role == "second" ? "second" : "app"
+        role(ofLogin: request) == "second" ? "second" : "app"
+    }
+
+    private func role(ofLogin request: HTTPRequest) -> String {
+        request.body.flatMap { try? JSONValue(reading: $0) }?["role"]?.string?.text ?? ""
     }
 
     /// Whether a token is valid, and those that it depends on.
@@ -201,8 +206,8 @@ final class VaultModel {
         latest[Self.key(request)] = text
         let lease = role.ttl == .zero ? nil : min(role.ttl, role.maximum)
         tokens[text] = Token(
-            number: issued, line: line(ofLogin: request), parent: nil, issuedAt: loop.now,
-            expiry: lease.map { loop.now + $0 }, full: lease, role: role, usesLeft: role.uses)
+            number: issued, line: line(ofLogin: request), loginRole: role(ofLogin: request), parent: nil,
+            issuedAt: loop.now, expiry: lease.map { loop.now + $0 }, full: lease, role: role, usesLeft: role.uses)
         return (
             200,
             #"{"auth":{"client_token":"\#(text)","accessor":"accessor\#(issued)","policies":["default","app"],"#
@@ -221,8 +226,8 @@ final class VaultModel {
         var own = parent.role
         (own.uses, own.periodic) = (0, false)
         tokens[text] = Token(
-            number: issued, line: "app/1", parent: name, issuedAt: loop.now, expiry: loop.now + lease, full: lease,
-            role: own, usesLeft: 0)
+            number: issued, line: "app/1", loginRole: parent.loginRole, parent: name, issuedAt: loop.now,
+            expiry: loop.now + lease, full: lease, role: own, usesLeft: 0)
         return (
             200,
             #"{"auth":{"client_token":"\#(text)","accessor":"accessor\#(issued)","policies":["reader"],"#
@@ -239,8 +244,8 @@ final class VaultModel {
         let text = "hvs.wrapping\(issued)"
         let lease = Self.wrapTTL
         tokens[text] = Token(
-            number: issued, line: token.line, parent: nil, inside: name, issuedAt: loop.now, expiry: loop.now + lease,
-            full: lease, role: token.role, usesLeft: 1)
+            number: issued, line: token.line, loginRole: token.loginRole, parent: nil, inside: name,
+            issuedAt: loop.now, expiry: loop.now + lease, full: lease, role: token.role, usesLeft: 1)
         return (
             200,
             #"{"wrap_info":{"token":"\#(text)","accessor":"accessor\#(issued)","ttl":\#(lease.components.seconds),"#

@@ -58,6 +58,9 @@ extension World {
         return AgentConfiguration(tokens: tokens)
     }
 
+    /// What a process logs in to until somebody reloads it.
+    var rolesAtStart: [String] { configuration(Variant()).tokens.compactMap(\.login.role) }
+
     private func settings(_ name: String, role: String, _ variant: Variant, _ sinks: [SinkSettings]) -> TokenSettings {
         var aws = AWSSettings()
         aws.source = .imds

@@ -78,8 +78,11 @@ extension World {
         guard let process, process.reloads.isEmpty, Place(path: path) != .wrapped, removesExpired(process.variant),
             let name = disk[path], let token = vault.tokens[name], let told = toldBound(token)
         else { return }
+        // A token by another login than that of the start tells a process nothing: it goes when there is a new one.
+        let isFromBefore = token.toldAt < process.startedAt
+        if isFromBefore, !rolesAtStart.contains(token.loginRole) { return }
         // What an earlier process was told last may not be on record: this one asks first, as soon as Vault answers it.
-        let asked = token.toldAt < process.startedAt ? process.unansweredAt + options.healthBeforeFresh : told
+        let asked = isFromBefore ? process.unansweredAt + options.healthBeforeFresh : told
         let since =
             [
                 told, asked, process.startedAt, resumedAt, diskFreeAt, diskWeather.troubledUntil(at: loop.now) ?? start,

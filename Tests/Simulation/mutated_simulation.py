@@ -111,6 +111,15 @@ MUTATIONS = [
         "            effects += sinks.map { .withdraw($0.id) }\n            failed(error, flight, at: now)\n",
     ),
     mutation(
+        "what is dropped does not hear that its sink is another's by now",
+        "never worse",
+        "TokenLifecycle/TokenLifecycle.swift",
+        "stage != .ended",
+        "stage == .running",
+        after="        if ",
+        seed=244,
+    ),
+    mutation(
         "a child outlives the revocation of its parent",
         "never worse",
         "TokenLifecycle/TokenLifecycle+Sinks.swift",
