@@ -181,13 +181,21 @@ final class InstanceMetadata {
         let host = options.endpoint.hostField
         switch failure.kind {
         case .connectionRefused, .noRoute, .connectTimedOut, .nameNotResolved:
-            guard options.endpointIsConfigured else {
+            if options.endpointIsConfigured {
+                return .failed(
+                    AgentError(
+                        .awsMetadataUnavailable,
+                        "IMDS at \(host), as configured, cannot be reached: \(failure.observed)",
+                        remedy: "Check AWS_EC2_METADATA_SERVICE_ENDPOINT and that something listens there"))
+            }
+            guard hasAnswered else {
                 return .absent("no instance metadata service at \(host): \(failure.observed)")
             }
             return .failed(
                 AgentError(
-                    .awsMetadataUnavailable, "IMDS at \(host), as configured, cannot be reached: \(failure.observed)",
-                    remedy: "Check AWS_EC2_METADATA_SERVICE_ENDPOINT and that something listens there"))
+                    .awsMetadataUnavailable,
+                    "IMDS at \(host) has answered before and cannot be reached any more: \(failure.observed)",
+                    remedy: "See which route, firewall or network policy has come between"))
         case .replyTimedOut, .connectionLost:
             let unanswered = "IMDS at \(host) took the connection and did not answer \(request.method.rawValue)"
             if request.method == .put, await answersWithoutSession(options) {
