@@ -30,8 +30,8 @@ extension TokenLifecycle {
     /// Nil: readers of a sink have no valid token as it is.
     func outageBudget(of line: TokenLine, _ sinks: [Sink], at now: Instant) -> OutageBudget<Instant>? {
         // What Vault calls dead is of no use, whatever lease it had.
-        guard stage == .running, let token = line.current, token.replacement != .dead else { return nil }
-        guard let login = lines[0].current, login.replacement != .dead else { return nil }
+        guard stage == .running, let token = line.current, !token.isDead else { return nil }
+        guard let login = lines[0].current, !login.isDead else { return nil }
         let vault = sinks.map { end(of: $0, token, at: now) }.min() ?? validity(of: token.id)
         guard vault > now else { return nil }
         // A sink in trouble ends with what stands there; all else is made anew for as long as the token of the login lives.

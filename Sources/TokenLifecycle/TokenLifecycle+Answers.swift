@@ -53,7 +53,7 @@ extension TokenLifecycle {
             return
         }
         let before = lines[index].latest
-        let proves = before?.replacement == .dead || lines[index].lookupsForbidden
+        let proves = before?.isDead == true || lines[index].lookupsForbidden
         retireToken(of: lines[index])
         hold(Lease(grant, using: &generator), parent: parent, line: index)
         let lookup = nextLookup(line: index, first: true, at: now)
@@ -89,10 +89,10 @@ extension TokenLifecycle {
         holding.lease.renew(
             duration: duration, renewable: renewable, sentAt: sentAt, increment: policy.increment, using: &generator)
         lines[index].fullLease = holding.lease.full ?? Pace.leaseBeforeFirst
-        if holding.replacement == .dead {
+        if holding.isDead {
             // It lives: what refused the lookup was the role, not the token's end.
             lines[index].lookupsForbidden = true
-            holding.replacement = nil
+            holding.replacement = holding.replacement == .dead ? nil : .unconfigured(isDead: false)
         }
         // A renewal moves the expiry, which some sinks tell; the others find all in place.
         holding.edition += 1
@@ -300,7 +300,7 @@ extension TokenLifecycle {
     private mutating func delay(line index: Int, at now: Instant) -> Duration {
         let line = lines[index]
         // What Vault calls dead gives readers no time to spare.
-        let good = line.current.flatMap { $0.replacement == .dead ? nil : $0.id }
+        let good = line.current.flatMap { $0.isDead ? nil : $0.id }
         return delay(line.failures, line, until: good.map { validity(of: $0) }, at: now)
     }
 

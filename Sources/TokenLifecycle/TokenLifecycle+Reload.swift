@@ -108,7 +108,7 @@ extension TokenLifecycle {
             retireUnknown(id)
             lines[0].state = .lacking(last: nil)
         }
-        lines[0].update { $0.replacement = .unconfigured }
+        lines[0].update { $0.replacement = .unconfigured(isDead: $0.isDead) }
         (lines[0].failures, lines[0].retryAt) = (nil, logInFrom)
         if case .logIn = flight?.request { abandonFlight(at: now) }
     }
@@ -116,8 +116,8 @@ extension TokenLifecycle {
     /// The token that is held is of the configured login again, where it was not: what has been asked of the other one meanwhile
     /// does not count.
     private mutating func keepLogin(at now: Instant) {
-        guard lines[0].current?.replacement == .unconfigured else { return }
-        lines[0].update { $0.replacement = wish == .none ? nil : .requested }
+        guard case .unconfigured(let isDead) = lines[0].current?.replacement else { return }
+        lines[0].update { $0.replacement = isDead ? .dead : wish == .none ? nil : .requested }
         (lines[0].failures, lines[0].retryAt) = (nil, now)
         if case .logIn = flight?.request { abandonFlight(at: now) }
     }

@@ -97,7 +97,7 @@ extension TokenLifecycle {
     /// The request that brings another token; nil where there is no parent to make a child of.
     private func obtaining(_ line: TokenLine) -> LifecycleRequest? {
         if line.isLogins { return .logIn(withNewCredentials: credentialsRefused) }
-        guard let parent = lines[0].current, parent.replacement != .dead else { return nil }
+        guard let parent = lines[0].current, !parent.isDead else { return nil }
         return .createChild(line.id, of: parent.id)
     }
 

@@ -127,7 +127,7 @@ extension TokenLifecycle {
     }
 
     private mutating func retire(_ holding: Holding, of line: LineID) {
-        let isDoubted = holding.replacement == .dead
+        let isDoubted = holding.isDead
         retired.append(
             Retired(
                 id: holding.id, parent: holding.parent, lease: holding.lease.known, doubtOf: isDoubted ? line : nil))

@@ -74,8 +74,8 @@ struct Holding: Hashable, Sendable {
         case dead
         /// Somebody asked; dropped when it fails, for the token is good.
         case requested
-        /// It comes from a login that the configuration does not have any more.
-        case unconfigured
+        /// It comes from a login that the configuration does not have any more. `isDead`: and Vault does not know it, either.
+        case unconfigured(isDead: Bool)
     }
 
     enum Lookup: Hashable, Sendable {
@@ -90,6 +90,7 @@ struct Holding: Hashable, Sendable {
     /// The token that it is a child of.
     let parent: TokenID?
     var replacement: Replacement?
+    var isDead: Bool { replacement == .dead || replacement == .unconfigured(isDead: true) }
     var lookup: Lookup
     /// See ``SinkContent/edition``.
     var edition = 0

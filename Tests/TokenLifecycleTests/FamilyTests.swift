@@ -275,6 +275,28 @@ import TokenLifecycle
         #expect(stage.times(of: .lookup).filter { $0 > .seconds(20) }.count >= 10)
     }
 
+    @Test func aTokenThatIsDeadStaysSoThroughAReloadThatIsTakenBack() throws {
+        let vault = HealthyVault(ttl: .seconds(36_000))
+        var stage = family(vault)
+        stage.start()
+        stage.run(until: .seconds(10))
+        let old = try #require(stage.held[.first]?.token)
+        vault.revokeAll()
+        vault.loginFailure = AgentError(.vaultUnavailable, "sealed")
+        stage.run(until: .seconds(600))
+        let children = stage.times(of: .child).count
+        let outline = LifecycleOutline(
+            policy: LifecyclePolicy(), children: [child], sinks: [.plain(1), .plain(2, line: child)])
+        stage.tell { $0.reconfigured(outline, login: .other(from: $1), at: $1) }
+        stage.run(until: .seconds(700))
+        stage.tell { $0.reconfigured(outline, login: .fits, at: $1) }
+        stage.run(until: .seconds(800))
+        #expect(stage.times(of: .child).count == children, "a dead token has no children")
+        vault.loginFailure = nil
+        stage.run(until: .seconds(900))
+        #expect(stage.held[.first]?.token != old && childIsValid(stage, vault))
+    }
+
     @Test func aReloadThatLeavesTheNewLoginAsItIsBeginsItOnlyOnce() {
         let vault = HealthyVault(ttl: .seconds(36_000))
         vault.latency = .seconds(3)
