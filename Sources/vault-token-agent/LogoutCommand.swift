@@ -29,6 +29,7 @@ struct LogoutCommand: ParsableCommand {
         let loaded = try options.load()
         let outcomes: [LogoutOutcome]
         if let statusFile = loaded.configuration.health.statusFile, let before = Self.runningAgent(statusFile) {
+            try Self.refuseAnother(before, loaded, statusFile)
             outcomes = try outcome(of: before, at: statusFile)
         } else {
             let log = LogOutput(loaded.configuration.health).logger(label: "vault-token-agent")
@@ -43,6 +44,18 @@ struct LogoutCommand: ParsableCommand {
         guard let reading = try? StatusReading(path: statusFile), reading.reasonsAgainstLiveness(at: wallTime).isEmpty
         else { return nil }
         return reading.document
+    }
+
+    /// The default of `status_file` depends on the unit, whose environment a shell does not have.
+    private static func refuseAnother(
+        _ agent: StatusDocument, _ loaded: LoadedConfiguration, _ statusFile: String
+    ) throws(AgentError) {
+        guard let running = agent.configuration, let own = loaded.named.health.configuration,
+            running.name != own.name, running.digest != own.digest
+        else { return }
+        throw AgentError(
+            .commandFailed, "the agent that writes \(statusFile) runs by \(running.name), not by \(own.name)",
+            remedy: "Name the status_file of your agent in \(own.name)")
     }
 
     private func outcome(of before: StatusDocument, at path: String) throws(AgentError) -> [LogoutOutcome] {

@@ -63,6 +63,22 @@ def test_a_running_agent_lets_go_and_does_not_come_back_by_itself(lab: Laborator
     assert lab.logins() == logins + 1
 
 
+def test_the_agent_of_another_configuration_is_left_alone(lab: Laboratory, tmp_path: Path):
+    configuration = configured(lab, tmp_path)
+    run, token = started(lab, tmp_path, configuration)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(configuration | {"reload_on_change": True}))
+    refused = run_once(["logout", "--config", other], lab.environment(), seconds=100)
+    assert (refused.status, refused.output) == (70, "")
+    assert f"status.json runs by {run.configuration}, not by {other}" in refused.log
+    assert run.sink.read_text() == token and lab.bao.remaining(token) is not None
+    # Another name of what it runs by, and what has been written there since, are its own.
+    other.write_bytes(run.configuration.read_bytes())
+    assert run_once(["logout", "--config", other], lab.environment(), seconds=100).status == 0
+    run.configuration.write_text(json.dumps(configuration | {"reload_on_change": True}))
+    assert log_out(lab, run).status == 0
+
+
 @pytest.mark.parametrize("answers", [True, False], ids=["granted", "cut off"])
 def test_a_login_that_is_under_way_leaves_no_token_behind(lab: Laboratory, tmp_path: Path, answers: bool):
     vault = lab.fault_proxy()
