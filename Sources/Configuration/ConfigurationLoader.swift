@@ -1,6 +1,5 @@
 // Configuration: the way in. One file, the environment and the flags give one configuration, or say what is wrong.
 
-private import Crypto
 package import Diagnosis
 private import Glibc
 private import ServiceHealth
@@ -15,12 +14,13 @@ package struct LoadedConfiguration: Sendable {
     /// Whether a reload may read it anew: pipes and the environment give it once.
     package let canBeReadAgain: Bool
     /// SHA-256 of the text.
-    package let digest: [UInt8]
+    package var digest: [UInt8] { source.digest }
+    fileprivate let source: SourceText
 
     /// For one who puts it in force, and tells which it is.
     package var named: AgentConfiguration {
         var named = configuration
-        named.health.configuration = ConfigurationText(name: path, digest: digest.hexadecimal)
+        named.health.configuration = source.identity
         return named
     }
 }
@@ -122,7 +122,7 @@ package enum ConfigurationLoader {
         return .usable(
             LoadedConfiguration(
                 configuration: configuration, warnings: warnings, path: source.path,
-                canBeReadAgain: source.canBeReadAgain, digest: source.digest),
+                canBeReadAgain: source.canBeReadAgain, source: source),
             effective: { effective(root, configuration, environment) })
     }
 

@@ -3,6 +3,7 @@
 private import AgentService
 internal import ArgumentParser
 internal import Configuration
+private import Crypto
 internal import Diagnosis
 private import Glibc
 internal import ServiceHealth
@@ -50,12 +51,13 @@ struct LogoutCommand: ParsableCommand {
     private static func refuseAnother(
         _ agent: StatusDocument, _ loaded: LoadedConfiguration, _ statusFile: String
     ) throws(AgentError) {
-        guard let running = agent.configuration, let own = loaded.named.health.configuration,
-            running.name != own.name, running.digest != own.digest
+        try CryptoLibrary.check()
+        guard let running = agent.configuration, running.name != loaded.path,
+            running.digest != loaded.digest.hexadecimal
         else { return }
         throw AgentError(
-            .commandFailed, "the agent that writes \(statusFile) runs by \(running.name), not by \(own.name)",
-            remedy: "Name the status_file of your agent in \(own.name)")
+            .commandFailed, "the agent that writes \(statusFile) runs by \(running.name), not by \(loaded.path)",
+            remedy: "Name the status_file of your agent in \(loaded.path)")
     }
 
     private func outcome(of before: StatusDocument, at path: String) throws(AgentError) -> [LogoutOutcome] {

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Configuration
+private import Crypto
 internal import Diagnosis
 private import Glibc
 private import ServiceHealth
@@ -37,6 +38,7 @@ struct ReloadCommand: ParsableCommand {
             try tellPlan(before.document, given)
             return
         }
+        try CryptoLibrary.check()
         let after = try outcome(of: before.document, at: path)
         try tell(after.reload)
         if let given, let read = after.document.configuration, read.digest != given.identity.digest {
