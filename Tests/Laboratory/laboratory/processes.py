@@ -67,7 +67,10 @@ def children() -> dict[int, str]:
     """The processes that this one has started and that still run, by their ids, and what each was started as."""
     found = {}
     for listed in Path("/proc/self/task").glob("*/children"):
-        for pid in map(int, listed.read_text().split()):
+        pids = []
+        with contextlib.suppress(OSError):  # the thread has ended: what it started is another's now
+            pids = listed.read_text().split()
+        for pid in map(int, pids):
             with contextlib.suppress(OSError):
                 command = Path(f"/proc/{pid}/cmdline").read_bytes()
                 if command:  # a zombie has none

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from laboratory.openbao import OpenBao
-from laboratory.processes import SLOWER, LaboratoryError
+from laboratory.processes import SLOWER, LaboratoryError, children
 
 
 def _children(pid: int) -> list[int]:
@@ -57,3 +58,24 @@ def test_an_openbao_that_has_died_says_how_and_with_which_last_words(tmp_path):
             bao.remaining("any")
     finally:
         bao.stop()
+
+
+def test_children_are_listed_while_threads_end():
+    over = threading.Event()
+
+    def begin_and_end_threads() -> None:
+        while not over.is_set():
+            begun = [threading.Thread(target=time.sleep, args=(0.001,)) for _ in range(8)]
+            for thread in begun:
+                thread.start()
+            for thread in begun:
+                thread.join()
+
+    busy = threading.Thread(target=begin_and_end_threads)
+    busy.start()
+    try:
+        for _ in range(2_000):
+            children()
+    finally:
+        over.set()
+        busy.join()
