@@ -13,15 +13,20 @@ def test_an_idle_agent_sleeps(lab):
     run.wait_for_token(10)
     # The first look whose AWS credentials these are comes 5 s after the start; Dispatch keeps a worker 5 s longer.
     time.sleep(14)
-    # A heartbeat comes each 30 s, so of three times 10 s one has none.
+    # A heartbeat comes each 30 s and keeps a worker for 5 s: of three times 10 s one has nothing of it. A busy machine
+    # is later with what belongs to the start.
     looks = []
-    for _ in range(3):
+    for _ in range(9):
         before = figures(run.child.pid)
         time.sleep(10)
         after = figures(run.child.pid)
-        looks.append((after.wake_ups == before.wake_ups, after.cpu_seconds - before.cpu_seconds, after.threads))
-    # The main thread waits for the event loop; Dispatch has no thread of its own by now.
-    assert any(slept and spent < 0.001 and threads == 1 for slept, spent, threads in looks), looks
+        spent = after.cpu_seconds - before.cpu_seconds
+        looks.append((after.wake_ups - before.wake_ups, spent, after.threads))
+        # The main thread waits for the event loop; Dispatch has no thread of its own by now.
+        if after.wake_ups == before.wake_ups and spent < 0.001 and after.threads == 1:
+            break
+    else:
+        raise AssertionError(looks)
     run.stop()
 
 
