@@ -17,11 +17,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from report import Aim, machine, woken_since
+from report import Aim, machine
 from report import table as columns
 
 from laboratory.agent import PROJECT, AgentRun
-from laboratory.figures import Figures, figures, proportional_memory
+from laboratory.figures import Figures, figures, proportional_memory, woken_since
 from laboratory.laboratory import Laboratory
 from laboratory.processes import Child, LaboratoryError
 

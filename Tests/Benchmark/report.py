@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from laboratory.figures import Figures
-
 
 @dataclass(frozen=True)
 class Aim:
@@ -39,11 +37,6 @@ def table(corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequenc
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
         for line in lines
     )
-
-
-def woken_since(before: Figures, after: Figures) -> int:
-    """Wake-ups between two looks at a process; of threads that have ended in between none are known."""
-    return sum(count - before.wake_ups.get(thread, 0) for thread, count in after.wake_ups.items())
 
 
 def machine() -> dict[str, object]:

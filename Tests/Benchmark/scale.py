@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from report import Aim, machine, table, woken_since
+from report import Aim, machine, table
 
 from laboratory.agent import PROJECT, AgentRun
-from laboratory.figures import Figures, figures
+from laboratory.figures import Figures, figures, woken_since
 from laboratory.laboratory import Laboratory
 from laboratory.processes import LaboratoryError
 

@@ -40,6 +40,11 @@ def figures(pid: int) -> Figures:
     )
 
 
+def woken_since(before: Figures, after: Figures) -> int:
+    """Wake-ups between two looks at a process; of threads that have ended in between none are known."""
+    return sum(count - before.wake_ups.get(thread, 0) for thread, count in after.wake_ups.items())
+
+
 def proportional_memory(pid: int) -> int:
     """Bytes now; what is shared with other processes counts by this one's share."""
     return int(_fields(Path("/proc") / str(pid) / "smaps_rollup")["Pss"].split()[0]) * 1024
