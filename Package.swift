@@ -154,7 +154,7 @@ let package = Package(
 
         // Tests
         .target(
-            name: "TestSupport", dependencies: ["CLinux", "EventLoop", "Timekeeping", logging],
+            name: "TestSupport", dependencies: ["CLinux", "EventLoop", "SystemCalls", "Timekeeping", logging],
             path: "Tests/TestSupport", swiftSettings: strict),
         tests(of: "Timekeeping"),
         tests(of: "Diagnosis"),
@@ -168,7 +168,7 @@ let package = Package(
             path: "Tests/TransportProbe", swiftSettings: strict, linkerSettings: boundAtStart),
         tests(
             of: "HTTPClient",
-            ["transport-probe", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
+            ["transport-probe", "EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging],
             exclude: ["Servers"]),
         tests(
             of: "AWSIdentity",
@@ -177,14 +177,17 @@ let package = Package(
             ], exclude: ["Cases", "botocore_reference.py"]),
         tests(
             of: "VaultAPI",
-            ["HTTPClient", "SecretJSON", "EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux", logging]),
+            [
+                "HTTPClient", "SecretJSON", "EventLoop", "SystemCalls", "Crypto", "Timekeeping", "Diagnosis", "CLinux",
+                logging,
+            ]),
         tests(of: "StateDirectory", ["EventLoop", "Timekeeping", "Diagnosis"]),
         tests(of: "ChildProcess", ["EventLoop", "Crypto", "Timekeeping", "Diagnosis", "CLinux"]),
         tests(
             of: "TokenSinks",
             [
-                "ChildProcess", "FileSystem", "EventLoop", "SecretJSON", "Crypto", "Timekeeping", "Diagnosis", "CLinux",
-                logging,
+                "ChildProcess", "FileSystem", "EventLoop", "SystemCalls", "SecretJSON", "Crypto", "Timekeeping",
+                "Diagnosis", "CLinux", logging,
             ],
             exclude: ["open_envelope.py"]),
         tests(of: "FileSystem", ["Crypto", "SystemCalls", "CLinux"]),

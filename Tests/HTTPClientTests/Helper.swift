@@ -1,6 +1,7 @@
 // Test support: a program that the tests start, and talk with by lines.
 
 import Glibc
+import SystemCalls
 
 /// Runs until the test process ends: its standard input is a socket whose other end nobody else holds.
 final class Helper: Sendable {
@@ -9,7 +10,7 @@ final class Helper: Sendable {
     }
 
     private let identifier: pid_t
-    private let socket: Int32
+    private let socket: Descriptor
 
     /// - Parameter environment: added to this process's own.
     init(_ arguments: [String], environment: [String: String] = [:]) throws {
@@ -17,12 +18,12 @@ final class Helper: Sendable {
         guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
             throw NotStarted(errno: errno)
         }
-        defer { close(ends[1]) }
-        socket = ends[0]
+        socket = try Descriptor(ends[0], "socketpair", "(test)")
+        let childs = try Descriptor(ends[1], "socketpair", "(test)")
         var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        for descriptor: Int32 in [0, 1] { unsafe posix_spawn_file_actions_adddup2(&actions, ends[1], descriptor) }
+        for descriptor: Int32 in [0, 1] { unsafe posix_spawn_file_actions_adddup2(&actions, childs.number, descriptor) }
         let settings = environment.map { "\($0.key)=\($0.value)" }
         let words = unsafe (["env"] + settings + arguments).map { unsafe strdup($0) } + [nil]
         defer { unsafe words.forEach { unsafe free($0) } }
@@ -33,7 +34,8 @@ final class Helper: Sendable {
     }
 
     deinit {
-        close(socket)
+        // The end of its input ends it.
+        shutdown(socket.number, Int32(SHUT_RDWR))
         waitpid(identifier, nil, 0)
     }
 
@@ -41,7 +43,7 @@ final class Helper: Sendable {
     func line() -> String? {
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
-        while unsafe read(socket, &byte, 1) == 1 {
+        while unsafe read(socket.number, &byte, 1) == 1 {
             if byte == UInt8(ascii: "\n") { return String(decoding: bytes, as: UTF8.self) }
             bytes.append(byte)
         }

@@ -3,6 +3,7 @@ import Diagnosis
 import Glibc
 import Logging
 import ServiceHealth
+import SystemCalls
 import TestSupport
 import Testing
 import Timekeeping
@@ -67,29 +68,29 @@ import Timekeeping
 }
 
 /// A pipe whose reader may or may not read.
-struct TestPipe {
-    let reader: Int32
-    let writer: Int32
+struct TestPipe: ~Copyable {
+    private let reader: Descriptor
+    private let writer: Descriptor
+    /// To write to for as long as there is the pipe.
+    var number: Int32 { writer.number }
 
-    init() {
-        var ends: [Int32] = [0, 0]
-        precondition(unsafe vta_pipe(&ends) == 0 && vta_never_wait(ends[0]) == 0)
-        (reader, writer) = (ends[0], ends[1])
+    init() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(unsafe vta_pipe(&ends) == 0 && vta_never_wait(ends[0]) == 0)
+        let first = try Descriptor(ends[0], "pipe2", "(test)")
+        let second = try Descriptor(ends[1], "pipe2", "(test)")
+        reader = first
+        writer = second
     }
 
     func drain() -> String {
         var text: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = unsafe read(reader, &chunk, chunk.count)
+            let count = unsafe read(reader.number, &chunk, chunk.count)
             if count <= 0 { return String(decoding: text, as: UTF8.self) }
             text += chunk[..<count]
         }
-    }
-
-    func close() {
-        Glibc.close(reader)
-        Glibc.close(writer)
     }
 }
 
@@ -101,10 +102,9 @@ struct TestPipe {
         return settings
     }
 
-    @Test func `one line per event, with the logger's own fields`() {
-        let pipe = TestPipe()
-        defer { pipe.close() }
-        var logger = LogOutput(settings(.text), descriptor: pipe.writer).logger(label: "test")
+    @Test func `one line per event, with the logger's own fields`() throws {
+        let pipe = try TestPipe()
+        var logger = LogOutput(settings(.text), descriptor: pipe.number).logger(label: "test")
         logger[metadataKey: "token"] = "app"
         logger.info("Token renewed", metadata: ["lease": "30m"])
         logger.debug("not at this level")
@@ -115,10 +115,9 @@ struct TestPipe {
         #expect(lines[1].contains("error   Renewal failed token=app error=\"vault.example:8200 refused"))
     }
 
-    @Test func `a stream that is not the journal gets text by default`() {
-        let pipe = TestPipe()
-        defer { pipe.close() }
-        LogOutput(settings(.auto), descriptor: pipe.writer).logger(label: "test").info("Token renewed")
+    @Test func `a stream that is not the journal gets text by default`() throws {
+        let pipe = try TestPipe()
+        LogOutput(settings(.auto), descriptor: pipe.number).logger(label: "test").info("Token renewed")
         #expect(pipe.drain().hasSuffix(" info    Token renewed\n"))
     }
 
@@ -133,10 +132,10 @@ struct TestPipe {
             let root = TemporaryDirectory()
             let outside = unsafe open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             if geteuid() == 0 { try #require(unsafe chroot(root.path) == 0) }
-            let pipe = TestPipe()
+            let pipe = try TestPipe()
             var settings = HealthSettings()
             settings.logFormat = .journal
-            LogOutput(settings, descriptor: pipe.writer).logger(label: "test").info("Token renewed")
+            LogOutput(settings, descriptor: pipe.number).logger(label: "test").info("Token renewed")
             let written = pipe.drain()
             // Back to where the directory can be removed.
             if geteuid() == 0 { try #require(unsafe fchdir(outside) == 0 && chroot(".") == 0) }
@@ -145,10 +144,9 @@ struct TestPipe {
         }
     }
 
-    @Test func `a reload changes the level of loggers already handed out`() {
-        let pipe = TestPipe()
-        defer { pipe.close() }
-        let output = LogOutput(settings(.json), descriptor: pipe.writer)
+    @Test func `a reload changes the level of loggers already handed out`() throws {
+        let pipe = try TestPipe()
+        let output = LogOutput(settings(.json), descriptor: pipe.number)
         let logger = output.logger(label: "test")
         logger.debug("before")
         output.adopt(settings(.json, .debug))
@@ -157,10 +155,9 @@ struct TestPipe {
     }
 
     @Test(.timeLimit(.minutes(10)))
-    func `a reader that stands still stops nothing, and is told what it missed`() {
-        let pipe = TestPipe()
-        defer { pipe.close() }
-        let logger = LogOutput(settings(.text), descriptor: pipe.writer).logger(label: "test")
+    func `a reader that stands still stops nothing, and is told what it missed`() throws {
+        let pipe = try TestPipe()
+        let logger = LogOutput(settings(.text), descriptor: pipe.number).logger(label: "test")
         for number in 0..<2_000 { logger.info("Token renewed", metadata: ["number": "\(number)"]) }
         let kept = pipe.drain().split(separator: "\n").count
         #expect(kept < 2_000)
@@ -175,11 +172,13 @@ struct TestPipe {
 /// STAND-IN for journald: a socket of its kind that is read when the test says so.
 private final class TestJournal {
     private let directory = TemporaryDirectory()
-    private let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue) | O_NONBLOCK, 0)
+    private let socket: Descriptor
     var path: String { directory.file("socket") }
 
-    init() {
-        precondition(unsafe vta_unix_bind(descriptor, path) == 0)
+    init() throws {
+        let type = Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue) | O_NONBLOCK
+        socket = try Descriptor(Glibc.socket(AF_UNIX, type, 0), "socket", "(test)")
+        try #require(unsafe vta_unix_bind(socket.number, path) == 0)
     }
 
     /// The messages of all records that have come, with their fields.
@@ -187,16 +186,12 @@ private final class TestJournal {
         var records: [[String]] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
+            let count = unsafe recv(socket.number, &buffer, buffer.count, 0)
             if count < 0 { return records }
             let text = String(decoding: buffer[..<count], as: UTF8.self)
             precondition(text.hasSuffix("\n"), "each field has its line")
             records.append(text.split(separator: "\n").map(String.init))
         }
-    }
-
-    deinit {
-        close(descriptor)
     }
 }
 
@@ -208,8 +203,8 @@ private final class TestJournal {
         return LogOutput(settings, descriptor: -1, journal: journal.path)
     }
 
-    @Test func `the journal gets each record in one datagram`() {
-        let journal = TestJournal()
+    @Test func `the journal gets each record in one datagram`() throws {
+        let journal = try TestJournal()
         output(to: journal).logger(label: "test").error(
             "Renewal failed", error: unreachable, metadata: ["token": "a\nPRIORITY=0"])
         let records = journal.read()
@@ -219,8 +214,8 @@ private final class TestJournal {
     }
 
     @Test(.timeLimit(.minutes(10)))
-    func `a journald that hangs stops nothing, and is told what it missed`() {
-        let journal = TestJournal()
+    func `a journald that hangs stops nothing, and is told what it missed`() throws {
+        let journal = try TestJournal()
         let output = output(to: journal)
         let logger = output.logger(label: "test")
         for number in 0..<2_000 { logger.info("Token renewed", metadata: ["number": "\(number)"]) }

@@ -4,17 +4,14 @@ private import CLinux
 private import Dispatch
 private import Glibc
 private import Synchronization
+private import SystemCalls
 
 /// One accepted connection, with blocking calls.
 package final class Peer: Sendable {
-    private let descriptor: Int32
+    private let socket: Descriptor
 
-    init(_ descriptor: Int32) {
-        self.descriptor = descriptor
-    }
-
-    deinit {
-        close(descriptor)
+    fileprivate init(_ socket: consuming Descriptor) {
+        self.socket = socket
     }
 
     /// Reads a request: its head, and as much body as `Content-Length` says. Nil at the connection's end.
@@ -29,7 +26,7 @@ package final class Peer: Sendable {
                 if text[end.upperBound...].utf8.count >= wanted { return text }
             }
             var part = [UInt8](repeating: 0, count: 65_536)
-            let count = unsafe read(descriptor, &part, part.count)
+            let count = unsafe read(socket.number, &part, part.count)
             guard count > 0 else { return nil }
             text += String(decoding: part[..<count], as: UTF8.self)
         }
@@ -41,7 +38,7 @@ package final class Peer: Sendable {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { part in
-                unsafe send(descriptor, part.baseAddress, part.count, Int32(MSG_NOSIGNAL))
+                unsafe send(socket.number, part.baseAddress, part.count, Int32(MSG_NOSIGNAL))
             }
             guard count > 0 else { return false }
             bytes = bytes.dropFirst(count)
@@ -55,13 +52,13 @@ package final class Peer: Sendable {
 
     /// Ends the connection; nothing more can be read or written.
     package func end() {
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        shutdown(socket.number, Int32(SHUT_RDWR))
     }
 
     /// Blocks until the other side ends the connection.
     package func waitForEnd() {
         var byte: UInt8 = 0
-        while unsafe read(descriptor, &byte, 1) > 0 {}
+        while unsafe read(socket.number, &byte, 1) > 0 {}
     }
 
     /// Passes bytes on in both directions between this connection and a loopback port, as a proxy's tunnel does.
@@ -73,32 +70,32 @@ package final class Peer: Sendable {
         back.wait()
     }
 
-    private init?(connectedTo port: Int) {
+    private convenience init?(connectedTo port: Int) {
         let address = SocketAddress(.ipv4, port: port)
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard address.connect(descriptor) else { return nil }
+        guard let socket = try? address.socket(), address.connect(socket.number) else { return nil }
+        self.init(socket)
     }
 
     private func pump(to other: Peer) {
         var part = [UInt8](repeating: 0, count: 16_384)
         while true {
-            let count = unsafe read(descriptor, &part, part.count)
-            guard count > 0, unsafe send(other.descriptor, part, count, Int32(MSG_NOSIGNAL)) == count else { break }
+            let count = unsafe read(socket.number, &part, part.count)
+            guard count > 0, unsafe send(other.socket.number, part, count, Int32(MSG_NOSIGNAL)) == count else { break }
         }
-        shutdown(other.descriptor, Int32(SHUT_WR))
+        shutdown(other.socket.number, Int32(SHUT_WR))
     }
 
     /// Has the close that follows send a reset instead of an orderly end.
     package func resetOnClose() {
         var setting = linger(l_onoff: 1, l_linger: 0)
-        unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &setting, socklen_t(MemoryLayout<linger>.size))
+        unsafe setsockopt(socket.number, SOL_SOCKET, SO_LINGER, &setting, socklen_t(MemoryLayout<linger>.size))
     }
 }
 
 /// Listens on a free loopback port, or on a Unix socket, and runs `serve` for each connection on a queue of its own.
 package final class SocketServer: Sendable {
     package let port: Int
-    private let descriptor: Int32
+    private let listener: Listener
     private let accepted: Counter
     private let ended: Counter
     private let seen: Requests
@@ -123,16 +120,17 @@ package final class SocketServer: Sendable {
         let ended = Counter()
         (self.accepted, self.ended) = (accepted, ended)
         let address = SocketAddress(place)
-        descriptor = socket(address.family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0, address.bind(descriptor), listen(descriptor, 128) == 0 else {
+        let listener = Listener(try address.socket())
+        guard address.bind(listener.socket.number), listen(listener.socket.number, 128) == 0 else {
             throw Unavailable(errno: errno)
         }
-        port = SocketAddress.port(of: descriptor)
-        DispatchQueue(label: "test server").async { [descriptor] in
-            while true {
+        self.listener = listener
+        port = SocketAddress.port(of: listener.socket.number)
+        DispatchQueue(label: "test server").async {
+            while !listener.isShutDown.load(ordering: .acquiring) {
                 // Of no child of another test's: it would hold the connection open when this server has ended it.
-                let connection = accept4(descriptor, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
-                guard connection >= 0 else { break }
+                let number = accept4(listener.socket.number, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+                guard let connection = try? Descriptor(number, "accept", "(test)") else { continue }
                 accepted.value.withLock { $0 += 1 }
                 let peer = Peer(connection)
                 DispatchQueue(label: "test peer").async {
@@ -140,14 +138,13 @@ package final class SocketServer: Sendable {
                     ended.value.withLock { $0 += 1 }
                 }
             }
-            // Closed by its only user, so that the number is not used again under it.
-            close(descriptor)
         }
     }
 
     deinit {
+        listener.isShutDown.store(true, ordering: .releasing)
         // Ends the accept.
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        shutdown(listener.socket.number, Int32(SHUT_RDWR))
     }
 
     /// Answers every request by `answer`, on connections that stay open.
@@ -172,6 +169,16 @@ package final class SocketServer: Sendable {
     package var requests: [String] { seen.value.withLock { $0 } }
 
     package var url: String { "http://127.0.0.1:\(port)" }
+}
+
+/// Of the server and of those who wait for connections: open until neither uses it.
+private final class Listener: Sendable {
+    let socket: Descriptor
+    let isShutDown = Atomic(false)
+
+    init(_ socket: consuming Descriptor) {
+        self.socket = socket
+    }
 }
 
 private final class Counter: Sendable {
@@ -211,7 +218,11 @@ private struct SocketAddress {
         }
     }
 
-    var family: Int32 { Int32(storage.ss_family) }
+    /// One of its family.
+    func socket() throws(SystemFault) -> Descriptor {
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        return try Descriptor(Glibc.socket(Int32(storage.ss_family), type, 0), "socket", "(test)")
+    }
 
     func bind(_ descriptor: Int32) -> Bool {
         unsafe withUnsafeBytes(of: storage) { bytes in

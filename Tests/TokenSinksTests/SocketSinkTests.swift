@@ -7,6 +7,7 @@ import Diagnosis
 import EventLoop
 import FileSystem
 import Glibc
+import SystemCalls
 import TestSupport
 import Testing
 import Timekeeping
@@ -15,24 +16,21 @@ import Timekeeping
 
 /// A client that connects and waits.
 private final class Client: Sendable {
-    private let descriptor: Int32
+    private let descriptor: Descriptor
 
+    /// Nil where nobody listens at that path.
     init?(_ path: String) {
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard unsafe vta_unix_connect(descriptor, path) == 0 else {
-            close(descriptor)
-            return nil
-        }
-    }
-
-    deinit {
-        close(descriptor)
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        guard let made = try? Descriptor(socket(AF_UNIX, type, 0), "socket", path),
+            unsafe vta_unix_connect(made.number, path) == 0
+        else { return nil }
+        descriptor = made
     }
 
     /// Nil while the other end has neither sent nor closed.
     private func next() -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: 256)
-        let count = unsafe read(descriptor, &buffer, buffer.count)
+        let count = unsafe read(descriptor.number, &buffer, buffer.count)
         return count < 0 ? nil : Array(buffer.prefix(count))
     }
 

@@ -7,6 +7,7 @@ import Glibc
 import HTTPClient
 import Logging
 import SecretJSON
+import SystemCalls
 import TestSupport
 import Timekeeping
 import VaultAPI
@@ -24,7 +25,7 @@ final class OpenBaoServer: Sendable {
     /// `vault-ca.pem`, `vault-cert.pem` and `vault-key.pem`; the certificate serves as a client's too.
     let certificates: TemporaryDirectory
     /// Closing it ends the server, as the end of this process does.
-    private let lifeline: Int32
+    private let lifeline: Descriptor
     private let identifier: pid_t
 
     /// Starts it and waits until it answers.
@@ -58,12 +59,12 @@ final class OpenBaoServer: Sendable {
         certificates = TemporaryDirectory()
         let port = try freePort()
         address = "https://127.0.0.1:\(port)"
-        var ends: [Int32] = [0, 0]
+        var ends: [Int32] = [-1, -1]
         guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
             throw ServerMissing(description: "no socket: errno \(errno)")
         }
-        defer { close(ends[0]) }
-        lifeline = ends[1]
+        let input = try Descriptor(ends[0], "socketpair", "(test)")
+        lifeline = try Descriptor(ends[1], "socketpair", "(test)")
         // The shell outlives the tests by just so long as it takes to end the server.
         let script = #""$@" >"$0/output" 2>&1 & server=$!; read -r end; kill -9 $server; rm -rf "$0""#
         let words = [
@@ -71,11 +72,12 @@ final class OpenBaoServer: Sendable {
             "-dev-tls-cert-dir=\(certificates.path)", "-dev-listen-address=127.0.0.1:\(port)",
             "-dev-root-token-id=\(Self.rootToken.text)", "-dev-no-store-token",
         ]
-        identifier = try spawn(words, input: ends[0])
+        identifier = try spawn(words, input: input.number)
     }
 
     deinit {
-        close(lifeline)
+        // The end of the shell's input.
+        shutdown(lifeline.number, Int32(SHUT_RDWR))
         waitpid(identifier, nil, 0)
     }
 
@@ -86,7 +88,7 @@ final class OpenBaoServer: Sendable {
         let child = try spawn(
             ["/bin/sh", "-c", script, address, "\(certificates.path)/vault-ca.pem", Self.rootToken.text, binary]
                 + words,
-            input: lifeline)
+            input: lifeline.number)
         var status: Int32 = -1
         unsafe waitpid(child, &status, 0)
         guard status == 0 else { throw ServerMissing(description: "bao \(words) ended with \(status)") }
