@@ -26,5 +26,6 @@ rpmbuild --quiet -bb --target "$architecture-linux" \
     --define "clamp_mtime_to_source_date_epoch 1" --define "_build_id_links none" --define "debug_package %{nil}" \
     --define "_binary_payload ${RPM_PAYLOAD:-w6.xzdio}" --define "__os_install_post %{nil}" --define "dist %{nil}" \
     deploy/rpm/vault-token-agent.spec >&2
-mv "$work"/packages/*.rpm "$target/"
-echo "$target/$(ls "$work/packages" "$target" | grep -m 1 "\.$architecture\.rpm$")"
+package=$(cd "$work/packages" && ls ./*.rpm)
+mv "$work/packages/$package" "$target/"
+echo "$target/${package#./}"

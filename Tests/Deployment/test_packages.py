@@ -17,6 +17,7 @@ from laboratory.agent import PROJECT, agent_binary
 from laboratory.laboratory import Laboratory
 
 SERVICE = "vault-token-agent.service"
+INSTANCE = "vault-token-agent@other.service"
 TOKEN = "/run/vault-token-agent/token"
 FILES = {
     "/usr/bin/vault-token-agent",
@@ -39,6 +40,9 @@ def run(*command: str | Path, **options: object) -> str:
 
 @pytest.mark.parametrize("kind", [pytest.param("rpm", marks=no_rpmbuild), "tarball"])
 def test_the_same_binary_makes_the_same_package_wherever_and_whenever(kind: str, tmp_path: Path):
+    (tmp_path / "one").mkdir()
+    # Of a version before: it is not what the script tells of.
+    (tmp_path / "one" / "vault-token-agent-0.0.1-1.x86_64.rpm").touch()
     one = built(kind, tmp_path / "one")
     elsewhere = Path(shutil.copy(release_binary(), tmp_path / "agent"))
     os.utime(elsewhere, (1, 1))
@@ -107,7 +111,7 @@ def live(machine: Machine, install: str, upgrade: str, remove: str) -> None:
     machine.shell(install)
     machine.shell(
         "cp /root/config.json /etc/vault-token-agent/config.json; getent passwd vault-token-agent;"
-        f"systemctl daemon-reload; systemctl start {SERVICE}"
+        f"systemctl daemon-reload; systemctl start {SERVICE}; systemctl enable {SERVICE} {INSTANCE}"
     )
     first, token = machine.main_process(), machine.shell(f"cat {TOKEN}")
     assert first != "0" and token
@@ -118,7 +122,8 @@ def live(machine: Machine, install: str, upgrade: str, remove: str) -> None:
     machine.shell(remove)
     assert machine.systemctl("is-active", SERVICE).output.strip() in {"inactive", "unknown"}
     left = machine.shell(
-        f"ls -d {' '.join(sorted(FILES))} /var/lib/vault-token-agent /run/vault-token-agent 2>/dev/null || true"
+        f"ls -d {' '.join(sorted(FILES))} /var/lib/vault-token-agent /run/vault-token-agent"
+        " /etc/systemd/system/*.wants/vault-token-agent* 2>/dev/null || true"
     )
     assert not left.strip(), left
     machine.shell("test -e /etc/vault-token-agent/config.json")

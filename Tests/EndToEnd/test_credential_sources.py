@@ -6,6 +6,7 @@ is gone once, from the source to STS.
 
 import base64
 import json
+import signal
 
 import boto3
 import pytest
@@ -14,6 +15,7 @@ from laboratory.agent import agent_binary
 from laboratory.aws import CHAINED_ROLE, REGION, ROLE
 from laboratory.aws_login import AwsRole
 from laboratory.metadata import ContainerCredentials, Fault
+from laboratory.processes import wait_until
 
 NO_IMDS = {"AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -78,13 +80,20 @@ def test_a_chain_of_roles_logs_in(lab, tmp_path):
     run.stop()
 
 
-def test_a_web_identity_is_exchanged(lab, tmp_path, whoami):
+def web_identity_token(lab, number: int = 1) -> str:
+    """As Kubernetes signs them for a service account; moto does not look at the signature."""
+
     def part(content: dict) -> str:
         return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
-    token = ".".join([part({"alg": "RS256"}), part({"sub": "system:serviceaccount:app:app"}), "c2lnbmF0dXJl"])
+    account = {"sub": "system:serviceaccount:app:app", "jti": str(number)}
+    token = ".".join([part({"alg": "RS256"}), part(account), "c2lnbmF0dXJl"])
     lab.keep_secret(token)
-    (tmp_path / "jwt").write_text(token)
+    return token
+
+
+def test_a_web_identity_is_exchanged(lab, tmp_path, whoami):
+    (tmp_path / "jwt").write_text(web_identity_token(lab))
     report, status = whoami(
         {
             "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "jwt"),
@@ -96,6 +105,44 @@ def test_a_web_identity_is_exchanged(lab, tmp_path, whoami):
     assert status == 0, report
     assert found(report) == "web identity"
     assert report["identity"]["arn"].endswith(f"assumed-role/{ROLE}/pod-1")
+
+
+def test_a_web_identity_token_is_read_by_the_link_that_the_kubelet_swaps(lab, tmp_path, tmp_path_factory):
+    # Beside what the agent leaves, which is searched for secrets.
+    volume = tmp_path_factory.mktemp("volume")
+
+    def project(number: int, content: str) -> None:
+        """Brings new content as the kubelet does: a folder of its own, and one link that is replaced."""
+        (volume / f"..{number}").mkdir()
+        (volume / f"..{number}" / "token").write_text(content)
+        (volume / "..data_tmp").symlink_to(f"..{number}")
+        (volume / "..data_tmp").rename(volume / "..data")
+
+    def told_to_log_in(words: str) -> None:
+        told = run.log.count(words)
+        run.child.signal(signal.SIGUSR1)
+        wait_until(lambda: run.log.count(words) > told, 30, words)
+
+    project(1, web_identity_token(lab))
+    (volume / "token").symlink_to("..data/token")
+    lab.role("pod", AwsRole(bound_principals=[lab.aws.role_arns[ROLE]]), ttl="10m")
+    environment = {
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(volume / "token"),
+        "AWS_ROLE_ARN": lab.aws.role_arns[ROLE],
+        **NO_IMDS,
+    }
+    run = lab.agent(folder=tmp_path, role="pod", environment=environment)
+    token = run.wait_for_token(20)
+    # What the first was exchanged for is over, so that the next login needs the file.
+    lab.aws.expire_issued()
+    project(2, "")
+    told_to_log_in("Could not log in anew, as told")
+    assert f"the web identity token file {volume}/token cannot be used: it is empty" in run.log
+    assert run.sink.read_text() == token
+    project(3, web_identity_token(lab, 2) + "\n")
+    told_to_log_in("Logged in anew, as told")
+    assert lab.bao.remaining(run.wait_for_token(20, other_than=token)) is not None
+    assert run.stop().status == 0
 
 
 def test_the_container_endpoint_is_asked_with_its_token(lab, tmp_path, whoami):

@@ -10,7 +10,8 @@ running() { [ -d /run/systemd/system ]; }
 
 if [ "${1:-}" = --remove ]; then
     if running; then
-        systemctl --no-reload disable vault-token-agent.service || :
+        # The template's name: all its instances.
+        systemctl --no-reload disable vault-token-agent.service vault-token-agent@.service || :
         # shellcheck disable=SC2086
         systemctl stop $agents || :
     fi
