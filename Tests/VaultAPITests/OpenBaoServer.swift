@@ -24,7 +24,7 @@ final class OpenBaoServer: Sendable {
     private let binary: String
     /// `vault-ca.pem`, `vault-cert.pem` and `vault-key.pem`; the certificate serves as a client's too.
     let certificates: TemporaryDirectory
-    /// Closing it ends the server, as the end of this process does.
+    /// Shutting it down ends the server, as the end of this process does.
     private let lifeline: Descriptor
     private let identifier: pid_t
 

@@ -176,9 +176,11 @@ def serve_http2(directory):
         return None
     (directory / "site").mkdir()
     (directory / "site" / "file").write_text("over HTTP/2\n")
-    # It cannot choose a free port and say which: take one that was free just now.
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    # It cannot choose a free port and say which. This one is held, without listening, until nghttpd listens there too.
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    port = place.getsockname()[1]
     process = subprocess.Popen(
         [
             program,
@@ -196,6 +198,7 @@ def serve_http2(directory):
     for _ in range(500):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             print("http2", port)
+            place.close()
             return process
         time.sleep(0.02)
     sys.exit("nghttpd did not start")

@@ -40,7 +40,9 @@ class FaultProxy:
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self.requests = 0  # or, while connections are refused, none: they never get this far
-        self.port = 0
+        # Has the port but does not listen: while connections are refused nobody else is given it.
+        self._place = _bound(0)
+        self.port = self._place.getsockname()[1]
         self._listen()
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -65,15 +67,12 @@ class FaultProxy:
             self._stopped = True
             self._lock.notify_all()
         self._close_listener()
+        self._place.close()
         self._end_connections()
 
     def _listen(self) -> None:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
+        self._listener = listener = _bound(self.port)
         listener.listen(64)
-        self.port = listener.getsockname()[1]
-        self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def _close_listener(self) -> None:
@@ -173,6 +172,14 @@ def _gone(client: socket.socket) -> bool:
     """Whether the other side has ended the connection."""
     readable, _, _ = select.select([client], [], [], 0)
     return bool(readable) and client.recv(1, socket.MSG_PEEK) == b""
+
+
+def _bound(port: int) -> socket.socket:
+    """On loopback, beside others so made of which none listens; 0: a port that nobody has."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 def _message(source: socket.socket) -> bytes:

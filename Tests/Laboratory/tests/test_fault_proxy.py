@@ -1,7 +1,9 @@
 """The fault proxy does what its faults say, and nothing once they are over."""
 
+import errno
 import http.client
 import json
+import socket
 import threading
 import time
 
@@ -39,6 +41,14 @@ def test_refused(proxy):
     proxy.set(Fault.REFUSE)
     with pytest.raises(ConnectionRefusedError):
         ask(proxy.port)
+
+
+def test_nobody_else_is_given_its_port_while_it_refuses(proxy):
+    """Who asks Vault there meanwhile would ask a stranger, such as another test's server."""
+    proxy.set(Fault.REFUSE)
+    with socket.socket() as other, pytest.raises(OSError) as taken:
+        other.bind(("127.0.0.1", proxy.port))
+    assert taken.value.errno == errno.EADDRINUSE
 
 
 def test_a_held_request_goes_through_when_the_hang_is_over(proxy):
