@@ -264,7 +264,7 @@ package actor Agent {
 
     private func standings(of namesakes: [String: String]) async throws(AgentError) -> [SinkStanding: String] {
         guard !namesakes.isEmpty else { return [:] }
-        return try await BlockingQueue(label: "vault-token-agent.namesakes").run { () throws(AgentError) in
+        return try await BlockingQueue(name: "namesakes").run { () throws(AgentError) in
             var names: [SinkStanding: String] = [:]
             for (path, name) in namesakes { if let standing = SinkStanding(path) { names[standing] = name } }
             return names

@@ -5,6 +5,7 @@ import Crypto
 import Diagnosis
 import Dispatch
 import EventLoop
+import FileSystem
 import FileWatch
 import Glibc
 import Logging
@@ -24,7 +25,7 @@ actor ConfigurationWatch {
     private let path: String
     private let log: Logger
     private let watcher: DirectoryWatcher
-    private let queue = DispatchQueue(label: "vault-token-agent.configuration")
+    private let disk: BlockingQueue
     private let whenChanged: @Sendable () -> Void
     /// Digest of what was read last; what is that is no change, however often it is written.
     private var known: [UInt8]
@@ -34,13 +35,16 @@ actor ConfigurationWatch {
     private var isLooking = false
     private var hasWarned = false
 
-    /// `path` is absolute. `whenChanged` is called on the loop's queue. Throws where the kernel grants no inotify instance.
+    /// `path` is absolute; it is looked at on `disk`. `whenChanged` is called on the loop's queue. Throws where the kernel grants
+    /// no inotify instance.
     init(
-        _ path: String, known: [UInt8], on loop: EventLoop, log: Logger, whenChanged: @escaping @Sendable () -> Void
+        _ path: String, known: [UInt8], on loop: EventLoop, disk: BlockingQueue, log: Logger,
+        whenChanged: @escaping @Sendable () -> Void
     ) throws(SystemFault) {
         self.path = path
         self.known = known
         self.loop = loop
+        self.disk = disk
         self.log = log
         self.whenChanged = whenChanged
         watcher = try DirectoryWatcher(loop: loop)
@@ -81,7 +85,7 @@ actor ConfigurationWatch {
         (alarm, unrestSince, isLooking) = (nil, nil, true)
         watcher.assumeIsolated { $0.willArm() }
         let (watcher, path, loop) = (watcher, path, loop)
-        queue.async {
+        disk.submit {
             let targets = watcher.arm(following: path)
             let digest = Self.digest(of: path)
             loop.queue.async { self.assumeIsolated { $0.looked(targets, digest) } }

@@ -29,7 +29,7 @@ final class ReportFile<File: Sendable>: Sendable {
 
     init(_ file: File, at path: String, name: String, log: Logger) {
         (self.path, self.file, self.name, self.log) = (path, file, name, log)
-        queue = NewestOnlyQueue(label: "vault-token-agent.report")
+        queue = NewestOnlyQueue(name: name)
     }
 
     func write(_ body: @escaping @Sendable (File) throws(AgentError) -> Void) {

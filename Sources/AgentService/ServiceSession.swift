@@ -24,9 +24,9 @@ actor ServiceSession {
     }
 
     /// For what may wait for a disk.
-    let disk = BlockingQueue(label: "vault-token-agent.service")
-    /// For reloads alone: a configuration may be a pipe, or on a share that does not answer, and nothing else is to wait for it.
-    let reading = BlockingQueue(label: "vault-token-agent.configuration")
+    let disk = BlockingQueue(name: "health sockets")
+    /// For the configuration alone: it may be a pipe, or on a share that does not answer, and nothing else is to wait for it.
+    let reading = BlockingQueue(name: "configuration")
     private let log: Logger
     /// Is told how it ends; what counts is what it is told first.
     private let end: @Sendable (Result<Void, AgentError>) -> Void
@@ -170,7 +170,7 @@ actor ServiceSession {
             return
         }
         do throws(SystemFault) {
-            let watch = try ConfigurationWatch(loaded.path, known: loaded.digest, on: loop, log: log) {
+            let watch = try ConfigurationWatch(loaded.path, known: loaded.digest, on: loop, disk: reading, log: log) {
                 [weak self] in self?.assumeIsolated { $0.configurationChanged() }
             }
             try watch.assumeIsolated { watch in Result { () throws(SystemFault) in try watch.start() } }.get()

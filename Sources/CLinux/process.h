@@ -35,26 +35,6 @@ static inline int vta_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O
 // Of one end: to read there waits for nobody.
 static inline int vta_never_wait(int descriptor) { return fcntl(descriptor, F_SETFL, O_NONBLOCK); }
 
-static inline void *vta_wait_for_release(void *gate) {
-    pthread_mutex_lock((pthread_mutex_t *)gate);
-    pthread_mutex_unlock((pthread_mutex_t *)gate);
-    return NULL;
-}
-// Has so many threads, at most 16, at once and ends them; 0, or why they cannot be had.
-static inline int vta_try_threads(int count) {
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    pthread_t threads[16];
-    int started = 0, problem = 0;
-    pthread_mutex_lock(&gate);
-    while (started < count && started < 16 && problem == 0) {
-        problem = pthread_create(&threads[started], NULL, vta_wait_for_release, &gate);
-        if (problem == 0) started++;
-    }
-    pthread_mutex_unlock(&gate);
-    while (started > 0) pthread_join(threads[--started], NULL);
-    return problem;
-}
-
 // prctl is variadic, which Swift does not import.
 static inline int vta_set_dumpable(int dumpable) { return prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0); }
 

@@ -18,3 +18,4 @@
 #include "memory.h"
 #include "process.h"
 #include "sockets.h"
+#include "threads.h"

@@ -13,7 +13,7 @@ internal import SystemCalls
 package struct ChildLauncher: Sendable {
     private let loop: EventLoop
     /// Starting a program waits for the disk it is on.
-    private let queue = BlockingQueue(label: "vault-token-agent.children")
+    private let queue = BlockingQueue(name: "children")
 
     package init(loop: EventLoop) {
         self.loop = loop

@@ -1,7 +1,7 @@
-// EventLoop: whether this process may have the threads and the memory that its queues take for granted.
+// EventLoop: whether this process may have the threads and the memory that it is going to need.
 //
-// Dispatch waits in silence, and for ever, for a thread that the kernel does not grant, and whatever finds no memory ends the
-// process without a word. So both are tried before the first queue.
+// Without threads each slow disk holds up all else, and whatever finds no memory ends the process without a word. So both are
+// tried before the first queue.
 
 private import CLinux
 internal import Diagnosis

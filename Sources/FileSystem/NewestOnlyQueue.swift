@@ -15,8 +15,9 @@ package final class NewestOnlyQueue: Sendable {
     private let queue: BlockingQueue
     private let state = Mutex(State())
 
-    package init(label: String) {
-        queue = BlockingQueue(label: label)
+    /// `name`: as a ``BlockingQueue`` has it.
+    package init(name: String) {
+        queue = BlockingQueue(name: name)
     }
 
     /// Runs `body` as soon as what is being done has ended, in the place of whatever waits for that. `orElse`: what waits

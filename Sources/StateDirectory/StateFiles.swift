@@ -12,7 +12,7 @@ package final class StateFiles: Sendable {
     package static let patience: Duration = .seconds(5)
 
     let directory: String
-    private let queue = BlockingQueue(label: "vault-token-agent.state")
+    private let queue = BlockingQueue(name: "state")
     private let timekeeper: any Timekeeper
     private let reads = Mutex(Reads())
 

@@ -82,7 +82,7 @@ package final class SinkFactory {
         let directory = splitPath(path)?.directory ?? path
         if let queue = queueOfDirectory[directory] { return queue }
         if queues.count < Self.queueLimit {
-            queues.append(BlockingQueue(label: "vault-token-agent.sinks.\(queues.count)"))
+            queues.append(BlockingQueue(name: "sinks \(queues.count + 1)"))
         }
         let queue = queues[queueOfDirectory.count % queues.count]
         queueOfDirectory[directory] = queue

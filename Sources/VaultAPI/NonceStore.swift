@@ -18,7 +18,7 @@ package struct NonceStore: Sendable {
     }
 
     private let place: Place
-    private let queue = BlockingQueue(label: "vault-token-agent.nonce")
+    private let queue = BlockingQueue(name: "nonce")
 
     /// Throws `configurationInvalid` where there is neither a nonce file nor a state directory to keep one in.
     package init(_ login: EC2Login, tokenName: String, stateDirectory: String?) throws(AgentError) {

@@ -20,7 +20,7 @@ final class HealthListenersTests: Sendable {
     private let directory = TemporaryDirectory()
     private let log = CapturedLog()
     private let loop: EventLoop
-    private let disk = BlockingQueue(label: "test disk")
+    private let disk = BlockingQueue(name: "test disk")
     private let listeners: HealthListeners
     private let told: Told
 

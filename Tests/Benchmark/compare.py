@@ -138,8 +138,7 @@ auto_auth {{
         idle = {"ours": self.ours_at_rest(), "peer": self.peer("idle")}
         for subject in (*busy.values(), *idle.values()):
             self.wait_for_token(subject)
-        # What belongs to the start is over: Dispatch keeps a worker thread for 5 s after its last task, the transport
-        # its connections for 30 s.
+        # What belongs to the start is over: the transport keeps its connections for 30 s.
         time.sleep(40)
         began = time.monotonic()
         before = {name: figures(subject.child.pid) for name, subject in busy.items()}

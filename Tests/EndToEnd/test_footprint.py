@@ -11,9 +11,9 @@ def test_an_idle_agent_sleeps(lab):
     lab.role("idle", ttl="24h")
     run = lab.agent(role="idle")
     run.wait_for_token(10)
-    # The first look whose AWS credentials these are comes 5 s after the start; Dispatch keeps a worker 5 s longer.
+    # The first look whose AWS credentials these are comes 5 s after the start; its thread stays 1 s longer.
     time.sleep(14)
-    # A heartbeat comes each 30 s and keeps a worker for 5 s: of three times 10 s one has nothing of it. A busy machine
+    # A heartbeat comes each 30 s and takes a thread for 1 s: of three times 10 s one has nothing of it. A busy machine
     # is later with what belongs to the start.
     looks = []
     for _ in range(9):
@@ -22,7 +22,7 @@ def test_an_idle_agent_sleeps(lab):
         after = figures(run.child.pid)
         looks.append((woken_since(before, after), after.cpu_seconds - before.cpu_seconds, after.threads))
         woken, spent, threads = looks[-1]
-        # The main thread waits for the event loop; Dispatch has no thread of its own by now.
+        # The main thread waits for the event loop; there is none beside it.
         if woken == 0 and spent < 0.001 and threads == 1:
             break
     else:
